@@ -1,0 +1,1 @@
+"""Give every module of a transformer the LoRA rank it deserves."""

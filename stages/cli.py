@@ -1,0 +1,57 @@
+"""What every stage's command does alike: errors to exit codes, times to a side file."""
+
+import errno
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adarank.errors import AdaRankError
+from stages.files import write_json
+
+ParamsFile = Annotated[
+    Path, typer.Option("--params", help="The parameters file, YAML.", show_default=True)
+]
+PARAMS_FILE = Path("params.yaml")
+
+
+@contextmanager
+def reporting(name: str) -> Iterator[None]:
+    """Run a stage's body; a known error prints as itself and sets the exit code.
+
+    Times, host and peak memory go to timings/NAME.json, which no stage depends on.
+    """
+    began = time.perf_counter()
+    try:
+        yield
+    except AdaRankError as error:
+        typer.echo(f"{name}: cannot go on\n{error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        typer.echo(
+            f"{name}: the disk is full ({error.filename or error})\n"
+            "  nothing half-written was left\n"
+            "  remedy:   free some space and run the same command again",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+    _record(name, time.perf_counter() - began)
+
+
+def say(message: str) -> None:
+    """Tell the person running the stage; on standard error, out of any pipe's way."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _record(name: str, seconds: float) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    record = {"seconds": round(seconds, 3), "peak_mib": round(peak, 1), "host": platform.node()}
+    write_json(Path("timings") / f"{name}.json", record)

@@ -1,0 +1,121 @@
+"""Files that are whole or absent: temporary name, fsync, rename; and their hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adarank.errors import input_error
+
+_METADATA_KEY = b"adarank"
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that no reader ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON with sorted keys, two spaces and a final newline; refuses NaN."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; InputError if it is absent or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except ValueError as error:
+        raise _broken(path, error) from None
+
+
+def write_tsv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as tab-separated text, floats at full precision."""
+    write_bytes(path, frame.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+
+
+def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
+    """Write a table as parquet, byte-stable, with `metadata` (JSON) in its footer."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    note = json.dumps(metadata or {}, sort_keys=True).encode()
+    table = table.replace_schema_metadata({_METADATA_KEY: note})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and its metadata; InputError if it is absent or torn."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _broken(path, error) from None
+    note = (table.schema.metadata or {}).get(_METADATA_KEY, b"{}")
+    return table.to_pandas(), json.loads(note)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name; it takes its own name only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield working
+        working.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        working.replace(path)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash a folder: the sha256 of its sorted `name sha256` lines."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    if not files:
+        raise _absent(folder)
+    lines = [f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _absent(path: Path) -> Exception:
+    return input_error("file not found", where=str(path), remedy="run `dvc repro` to make it")
+
+
+def _broken(path: Path, error: Exception) -> Exception:
+    return input_error(
+        "file damaged or of another format",
+        where=str(path),
+        got=str(error),
+        remedy="delete it and run `dvc repro`, which restores or remakes it",
+    )
