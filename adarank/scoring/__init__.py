@@ -1,0 +1,1 @@
+"""How much a model's output moves when one module is disturbed."""

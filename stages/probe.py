@@ -1,0 +1,73 @@
+"""The probe section of params.yaml, and the texts it names."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from adarank.errors import input_error
+from stages.files import read_parquet
+from stages.params import Section
+
+
+class ProbeSection(Section):
+    """The texts on which scoring compares outputs."""
+
+    source: str = Field(
+        description="stages/builtin/sentences.txt (the built-in sentences), any text file with "
+        "a text a line, or data/dataset/train.parquet (rows of the dataset)"
+    )
+    rows: int = Field(ge=1, description="texts used: the first of a text file, a sample of a table")
+    max_length: int = Field(ge=4, description="longest text in tokens; longer ones are cut")
+    seed: int = Field(ge=0, description="draws the sample of a table's rows")
+
+
+def read_texts(probe: ProbeSection) -> list[str]:
+    """Read the probe's texts.
+
+    Raises:
+        InputError: No such file, another kind of file, or fewer texts than `probe.rows`.
+    """
+    path = Path(probe.source)
+    if path.suffix == ".parquet":
+        texts = _column(path)
+        picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
+        texts = [texts[row] for row in sorted(picked)]
+    elif path.suffix == ".txt":
+        texts = _lines(path)[: probe.rows]
+    else:
+        raise input_error(
+            "not a probe that can be read",
+            where="probe.source",
+            got=probe.source,
+            expected="a .txt file (a text a line) or data/dataset/train.parquet",
+            remedy="stages/builtin/sentences.txt is the built-in one",
+        )
+    if len(texts) < probe.rows:
+        raise input_error(
+            "the probe has fewer texts than asked for",
+            where="probe.rows",
+            got=probe.rows,
+            expected=f"at most {len(texts)}, the texts in {path}",
+        )
+    return texts
+
+
+def _column(path: Path) -> list[str]:
+    table: pd.DataFrame = read_parquet(path)[0]
+    return [str(text) for text in table["text"]]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise input_error(
+            "the probe cannot be read", where="probe.source", got=f"{path}: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise input_error(
+            "the probe is not UTF-8 text", where="probe.source", got=f"{path}: {error}"
+        ) from None
+    return [line.strip() for line in lines if line.strip()]
