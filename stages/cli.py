@@ -1,6 +1,7 @@
 """What every stage's command does alike: errors to exit codes, times to a side file."""
 
 import errno
+import os
 import platform
 import resource
 import sys
@@ -47,8 +48,9 @@ def reporting(name: str) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Tell the person running the stage; on standard error, out of any pipe's way."""
-    print(message, file=sys.stderr, flush=True)
+    """Tell the person running the stage, once; on standard error, out of any pipe's way."""
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)
 
 
 def _record(name: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """Progress of a long loop: a live bar on a terminal, a line now and then elsewhere."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,5 +12,6 @@ from tqdm import tqdm
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a bar of `total` steps; yields the function that advances it by one."""
     every = 0.2 if sys.stderr.isatty() else 10.0
-    with tqdm(total=total, desc=label, mininterval=every, dynamic_ncols=True) as bar:
+    quiet = os.environ.get("RANK", "0") != "0"
+    with tqdm(total=total, disable=quiet, desc=label, mininterval=every, dynamic_ncols=True) as bar:
         yield lambda: bar.update() and None

@@ -1,0 +1,156 @@
+"""Scores for any loaded transformers model: the estimators behind one door."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from adarank.errors import input_error
+from adarank.modules import Module, find_modules, resolve
+from adarank.scoring.exact import Exact, Stop, exact
+from adarank.scoring.linearized import Linearized, linearized
+from adarank.scoring.noise import global_deviation
+from adarank.scoring.outputs import Batch
+from adarank.scoring.probe import make_probe
+from adarank.scoring.published import AsPublished, as_published
+
+Settings = Exact | Linearized | AsPublished
+ESTIMATORS: dict[str, type[Settings]] = {
+    "exact": Exact,
+    "linearized": Linearized,
+    "as_published": AsPublished,
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A score table, and what it took.
+
+    Attributes:
+        table: See `score_table`.
+        engine: How outputs were computed: `replay, trimmed`, `replay`, `full forwards`
+            (see `proven_engine`) or `backward`.
+        forwards: Forwards of a batch under disturbance, partly replayed or not; for `backward`,
+            forwards that a backward followed.
+    """
+
+    table: pd.DataFrame
+    engine: str
+    forwards: int
+
+
+def score(
+    model: nn.Module,
+    probe: Sequence[str] | Sequence[Batch],
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    modules: Sequence[str] = ("all-linear",),
+    estimator: str = "exact",
+    max_length: int = 128,
+    batch_size: int = 32,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Score every adaptable module of a loaded model: how much disturbing it moves the output.
+
+    Args:
+        model: Any transformers model, on the device to use.
+        probe: Texts (with `tokenizer`), or batches of ready inputs for the model.
+        tokenizer: The model's own, where the probe is texts.
+        modules: Kinds to score, or `all-linear`.
+        estimator: `exact` (the paper's, Dong 2024, arXiv 2408.09015), `linearized` (one backward
+            for all modules) or `as_published` (the released notebook's, faults included).
+        max_length: Longest text in tokens.
+        batch_size: Texts per batch.
+        **settings: Fields of Exact, Linearized or AsPublished: trials, noise, output, seed ...
+
+    Returns:
+        A row per module and trial: module, block, kind, d_in, d_out, parameters_per_rank, trial,
+        score. A module's score is its mean over trials.
+
+    Raises:
+        InputError: An unknown estimator or kind, an empty probe, or texts without a tokenizer.
+        RunError: Outputs that are not finite under noise.
+    """
+    if estimator not in ESTIMATORS:
+        raise input_error(
+            "unknown estimator",
+            where="estimator",
+            got=estimator,
+            expected=f"one of {', '.join(ESTIMATORS)}",
+        )
+    device = next(model.parameters()).device
+    batches = _batches(probe, tokenizer, max_length, batch_size, device)
+    found = find_modules(model, modules)
+    return score_modules(model, batches, found, ESTIMATORS[estimator](**settings)).table
+
+
+def score_modules(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    settings: Settings,
+    *,
+    stop: Stop | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Scores:
+    """Score modules with the estimator that the settings belong to.
+
+    Args:
+        model: A transformers model; its weights are left as they were.
+        batches: The probe.
+        modules: What to score.
+        settings: Exact, Linearized or AsPublished.
+        stop: Ends the exact estimator early; see `exact`.
+        advance: Called as work is done, `steps` times in all.
+    """
+    settings = _with_global_noise(model, modules, settings)
+    if isinstance(settings, Exact):
+        result = exact(model, batches, modules, settings, stop=stop, advance=advance)
+        draws = result.trials * (2 if settings.reference == "perturbed" else 1)
+        return Scores(result.table, result.engine, draws * len(modules) * len(batches))
+    made = steps(settings, len(modules), len(batches))
+    if isinstance(settings, Linearized):
+        table = linearized(model, batches, modules, settings, advance=advance)
+        return Scores(table, "backward", made)
+    table = as_published(model, batches, modules, settings, advance=advance)
+    return Scores(table, "full forwards", made * len(batches))
+
+
+def steps(settings: Settings, n_modules: int, n_batches: int) -> int:
+    """Count how often `advance` is called: the length of a progress bar."""
+    if isinstance(settings, Linearized):
+        return settings.sketches * n_batches
+    return settings.trials * n_modules
+
+
+def _with_global_noise(model: nn.Module, modules: Sequence[Module], settings: Settings) -> Settings:
+    if settings.noise.relative_to != "global":
+        return settings
+    layers = [model.get_submodule(resolve(model, module.name)) for module in modules]
+    scale = settings.noise.scale * global_deviation(layers)
+    return replace(settings, noise=replace(settings.noise, scale=scale, relative_to="absolute"))
+
+
+def _batches(
+    probe: Sequence[str] | Sequence[Batch],
+    tokenizer: PreTrainedTokenizerBase | None,
+    max_length: int,
+    batch_size: int,
+    device: Any,
+) -> Sequence[Batch]:
+    if len(probe) and all(isinstance(part, Mapping) for part in probe):
+        ready = [part for part in probe if not isinstance(part, str)]
+        return [{name: values.to(device) for name, values in part.items()} for part in ready]
+    if tokenizer is None:
+        raise input_error(
+            "texts need the model's tokenizer",
+            where="tokenizer",
+            remedy="score(model, texts, tokenizer)",
+        )
+    texts = [str(text) for text in probe]
+    return make_probe(
+        texts, tokenizer, max_length=max_length, batch_size=batch_size, device=device
+    ).batches
