@@ -1,0 +1,1 @@
+"""What ships with the project: texts to probe with and questions to learn."""
