@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adarank.errors import InputError
-from adarank.modules import find_modules
+from adarank.modules import Module, find_modules
 from adarank.scoring.exact import Exact
 from adarank.scoring.noise import Noise, draw, global_deviation
 from adarank.scoring.outputs import compared_output
@@ -17,6 +17,7 @@ from adarank.scoring.probe import make_probe
 from adarank.scoring.published import AsPublished, as_published
 from adarank.scoring.score import score, score_modules
 from adarank.scoring.stopping import nearest_ranks, stop_rule
+from adarank.scoring.table import score_table
 from tests.architectures import pico, pico_batch
 from tests.pico import pico_tokenizer
 
@@ -105,20 +106,8 @@ def test_bfloat16_stays_near_float32_and_says_how_near() -> None:
 
 
 def _table(trials: list[list[float]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "module": f"m{m}",
-                "block": m,
-                "kind": "query",
-                "parameters_per_rank": 10,
-                "trial": t,
-                "score": s,
-            }
-            for m, scores in enumerate(trials)
-            for t, s in enumerate(scores)
-        ]
-    )
+    modules = [Module(f"m{block}", block, "query", 5, 5) for block in range(len(trials))]
+    return score_table(modules, np.array(trials))
 
 
 def test_nearest_ranks_are_the_rounded_proportions() -> None:
@@ -129,9 +118,8 @@ def test_nearest_ranks_are_the_rounded_proportions() -> None:
 def test_stop_rule_on_the_plan_waits_for_two_equal_plans() -> None:
     stop = stop_rule(None, 4)
     assert stop is not None
-    answers = [
-        stop(_table([[a], [b]])) for a, b in ((1.0, 3.0), (3.0, 1.0), (3.0, 1.01), (1.0, 1.0))
-    ]
+    scores = ((1.0, 3.0), (3.0, 1.0), (3.0, 1.01), (1.0, 1.0))
+    answers = [stop(_table([[a], [b]])) for a, b in scores]
     assert answers == [False, False, True, False]
 
 
