@@ -57,6 +57,7 @@ def run(params: Params, signal: str) -> None:
     probe = make_probe(
         texts,
         load_tokenizer(MODEL),
+        model=model,
         max_length=params.probe.max_length,
         batch_size=section.batch_size,
         device=device,

@@ -1,0 +1,1 @@
+"""From scores to integer ranks: a weight per module, apportioned under a budget."""

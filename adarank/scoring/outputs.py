@@ -11,6 +11,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from adarank.errors import input_error
+from adarank.stacks import base_model
 
 Output = Literal["pooled", "logits", "last_hidden"]
 Batch = Mapping[str, Tensor]
@@ -32,10 +33,10 @@ def compared_output(model: nn.Module, batch: Batch, output: Output) -> Tensor:
     Raises:
         InputError: The model has no such output.
     """
-    result = model(**batch, **_plain_call(model))
+    result = model(**batch, **_plain_call(model, output))
     if output == "pooled":
         return _pooled(model, result, batch)
-    values = result.get("logits" if output == "logits" else "last_hidden_state")
+    values = result.get("logits") if output == "logits" else _last_hidden(result)
     if values is None:
         raise _no_output(model, output, result)
     return _without_padding(values, batch)
@@ -66,16 +67,25 @@ def summary_rows(model: nn.Module, batch: Batch) -> Tensor:
     return (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
 
 
-def _plain_call(model: nn.Module) -> dict[str, Any]:
+def _plain_call(model: nn.Module, output: Output) -> dict[str, Any]:
     config: Any = model.config
-    return {"return_dict": True} | ({"use_cache": False} if hasattr(config, "use_cache") else {})
+    call = {"return_dict": True} | ({"use_cache": False} if hasattr(config, "use_cache") else {})
+    # T5 with its head: encoder and decoder without a base model around them.
+    alone = "For" in type(model).__name__ and base_model(model)[1] is model
+    return call | ({"output_hidden_states": True} if alone and output != "logits" else {})
+
+
+def _last_hidden(result: Any) -> Tensor | None:
+    found = result.get("last_hidden_state")
+    layers = result.get("decoder_hidden_states") or result.get("hidden_states")
+    return layers[-1] if found is None and layers else found
 
 
 def _pooled(model: nn.Module, result: Any, batch: Batch) -> Tensor:
     pooled = result.get("pooler_output")
     if pooled is not None:
         return pooled
-    hidden = result.get("last_hidden_state")
+    hidden = _last_hidden(result)
     if hidden is None:
         raise _no_output(model, "pooled", result)
     return hidden[torch.arange(len(hidden), device=hidden.device), summary_rows(model, batch)]

@@ -1,16 +1,18 @@
 """The probe: texts made into batches of model inputs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
 from adarank.scoring.outputs import Batch
+from adarank.scoring.text_inputs import most_tokens, refuse_other_inputs, with_decoder_inputs
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def make_probe(
     texts: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     *,
+    model: nn.Module | None = None,
     max_length: int = 128,
     batch_size: int = 32,
     device: str | torch.device = "cpu",
@@ -40,13 +43,15 @@ def make_probe(
 
     Args:
         texts: The probe; the score is a mean over them, so their order does not matter.
-        tokenizer: The model's own. Without a padding token, the end of text pads.
+        tokenizer: The model's own, left as it is. Without a padding token, the end of text pads.
+        model: What will read them, if known: its own limit on their length holds too, and its
+            decoder, if it has one, gets its inputs; see `with_decoder_inputs`.
         max_length: Longest text in tokens; longer ones are cut and counted.
         batch_size: Most texts per batch; batches are as equal as can be.
         device: Where the tensors go.
 
     Raises:
-        InputError: No texts, or an empty one.
+        InputError: No texts, an empty one, or a model that reads no text.
     """
     if not texts or not all(text.strip() for text in texts):
         raise input_error(
@@ -55,24 +60,33 @@ def make_probe(
             got=f"{len(texts)} texts, {sum(not text.strip() for text in texts)} of them empty",
             expected="at least one text, none empty",
         )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
     limit = min(max_length, tokenizer.model_max_length)
+    if model is not None:
+        refuse_other_inputs(model)
+        limit = min(limit, most_tokens(model) or limit)
     lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False)["input_ids"]]
     order = sorted(range(len(texts)), key=lambda row: (lengths[row], row))
     parts = np.array_split(np.array(order), math.ceil(len(order) / batch_size))
-    batches = [
-        _encode([texts[int(row)] for row in part], tokenizer, limit, device) for part in parts
-    ]
+    with _padding(tokenizer):
+        encoded = [_encode([texts[int(row)] for row in part], tokenizer, limit) for part in parts]
+    if model is not None:
+        encoded = [with_decoder_inputs(model, batch) for batch in encoded]
+    batches = [{name: part.to(device) for name, part in batch.items()} for batch in encoded]
     return Probe(batches, len(texts), sum(length > limit for length in lengths))
 
 
-def _encode(
-    texts: list[str],
-    tokenizer: PreTrainedTokenizerBase,
-    limit: int,
-    device: str | torch.device,
-) -> dict[str, Tensor]:
+def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> dict[str, Tensor]:
     encoded = tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
-    return {name: values.to(device) for name, values in encoded.items()}
+    return dict(encoded.items())
+
+
+@contextmanager
+def _padding(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Let a tokenizer pad on the right, whatever it does otherwise; it is the caller's own."""
+    side, token = tokenizer.padding_side, tokenizer.pad_token
+    try:
+        tokenizer.padding_side = "right"
+        tokenizer.pad_token = token or tokenizer.eos_token
+        yield
+    finally:
+        tokenizer.padding_side, tokenizer.pad_token = side, token

@@ -16,6 +16,8 @@ from adarank.scoring.noise import global_deviation
 from adarank.scoring.outputs import Batch
 from adarank.scoring.probe import make_probe
 from adarank.scoring.published import AsPublished, as_published
+from adarank.stacks import base_model
+from adarank.scoring.workers import my_share
 
 Settings = Exact | Linearized | AsPublished
 ESTIMATORS: dict[str, type[Settings]] = {
@@ -56,7 +58,8 @@ def score(
     """Score every adaptable module of a loaded model: how much disturbing it moves the output.
 
     Args:
-        model: Any transformers model, on the device to use.
+        model: Any transformers model, on the device to use. Under a task's head, which may be new
+            and random, the base model is what is compared, unless `output` is `logits`.
         probe: Texts (with `tokenizer`), or batches of ready inputs for the model.
         tokenizer: The model's own, where the probe is texts.
         modules: Kinds to score, or `all-linear`.
@@ -81,8 +84,10 @@ def score(
             got=estimator,
             expected=f"one of {', '.join(ESTIMATORS)}",
         )
+    if settings.get("output") != "logits":
+        model = base_model(model)[1]
     device = next(model.parameters()).device
-    batches = _batches(probe, tokenizer, max_length, batch_size, device)
+    batches = _batches(model, probe, tokenizer, max_length, batch_size, device)
     found = find_modules(model, modules)
     return score_modules(model, batches, found, ESTIMATORS[estimator](**settings)).table
 
@@ -111,18 +116,19 @@ def score_modules(
         result = exact(model, batches, modules, settings, stop=stop, advance=advance)
         draws = result.trials * (2 if settings.reference == "perturbed" else 1)
         return Scores(result.table, result.engine, draws * len(modules) * len(batches))
-    made = steps(settings, len(modules), len(batches))
     if isinstance(settings, Linearized):
         table = linearized(model, batches, modules, settings, advance=advance)
-        return Scores(table, "backward", made)
+        return Scores(table, "backward", settings.sketches * len(batches))
     table = as_published(model, batches, modules, settings, advance=advance)
-    return Scores(table, "full forwards", made * len(batches))
+    return Scores(table, "full forwards", settings.trials * len(modules) * len(batches))
 
 
 def steps(settings: Settings, n_modules: int, n_batches: int) -> int:
-    """Count how often `advance` is called: the length of a progress bar."""
+    """Count how often `advance` is called in this process: the length of a progress bar."""
     if isinstance(settings, Linearized):
-        return settings.sketches * n_batches
+        return len(my_share(range(settings.sketches * n_batches)))
+    if isinstance(settings, Exact):
+        return settings.trials * len(my_share(range(n_modules)))
     return settings.trials * n_modules
 
 
@@ -135,6 +141,7 @@ def _with_global_noise(model: nn.Module, modules: Sequence[Module], settings: Se
 
 
 def _batches(
+    model: nn.Module,
     probe: Sequence[str] | Sequence[Batch],
     tokenizer: PreTrainedTokenizerBase | None,
     max_length: int,
@@ -152,5 +159,10 @@ def _batches(
         )
     texts = [str(text) for text in probe]
     return make_probe(
-        texts, tokenizer, max_length=max_length, batch_size=batch_size, device=device
+        texts,
+        tokenizer,
+        model=model,
+        max_length=max_length,
+        batch_size=batch_size,
+        device=device,
     ).batches

@@ -106,32 +106,68 @@ def test_exact_equals_brute_force(case):
     assert distance(case, ranks) <= least + Fraction(sum(case.costs) * 10, GRID)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_exact_equals_a_plain_knapsack_where_steps_must_be_traded(seed):
-    """Costs without a common divisor, enough modules that trades of several steps pay."""
+def price(cost: int, quota: Fraction, rank: int) -> int:
+    """A module's distance on the grid that quotas are taken to, as a whole number."""
+    return cost * (2 * GRID * rank - round(2 * GRID * quota)) ** 2
+
+
+def total_price(case: Case, ranks) -> int:
+    return sum(map(price, case.costs, case.quotas, ranks))
+
+
+def knapsack(case: Case) -> tuple[int, int]:
+    """What brute force finds, from a plain table over all spends."""
+    budget = floor(case.budget)
+    never = np.iinfo(np.int64).max // 2
+    best = np.full(budget + 1, never)
+    best[0] = 0
+    for index, cost in enumerate(case.costs):
+        grown = np.full(budget + 1, never)
+        for rank in range(case.lower[index], case.upper[index] + 1):
+            shift = rank * cost
+            if shift <= budget:
+                moved = best[: budget + 1 - shift] + price(cost, case.quotas[index], rank)
+                grown[shift:] = np.minimum(grown[shift:], moved)
+        best = np.minimum(grown, never)
+    most = int(np.flatnonzero(best < never).max())
+    return most, int(best[most])
+
+
+def random_case(family: list[int], n_modules: int, seed: int) -> Case:
     generator = np.random.default_rng(seed)
-    costs = generator.choice([101, 149, 233], size=9)
-    weights = tuple(Fraction(float(w)) for w in generator.exponential(size=9))
-    budget = Fraction(int(generator.integers(3000, 5000)))
-    case = Case(weights, tuple(costs.tolist()), (0,) * 9, (12,) * 9, budget)
-    least: dict[int, int] = {0: 0}
-    for cost, quota in zip(case.costs, case.quotas, strict=True):
-        twice = round(2 * GRID * quota)
-        prices = [cost * (2 * GRID * rank - twice) ** 2 for rank in range(13)]
-        grown: dict[int, int] = {}
-        for spent, price in least.items():
-            for rank, more in enumerate(prices):
-                total = spent + rank * cost
-                if total <= budget and price + more < grown.get(total, 1 << 200):
-                    grown[total] = price + more
-        least = grown
+    costs = generator.choice(family, size=n_modules)
+    weights = tuple(Fraction(float(w)) for w in generator.exponential(size=n_modules))
+    budget = Fraction(int(generator.integers(2, 6) * costs.sum() - generator.integers(9)))
+    zeros, tops = (0,) * n_modules, (16,) * n_modules
+    return Case(weights, tuple(costs.tolist()), zeros, tops, budget)
+
+
+@pytest.mark.parametrize("family", [[101, 149, 233], [2, 5, 17, 40], [1, 9, 200], [97, 1009]])
+@pytest.mark.parametrize("seed", range(5))
+def test_exact_equals_a_plain_knapsack_on_larger_cases(family, seed):
+    case = random_case(family, 14, seed)
     ranks = exact(case)
-    found = sum(
-        c * (2 * GRID * r - round(2 * GRID * q)) ** 2
-        for c, r, q in zip(case.costs, ranks, case.quotas, strict=True)
-    )
-    assert case.spend(ranks) == max(least)
-    assert found == least[max(least)]
+    assert (case.spend(ranks), total_price(case, ranks)) == knapsack(case)
+
+
+@pytest.mark.parametrize("beyond", [-7, 5, 8, 12])
+def test_exact_finds_a_far_repair_that_beats_a_near_one(beyond):
+    """One module could close the gap alone, at a price; many small trades do it for less."""
+    costs = np.array([100] * 20 + [99] * 20 + [1])
+    noise = np.random.default_rng(0).random(41)
+    weights = tuple(Fraction(float(w)) for w in 1 + 1e-3 * noise)
+    bounds = (3,) * 40 + (0,), (4,) * 40 + (16,)
+    budget = Fraction(int(3.5 * costs.sum()) + beyond)
+    case = Case(weights, tuple(costs.tolist()), *bounds, budget)
+    ranks = exact(case)
+    assert (case.spend(ranks), total_price(case, ranks)) == knapsack(case)
+
+
+def test_equal_claims_go_to_the_higher_weight():
+    """Quotas 0.5 and 1.5: the one rank that is left is as far from either."""
+    for turns in ([0, 1], [1, 0]):
+        ranks = solve(np.array([1.0, 3.0]), np.array([1, 1]), 1, "exact", turns=np.array(turns))
+        assert ranks.tolist() == [0, 2]
 
 
 def test_exact_is_symmetric_and_does_not_favour_a_size():
@@ -299,6 +335,13 @@ def test_dhondt_never_takes_a_rank_away_when_the_budget_grows(case, part):
         case.budget + part * (most - case.budget),
     )
     assert all(a <= b for a, b in zip(dhondt(case), dhondt(larger), strict=True))
+
+
+def test_dhondt_stops_at_the_first_rank_that_does_not_fit():
+    """Were it passed over, the small module would have 3 ranks of 3, but 1 of 5."""
+    weights, costs = np.array([2.0, 1.0]), np.array([4, 1])
+    smaller, larger = (solve(weights, costs, spend / 5, "dhondt") for spend in (3, 5))
+    assert (smaller.tolist(), larger.tolist()) == ([0, 0], [1, 1])
 
 
 def test_hamilton_takes_a_rank_away_where_dhondt_does_not():

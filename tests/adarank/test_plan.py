@@ -105,28 +105,31 @@ def planned(ranks: dict[str, int], width: int = 2) -> RankPlan:
 
 
 class Nested(torch.nn.Module):
-    """Modules whose names end in one another's: q, a.q and a.a.q."""
+    """Modules whose names end in one another's: a.q, b.a.q and b.b.a.q."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = 2) -> None:
         super().__init__()
-        self.q, self.a = torch.nn.Linear(2, 2), torch.nn.Module()
-        self.a.q, self.a.a = torch.nn.Linear(2, 2), torch.nn.Module()
-        self.a.a.q = torch.nn.Linear(2, 2)
+        self.a = torch.nn.Module()
+        self.a.q = torch.nn.Linear(2, 2)
+        if depth:
+            self.b = Nested(depth - 1)
 
 
 @pytest.mark.parametrize(
     "ranks",
     [
-        {"q": 1, "a.q": 2, "a.a.q": 3},
-        {"q": 1, "a.q": 0, "a.a.q": 2},
-        {"q": 2, "a.q": 0, "a.a.q": 0},
-        {"q": 0, "a.q": 1, "a.a.q": 0},
+        {"a.q": 1, "b.a.q": 2, "b.b.a.q": 3},
+        {"a.q": 1, "b.a.q": 0, "b.b.a.q": 2},
+        {"a.q": 2, "b.a.q": 0, "b.b.a.q": 0},
+        {"a.q": 0, "b.a.q": 1, "b.b.a.q": 0},
     ],
     ids=str,
 )
 def test_names_that_end_in_one_another_are_kept_apart(ranks):
     model, plan = Nested(), planned(ranks)
     assert adapted(get_peft_model(model, plan.lora_config(model))) == expected(plan)
+    if all(ranks.values()):
+        assert adapted(get_peft_model(Nested(), plan.lora_config())) == expected(plan)
 
 
 def test_a_lost_pattern_stands_out_by_its_rank():

@@ -1,0 +1,46 @@
+"""Scale policies: the alpha that goes with a rank."""
+
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from typing import Literal, get_args
+
+from adarank.errors import input_error
+
+Policy = Literal["ratio", "rslora", "constant"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How strongly a module's adapter counts: the factor before B A x.
+
+    Attributes:
+        policy: `ratio`: alpha = value * rank, so the factor alpha / rank is `value`
+            for every module, whatever its rank. `rslora`: alpha = value, factor
+            alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732). `constant`: alpha =
+            value, factor alpha / rank, as LoRA with one alpha for all has it.
+        value: A positive number; its meaning is the policy's.
+    """
+
+    policy: Policy = "ratio"
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(Policy):
+            policies = ", ".join(get_args(Policy))
+            raise input_error(
+                "no such scale policy", where="scale.policy", got=self.policy, expected=policies
+            )
+        if not (isfinite(self.value) and self.value > 0):
+            raise input_error(
+                "no such scale", where="scale.value", got=self.value, expected="a positive number"
+            )
+
+    def alpha(self, rank: int) -> float:
+        """The lora_alpha of a module of this rank; 0 where there is no adapter."""
+        if rank == 0:
+            return 0.0
+        return self.value * rank if self.policy == "ratio" else float(self.value)
+
+    def factor(self, rank: int) -> float:
+        """The factor before B A x at this rank (at least 1), as PEFT computes it from alpha."""
+        return self.alpha(rank) / (sqrt(rank) if self.policy == "rslora" else rank)

@@ -1,0 +1,172 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from typer.testing import CliRunner
+
+from adarank.allocation.allocate import allocate
+from adarank.allocation.apportion import ROUNDINGS
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.scale import Scale
+from adarank.allocation.strategies import STRATEGIES
+from stages.allocate import Allocate, app
+from stages.files import write_parquet
+from tests.tables import BERT, score_table
+
+PARAMS = """\
+allocate:
+  rounding: exact
+  min_rank: 1
+  max_rank: null
+  scale: {policy: ratio, value: 2.0}
+  seed: 0
+score: {another: stage's}
+"""
+ABOUT = {"model_sha256": "ab" * 32, "signal": "disagreement"}
+ABOUT_PLAN = {"model_sha256": ABOUT["model_sha256"]}
+TOP = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(PARAMS)
+    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT)
+
+
+def call(strategy: str, budget: str, *options: str):
+    return CliRunner().invoke(app, ["--strategy", strategy, "--budget", budget, *options])
+
+
+def set_params(old: str, new: str) -> None:
+    assert old in PARAMS
+    Path("params.yaml").write_text(PARAMS.replace(old, new))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_plan_is_written_for_every_strategy(strategy):
+    result = call(strategy, "4")
+    assert result.exit_code == 0, result.output
+    form = json.loads(Path(f"data/plans/{strategy}-4.json").read_text())
+    plan = RankPlan.from_json(form)
+    assert plan.parameters == 4 * 12 * 13824
+    assert (plan.strategy, plan.budget) == (strategy, 4)
+    assert plan.model_sha256 == ABOUT["model_sha256"]
+    assert set(plan.scaling.values()) == {2.0}
+
+
+def test_the_ranks_are_shown_at_a_glance():
+    output = call("uniform", "4").output
+    rows = [line.split() for line in output.splitlines()]
+    for word in ("query", "key", "value", "dense", "up", "down"):
+        assert word in output
+    assert any([cell for cell in row if cell.isdigit()] == ["11", *"444444"] for row in rows)
+    assert "663,552 of 663,552 parameters; 72 of 72 modules" in output
+
+
+def test_a_fractional_budget_keeps_its_text():
+    set_params("min_rank: 1", "min_rank: 0")
+    assert call("uniform", "0.50").exit_code == 0
+    plan = RankPlan.from_json(json.loads(Path("data/plans/uniform-0.50.json").read_text()))
+    assert plan.parameters == 12 * 13824 / 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "option"),
+    [
+        ("rounding: exact", "rounding: floor", {"rounding": "floor"}),
+        ("min_rank: 1", "min_rank: 3", {"min_rank": 3}),
+        ("max_rank: null", "max_rank: 5", {"max_rank": 5}),
+        ("policy: ratio", "policy: rslora", {"scale": Scale("rslora", 2.0)}),
+        ("seed: 0", "seed: 3", {"seed": 3}),
+    ],
+)
+def test_every_parameter_reaches_the_plan(old, new, option):
+    set_params(old, new)
+    assert call("permuted", "4").exit_code == 0
+    plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4.json").read_text()))
+    scores = score_table(BERT, 12, trials=2)
+    usual = {"budget": 4, "strategy": "permuted", "scale": Scale("ratio", 2.0), **ABOUT_PLAN}
+    assert plan == allocate(scores, **(usual | option))
+    assert plan != allocate(scores, **usual)
+
+
+def test_the_same_inputs_give_the_same_bytes():
+    written = set()
+    for hash_seed in ("0", "1"):
+        command = [sys.executable, "-m", "stages.allocate", "--strategy", "permuted"]
+        env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(TOP)}
+        subprocess.run([*command, "--budget", "4"], env=env, check=True, capture_output=True)
+        written.add(Path("data/plans/permuted-4.json").read_bytes())
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize(
+    ("strategy", "budget", "word"),
+    [
+        ("disagrement", "4", "permuted"),
+        ("uniform", "0.5", "average rank 1 to 768"),
+        ("uniform", "four", "plain digits"),
+        ("uniform", "-4", "plain digits"),
+        ("uniform", "nan", "plain digits"),
+        ("../uniform", "4", "unknown strategy"),
+    ],
+)
+def test_what_cannot_be_done_exits_2_and_writes_nothing(strategy, budget, word):
+    result = call(strategy, f"{budget}")
+    assert result.exit_code == 2
+    assert word in result.output
+    assert not Path("data/plans").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("rounding: exact", "rounding: nearest", "allocate.rounding"),
+        ("min_rank: 1", "min_rank: 0.5", "allocate.min_rank"),
+        ("max_rank: null", "max_rank: 0", "allocate.max_rank"),
+        ("policy: ratio", "policy: fixed", "allocate.scale.policy"),
+        ("value: 2.0", "value: 0", "allocate.scale.value"),
+        ("seed: 0", "sed: 0", "allocate.sed"),
+    ],
+)
+def test_parameters_are_read_strictly(old, new, key):
+    set_params(old, new)
+    result = call("uniform", "4")
+    assert result.exit_code == 2
+    assert key in result.output
+
+
+def test_absent_scores_say_what_to_run():
+    Path("data/scores/disagreement.parquet").unlink()
+    result = call("uniform", "4")
+    assert result.exit_code == 2
+    assert "dvc repro" in result.output
+
+
+def test_scores_of_an_unknown_model_are_refused():
+    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 2), {})
+    result = call("uniform", "4")
+    assert result.exit_code == 2
+    assert "which model" in result.output
+
+
+def test_a_malformed_table_is_refused():
+    scores = score_table(BERT, 2).drop(columns="score")
+    write_parquet(Path("data/scores/disagreement.parquet"), scores, ABOUT)
+    result = call("disagreement", "4")
+    assert result.exit_code == 2
+    assert "columns missing" in result.output
+
+
+def test_the_schema_names_the_roundings_there_are():
+    assert set(get_args(Allocate.model_fields["rounding"].annotation)) == set(ROUNDINGS)
+
+
+def test_the_stage_needs_no_torch():
+    code = "import sys, stages.allocate; sys.exit(bool({'torch', 'peft'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=TOP).returncode == 0
