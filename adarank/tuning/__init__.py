@@ -1,0 +1,1 @@
+"""Adapters with a plan's ranks: built, verified, trained, saved."""

@@ -16,15 +16,8 @@ from adarank.allocation.plan import RankPlan
 from adarank.errors import RunError
 from adarank.tasks.base import Headed, Task
 from adarank.tasks.registry import make_task
-from adarank.tuning.lora import (
-    attach,
-    head_parameters,
-    load_adapter,
-    read_ranks,
-    save_adapter,
-    verify,
-    verify_saved,
-)
+from adarank.tuning.lora import attach, head_parameters, read_ranks, verify
+from adarank.tuning.saving import load_adapter, save_adapter, verify_saved
 from tests.pico import pico_bert_config, pico_tokenizer, save_pico_model
 from tests.plans import make_plan, plan_json, uneven
 
@@ -165,6 +158,8 @@ def test_saved_files_are_sorted_and_name_no_machine(tmp_path: Path):
     save_adapter(built(folder, plan), tmp_path / "adapter", "data/model")
     files = sorted(path.name for path in (tmp_path / "adapter").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
+    modes = {path.stat().st_mode for path in (tmp_path / "adapter").iterdir()}
+    assert len(modes) == 1
     text = (tmp_path / "adapter/adapter_config.json").read_text()
     saved = json.loads(text)
     assert saved["target_modules"] == sorted(f"bert.{module.name}" for module in plan.modules)

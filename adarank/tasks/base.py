@@ -1,0 +1,84 @@
+"""What a task is: the head, the batches, the predictions and the metrics of one kind of problem."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+Example = dict[str, Any]
+Batch = dict[str, Tensor]
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Headed:
+    """A pretrained model with a task's head.
+
+    Attributes:
+        model: The model, in float32.
+        head: Full dotted names in `model` of what is trained whole beside the adapters: the
+            modules outside the pretrained base, and what its checkpoint lacked. May be empty.
+    """
+
+    model: PreTrainedModel
+    head: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as a model takes them.
+
+    Attributes:
+        examples: One mapping a row, in the rows' order, with `input_ids` (a list of ids) and
+            whatever else the task's batches are made of.
+        truncated: How many rows were longer than the task's limit and were cut.
+    """
+
+    examples: list[Example]
+    truncated: int
+
+
+class Task(Protocol):
+    """One kind of problem.
+
+    A predictions table has one row per example, in any order, with at least the columns
+    `label`, `predicted` and `loss`; everything measured is computed from such a table.
+    """
+
+    @property
+    def peft_type(self) -> str:
+        """PEFT's name of the task, such as SEQ_CLS."""
+        ...
+
+    @property
+    def better(self) -> Mapping[str, Better]:
+        """Every metric's name, in the order shown, and which way it improves."""
+        ...
+
+    def build(self, folder: Path, seed: int) -> Headed:
+        """Load the model in `folder` with this task's head, its new weights drawn by `seed`."""
+        ...
+
+    def encode(self, rows: pd.DataFrame) -> Encoded:
+        """Turn a dataset's rows into examples."""
+        ...
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Pad examples to the longest of them and stack them."""
+        ...
+
+    def outputs(self, model: nn.Module, batch: Batch) -> pd.DataFrame:
+        """Predict one batch; gives its part of the predictions table."""
+        ...
+
+    def metrics(self, predictions: pd.DataFrame) -> dict[str, float | None]:
+        """Compute every metric in `better`; None where the rows leave one undefined."""
+        ...
+
+    def confusion(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Set what was true beside what was predicted: columns `actual` and `predicted`."""
+        ...

@@ -1,0 +1,134 @@
+"""Loading a pretrained model under a new head, and finding what of it is new."""
+
+import logging
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from adarank.errors import input_error
+from adarank.stacks import base_model
+from adarank.tasks.base import Headed
+
+
+def load_headed(auto_class: Any, folder: Path, seed: int, **config: Any) -> Headed:
+    """Load a checkpoint with a task's head on it.
+
+    Args:
+        auto_class: A transformers auto class, such as AutoModelForSequenceClassification.
+        folder: The model folder.
+        seed: Decides the head's initial weights, and nothing else does.
+        config: What the head needs in the model's configuration.
+
+    Raises:
+        InputError: No such class for this model, or weights lacking inside its blocks.
+    """
+    # The caller's random state stays as it was; the head's draws start from the seed alone.
+    with torch.random.fork_rng(devices=[]), _quietly():
+        torch.manual_seed(seed)
+        try:
+            model, info = auto_class.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                # A head trained for other labels is replaced by a new one.
+                ignore_mismatched_sizes=True,
+                **config,
+            )
+        except (ValueError, OSError) as error:
+            raise _unloadable(auto_class, folder, error) from None
+    replaced = [key for key, *_ in info["mismatched_keys"]]
+    return Headed(model, head_names(model, [*info["missing_keys"], *replaced]))
+
+
+def head_names(model: nn.Module, new_weights: Iterable[str]) -> tuple[str, ...]:
+    """List what is to be trained whole: the modules outside the base, and new ones inside it.
+
+    A pretrained pooler is inside the base and not new, so it stays frozen; one that the
+    checkpoint lacks is as new as the classifier and is trained with it.
+
+    Args:
+        model: A model with a head.
+        new_weights: Full names of the weights that were not in the checkpoint.
+
+    Raises:
+        InputError: A new weight lies inside the repeated blocks or the embeddings: the
+            checkpoint is damaged or of another model.
+    """
+    prefix, base = base_model(model)
+    outside = [
+        name
+        for name, child in model.named_children()
+        if child is not base and any(True for _ in child.parameters())
+    ]
+    inside = [key for key in new_weights if prefix and key.startswith(f"{prefix}.")]
+    owners = {".".join(key.split(".")[: prefix.count(".") + 2]) for key in inside}
+    for owner in sorted(owners):
+        _check_new(model, owner, inside)
+    return tuple(sorted([*outside, *owners]))
+
+
+def check_positions(model: nn.Module, max_length: int) -> None:
+    """Refuse texts longer than the model has positions for (a tokenizer may know no limit).
+
+    Raises:
+        InputError: `max_length` is over the model's number of positions.
+    """
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(limit, int) and max_length > limit:
+        raise input_error(
+            "longer than the model takes",
+            where="max_length",
+            got=max_length,
+            expected=f"at most {limit} tokens",
+            remedy=f"max_length: {limit}, or less",
+        )
+
+
+def _check_new(model: nn.Module, owner: str, new_weights: list[str]) -> None:
+    part = model.get_submodule(owner)
+    lacking = sorted(key for key in new_weights if key.startswith(f"{owner}."))
+    whole = len(lacking) == len(list(part.parameters()))
+    repeated = any(isinstance(child, nn.ModuleList) for child in part.modules())
+    if not whole or repeated:
+        raise input_error(
+            "the checkpoint lacks weights of the pretrained model",
+            where=owner,
+            got=f"{len(lacking)} missing, first {lacking[0]}",
+            expected="every weight but the head's",
+            remedy="check model.source, and download it again",
+        )
+
+
+def _unloadable(auto_class: Any, folder: Path, error: Exception) -> Exception:
+    return input_error(
+        f"cannot be loaded with {auto_class.__name__}",
+        where=str(folder),
+        got=str(error).splitlines()[0],
+        expected="a model folder of a type that this task supports",
+        remedy="another model.source, or another dataset.task",
+    )
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Leave out the bar of a load, and the report on new weights, which `Headed.head` replaces."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    bar = transformers.logging.is_progress_bar_enabled()
+    logger.addFilter(_is_no_load_report)
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_load_report)
+        if bar:
+            transformers.logging.enable_progress_bar()
+
+
+def _is_no_load_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()

@@ -1,0 +1,61 @@
+"""The tasks there are, by the name that a dataset gives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from adarank.errors import input_error
+from adarank.tasks.base import Task
+from adarank.tasks.classification import Classification
+
+TASKS = {"classification": Classification}
+
+
+def make_task(
+    description: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Task:
+    """Make the task that a dataset's description names.
+
+    Args:
+        description: `task`, and what that task needs to know of the data, such as `labels`.
+        tokenizer: The model's; one without a padding token pads with its end-of-text token.
+        max_length: Longest input, in tokens.
+
+    Raises:
+        InputError: No such task; a tokenizer that cannot pad; max_length over the model's limit.
+    """
+    name = description.get("task")
+    if name not in TASKS:
+        raise input_error(
+            "no such task",
+            where="dataset.task",
+            got=name,
+            expected=f"one of: {', '.join(sorted(TASKS))}",
+        )
+    _check_length(tokenizer, max_length)
+    _ensure_padding(tokenizer)
+    return TASKS[name].from_description(description, tokenizer, max_length)
+
+
+def _check_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    if max_length > tokenizer.model_max_length:
+        raise input_error(
+            "longer than the model takes",
+            where="max_length",
+            got=max_length,
+            expected=f"at most {tokenizer.model_max_length} tokens",
+            remedy=f"max_length: {tokenizer.model_max_length}, or less",
+        )
+
+
+def _ensure_padding(tokenizer: PreTrainedTokenizerBase) -> None:
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise input_error(
+            "the tokenizer can neither pad nor end a text",
+            where="data/model",
+            expected="a pad_token or an eos_token",
+            remedy="another model.source",
+        )

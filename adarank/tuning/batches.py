@@ -1,0 +1,43 @@
+"""Batches of similar length: little padding, and still a random order."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from adarank.tasks.base import Example
+
+
+class LengthBatches(Sampler[list[int]]):
+    """Deal rows into batches of similar length, anew each epoch, the batches in random order.
+
+    transformers' own length-grouped sampler hands out each pool longest batch first, so that
+    a run sees long and short texts in turns; here the batches are shuffled as well.
+
+    Args:
+        lengths: Tokens of each row.
+        batch_size: Rows a batch; the last one of an epoch's deal may be smaller.
+        generator: Decides the order, epoch after epoch; nothing else may draw from it.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, generator: torch.Generator):
+        self._lengths = list(lengths)
+        self._batch_size = batch_size
+        self._generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self._lengths) // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = get_length_grouped_indices(
+            self._lengths, self._batch_size, generator=self._generator
+        )
+        batches = [rows[at : at + self._batch_size] for at in range(0, len(rows), self._batch_size)]
+        order = torch.randperm(len(batches), generator=self._generator)
+        return iter([batches[int(index)] for index in order])
+
+
+def length(example: Example) -> int:
+    """Count an example's tokens."""
+    return len(example["input_ids"])

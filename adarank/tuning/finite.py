@@ -1,0 +1,105 @@
+"""Stopping at the first loss or gradient that is not finite, and naming where it began."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adarank.errors import RunError, run_error
+from adarank.tasks.base import Batch
+
+
+def check_finite(model: nn.Module, batch: Batch, loss: Tensor, step: int) -> None:
+    """Check a training step's loss and gradient norm, before clipping can spread a NaN.
+
+    Args:
+        model: The model, after the backward pass.
+        batch: What the step was computed on.
+        loss: The step's loss.
+        step: The optimiser step, counted from 1.
+
+    Raises:
+        RunError: Either is NaN or infinite; names the step and the culprit: the first
+            parameter with such a value, else the first module whose output is such, else the
+            parameter whose gradient was the first, on the way back, to be so.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+    if math.isfinite(float(loss)) and math.isfinite(norm):
+        return
+    raise run_error(
+        "training has become non-finite",
+        where=f"step {step}, {_culprit(model, batch)}",
+        got=f"loss {float(loss)}, gradient norm {norm}",
+        expected="finite values",
+        remedy="a lower learning rate, more warmup steps, or float32 in place of bf16",
+    )
+
+
+def non_finite_prediction(step: int, loss: float) -> RunError:
+    """Make the error for a validation loss that is not finite."""
+    return run_error(
+        "the validation loss is not finite",
+        where=f"step {step}",
+        got=loss,
+        expected="a finite value",
+        remedy="a lower learning rate, or more warmup steps",
+    )
+
+
+def _culprit(model: nn.Module, batch: Batch) -> str:
+    for name, parameter in model.named_parameters():
+        if not _finite(parameter):
+            return f"value of parameter {name}"
+    module = _first_bad_output(model, batch)
+    if module is not None:
+        return f"output of module {module}"
+    return _first_bad_gradient(model)
+
+
+def _first_bad_gradient(model: nn.Module) -> str:
+    found = [(n, p.grad) for n, p in model.named_parameters() if p.grad is not None]
+    # The backward pass runs from the output to the input, so the last bad one was the first.
+    for name, gradient in reversed(found):
+        if not _finite(gradient):
+            return f"gradient of parameter {name}"
+    # Finite entries whose sum of squares overflows.
+    largest = max(found, key=lambda item: float(item[1].abs().max()))[0]
+    return f"gradient of parameter {largest}"
+
+
+def _first_bad_output(model: nn.Module, batch: Batch) -> str | None:
+    bad: list[str] = []
+
+    def watch(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not all(_finite(tensor) for tensor in _tensors(output)):
+                bad.append(name)
+
+        return hook
+
+    hooks = [part.register_forward_hook(watch(name)) for name, part in model.named_modules()]
+    try:
+        with torch.no_grad():
+            model(**batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return bad[0] if bad else None
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, (list, tuple)):
+        for value in output:
+            yield from _tensors(value)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())

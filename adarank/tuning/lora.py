@@ -1,0 +1,191 @@
+"""LoRA adapters with a plan's ranks: built into a model, and read back from it."""
+
+import math
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
+from torch import Tensor, nn
+
+from adarank.allocation.plan import RankPlan
+from adarank.errors import Problem, RunError
+from adarank.stacks import base_model
+from adarank.tasks.base import Headed
+from adarank.tuning.seeds import generator
+
+ADAPTER = "default"
+"""PEFT's own name for a model's only adapter."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """One adapter as it stands in a model, read from its layer and not from any config.
+
+    Attributes:
+        rank: Rows of A, which are columns of B.
+        scale: What B A x is multiplied by.
+        alpha: LoRA's alpha, from which PEFT made the scale.
+        parameters: Entries of A and B.
+    """
+
+    rank: int
+    scale: float
+    alpha: float
+    parameters: int
+
+
+def attach(
+    headed: Headed, plan: RankPlan, *, peft_type: str, dropout: float, seed: int
+) -> PeftModel:
+    """Put a plan's adapters into a model; the head is trained whole beside them.
+
+    A is drawn per module, by seed and module name: two plans of the same seed start from the
+    same rows wherever both have them. B starts at zero.
+
+    Args:
+        headed: The model with its head; changed in place.
+        plan: The ranks.
+        peft_type: PEFT's name of the task.
+        dropout: LoRA's dropout, on the adapters' inputs.
+        seed: Decides A.
+
+    Returns:
+        PEFT's model, in which ranks, scales and trainable parameters have been read back.
+
+    Raises:
+        RunError: What was built differs from the plan.
+    """
+    config = plan.lora_config(
+        headed.model,
+        task_type=TaskType(peft_type),
+        lora_dropout=dropout,
+        modules_to_save=list(headed.head) or None,
+    )
+    with torch.random.fork_rng(devices=[]), quietly():
+        model = get_peft_model(headed.model, config)
+    for name, layer in _layers(model).items():
+        weight = _factors(layer)[0]
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator(seed, "lora", name))
+    verify(model, plan, headed.head)
+    _verify_trainable(model)
+    return model
+
+
+def read_ranks(model: PeftModel) -> dict[str, Built]:
+    """Read every adapter in a model from its layer.
+
+    Returns:
+        By the module's name in the base model.
+    """
+    return {name: _built(layer) for name, layer in _layers(model).items()}
+
+
+def head_parameters(model: PeftModel) -> dict[str, int]:
+    """Count what is trained whole, by full name in the transformers model."""
+    wrapped: dict[str, Any] = {
+        name: module.modules_to_save
+        for name, module in model.get_base_model().named_modules()
+        if isinstance(module, ModulesToSaveWrapper)
+    }
+    return {
+        name: sum(p.numel() for p in copies[ADAPTER].parameters())
+        for name, copies in wrapped.items()
+    }
+
+
+def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str, Built]:
+    """Compare the adapters in a model with the plan, and what is trained whole with the head.
+
+    Returns:
+        The adapters, as read.
+
+    Raises:
+        RunError: Names every module whose rank, scale or parameters differ, got and expected.
+    """
+    built = read_ranks(model)
+    scaling = plan.scaling
+    expected = {
+        module.name: Built(module.rank, scaling[module.name], module.alpha, module.parameters)
+        for module in plan.adapted
+    }
+    problems = [
+        Problem("the adapter differs from the plan", name, *_told(built, expected, name))
+        for name in sorted(built.keys() | expected.keys())
+        if not _same(built.get(name), expected.get(name))
+    ]
+    whole = tuple(sorted(head_parameters(model)))
+    if whole != tuple(sorted(head)):
+        problems.append(Problem("trained whole beside the adapters", "head", whole, f"{head}"))
+    if problems:
+        raise RunError(*problems)
+    return built
+
+
+def full_names(model: PeftModel) -> list[str]:
+    """List the adapted modules by their full names in the transformers model."""
+    prefix = base_model(model.get_base_model())[0]
+    return [f"{prefix}.{name}" if prefix else name for name in _layers(model)]
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Leave out PEFT's use of a name that transformers has renamed: nobody here can mend it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`is_gradient_checkpointing`", FutureWarning)
+        yield
+
+
+def _layers(model: PeftModel) -> dict[str, LoraLayer]:
+    base = base_model(model.get_base_model())[1]
+    return {
+        name: layer
+        for name, layer in base.named_modules()
+        if isinstance(layer, LoraLayer) and ADAPTER in layer.lora_A
+    }
+
+
+def _built(layer: LoraLayer) -> Built:
+    a, b = _factors(layer)
+    rank = int(a.shape[0])
+    assert rank == b.shape[1] == layer.r[ADAPTER]
+    scale, alpha = float(layer.scaling[ADAPTER]), float(layer.lora_alpha[ADAPTER])
+    return Built(rank, scale, alpha, a.numel() + b.numel())
+
+
+def _factors(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    a: Any = layer.lora_A[ADAPTER]
+    b: Any = layer.lora_B[ADAPTER]
+    return a.weight, b.weight
+
+
+def _same(got: Built | None, expected: Built | None) -> bool:
+    if got is None or expected is None:
+        return got is expected
+    return (got.rank, got.parameters) == (expected.rank, expected.parameters) and math.isclose(
+        got.scale, expected.scale, rel_tol=1e-6
+    )
+
+
+def _told(built: dict[str, Built], expected: dict[str, Built], name: str) -> tuple[str, str]:
+    def tell(one: Built | None) -> str:
+        if one is None:
+            return "no adapter"
+        return f"rank {one.rank}, scale {one.scale:g}, {one.parameters} parameters"
+
+    return tell(built.get(name)), tell(expected.get(name))
+
+
+def _verify_trainable(model: PeftModel) -> None:
+    wanted = sum(one.parameters for one in read_ranks(model).values())
+    wanted += sum(head_parameters(model).values())
+    got = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if got != wanted:
+        raise RunError(
+            Problem("trainable parameters", "model", got, f"{wanted}: adapters and head alone")
+        )

@@ -1,0 +1,95 @@
+"""Transformers' Trainer with our order of rows, schedule, checks and validation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from adarank.tasks.base import Example, Task
+from adarank.tuning.batches import LengthBatches, length
+from adarank.tuning.finite import check_finite
+from adarank.tuning.prediction import predict
+from adarank.tuning.schedules import Schedule
+from adarank.tuning.seeds import generator
+
+
+class PlanTrainer(Trainer):
+    """Trains in a row order of the seed's alone, and stops at a step that is not finite.
+
+    Args:
+        model: The model with its adapters.
+        arguments: The Trainer's own; `seed` decides the rows' order.
+        task: Makes batches, predictions and metrics.
+        train_rows: Encoded rows to learn from.
+        validation_rows: Encoded rows for `evaluate`.
+        schedule: The learning rate's shape.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel,
+        arguments: TrainingArguments,
+        task: Task,
+        train_rows: Sequence[Example],
+        validation_rows: Sequence[Example],
+        schedule: Schedule,
+    ):
+        self._task = task
+        self._train_rows = train_rows
+        self._validation_rows = validation_rows
+        self._schedule = schedule
+        super().__init__(
+            model=model,
+            args=arguments,
+            data_collator=task.collate,
+            train_dataset=train_rows,  # pyright: ignore[reportArgumentType]
+            eval_dataset=validation_rows,  # pyright: ignore[reportArgumentType]
+        )
+        # It would print every step's log.
+        self.remove_callback(PrinterCallback)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Deal batches of similar length, in an order drawn for that purpose alone."""
+        order = generator(self.args.seed, "order")
+        lengths = [length(example) for example in self._train_rows]
+        batches = LengthBatches(lengths, self.args.per_device_train_batch_size, order)
+        rows: Any = self._train_rows
+        loader = DataLoader(rows, batch_sampler=batches, collate_fn=self._task.collate)
+        return self.accelerator.prepare(loader)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: Optimizer | None = None
+    ) -> LRScheduler:
+        """Make the learning rate's scheduler."""
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = self._schedule.build(chosen, num_training_steps)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Go forward and backward, and check what came out before anything is clipped."""
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        check_finite(model, inputs, loss, self.state.global_step + 1)
+        return loss
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+        """Compute the task's metrics on the validation rows, just as they are reported later."""
+        table = predict(
+            self.model,  # pyright: ignore[reportArgumentType]
+            self._task,
+            self._validation_rows,
+            batch_size=self.args.per_device_eval_batch_size,
+            device=self.args.device,
+        )
+        metrics: dict[str, Any] = self._task.metrics(table)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics

@@ -1,0 +1,172 @@
+"""The evaluate stage: what it measures is what the predictions say, for verified adapters."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+from typer.testing import CliRunner, Result
+
+from stages import evaluate, finetune
+from stages.cell import Cell
+from stages.files import read_json, read_parquet, write_json
+from stages.params import key_paths, load
+from tests.cells import LABELS, files, write_params, write_project
+from tests.plans import plan_json
+
+CELL = ["--strategy", "explicit", "--budget", "2"]
+OUTPUTS = (
+    "data/predictions/explicit-2.parquet",
+    "metrics/cells/explicit-2.json",
+    "metrics/confusion/explicit-2.tsv",
+)
+
+
+def run_evaluate() -> Result:
+    return CliRunner().invoke(evaluate.app, CELL)
+
+
+@pytest.fixture(scope="module")
+def project(
+    pico_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Result]]:
+    """A project whose cell has been trained and measured; the current folder of each test."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_project(pico_model)
+        finetune.run(load(finetune.Params, Path("params.yaml")), Cell("explicit", "2"))
+        yield folder, run_evaluate()
+
+
+@pytest.fixture(autouse=True)
+def here(project: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project[0])
+
+
+def cell() -> dict[str, Any]:
+    return read_json(Path(OUTPUTS[1]))
+
+
+def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
+    assert project[1].exit_code == 0, project[1].output
+    rows = {(row["seed"], row["split"]): row["n"] for row in cell()["seeds"]}
+    n = {"validation": 12, "test": 15, "train": 10}
+    assert rows == {(seed, split): n[split] for seed in (0, 1) for split in n}
+    said = project[1].stderr
+    assert "seed 1, test (15 rows): loss" in said
+    assert not [word for word in ("LOAD REPORT", "Loading weights", "Warning") if word in said]
+
+
+def test_metrics_are_those_of_the_predictions():
+    predictions = read_parquet(Path(OUTPUTS[0]))[0]
+    assert len(predictions) == 2 * (12 + 15)
+    names = ["seed", "split", "row", "label", "predicted", "loss", "p_0", "p_1", "p_2"]
+    assert list(predictions) == names
+    for row in cell()["seeds"]:
+        if row["split"] == "train":
+            continue
+        mine = predictions[
+            (predictions["seed"] == row["seed"]) & (predictions["split"] == row["split"])
+        ]
+        assert row["accuracy"] == pytest.approx((mine["label"] == mine["predicted"]).mean())
+        assert row["loss"] == pytest.approx(mine["loss"].mean())
+        assert row["matthews"] == pytest.approx(
+            sk.matthews_corrcoef(mine["label"], mine["predicted"])
+        )
+        p = mine[["p_0", "p_1", "p_2"]].to_numpy(dtype="float64")
+        expected = sk.roc_auc_score(mine["label"], p / p.sum(1, keepdims=True), multi_class="ovr")
+        assert row["auc"] == pytest.approx(expected)
+
+
+def test_rows_are_the_datasets():
+    predictions = read_parquet(Path(OUTPUTS[0]))[0]
+    for split in ("validation", "test"):
+        labels = read_parquet(Path(f"data/dataset/{split}.parquet"))[0]["label"]
+        for seed in (0, 1):
+            mine = predictions[(predictions["seed"] == seed) & (predictions["split"] == split)]
+            assert mine["label"].tolist() == labels.tolist()
+
+
+def test_validation_is_what_training_saw_at_its_best_step():
+    for row in cell()["seeds"]:
+        if row["split"] == "validation":
+            curve = pd.read_csv(f"data/curves/explicit-2/seed-{row['seed']}.tsv", sep="\t")
+            looks = curve.dropna(subset=["validation_loss"])
+            best = looks.loc[looks["validation_loss"].idxmin()]
+            assert row["loss"] == pytest.approx(best["validation_loss"], rel=1e-5)
+            assert row["accuracy"] == best["validation_accuracy"]
+
+
+def test_parameters_are_read_back_and_apart():
+    plan = read_json(Path("data/plans/explicit-2.json"))
+    assert cell()["trainable_parameters"] == plan["parameters"]
+    assert cell()["head_parameters"] == 99
+    assert (cell()["cell"], cell()["strategy"], cell()["budget"]) == ("explicit-2", "explicit", 2)
+
+
+def test_gap_is_train_less_test():
+    rows = {(row["seed"], row["split"]): row for row in cell()["seeds"]}
+    for gap in cell()["gap"]:
+        train, test = rows[gap["seed"], "train"], rows[gap["seed"], "test"]
+        assert gap["accuracy"] == pytest.approx(train["accuracy"] - test["accuracy"])
+        assert gap["loss"] == pytest.approx(train["loss"] - test["loss"])
+        assert (gap["n_train"], gap["n_test"]) == (10, 15)
+
+
+def test_gap_is_none_where_a_metric_is():
+    rows = [
+        {"seed": 0, "split": "train", "n": 4, "auc": 0.9},
+        {"seed": 0, "split": "test", "n": 4, "auc": None},
+    ]
+    assert evaluate.gap(rows, ["auc"])["auc"] is None
+
+
+def test_confusion_has_a_row_per_test_prediction():
+    table = pd.read_csv(OUTPUTS[2], sep="\t")
+    test = read_parquet(Path(OUTPUTS[0]))[0].query("split == 'test'")
+    assert list(table) == ["actual", "predicted"] and len(table) == 30
+    assert table["actual"].tolist() == [LABELS[label] for label in test["label"]]
+    assert table["predicted"].tolist() == [LABELS[label] for label in test["predicted"]]
+
+
+def test_the_same_again_is_the_same_bytes():
+    before = files("metrics") | files("data/predictions")
+    assert set(before) == set(OUTPUTS)
+    run_evaluate()
+    assert files("metrics") | files("data/predictions") == before
+
+
+def test_all_train_rows_when_none_are_counted():
+    write_params(evaluate={"train_rows": None})
+    assert run_evaluate().exit_code == 0
+    assert {row["n"] for row in cell()["seeds"] if row["split"] == "train"} == {30}
+    write_params()
+    run_evaluate()
+
+
+def test_an_adapter_that_is_not_the_plans_is_refused(pico_model: Path):
+    path = Path("data/plans/explicit-2.json")
+    plan = path.read_bytes()
+    digest = json.loads(plan)["model_sha256"]
+    before = files("metrics")
+    write_json(path, plan_json(pico_model, lambda _: 2, model_sha256=digest))
+    result = run_evaluate()
+    path.write_bytes(plan)
+    assert result.exit_code == 1
+    assert "differs from the plan" in result.stderr and "attention.self.key" in result.stderr
+    assert files("metrics") == before
+
+
+def test_an_adapter_that_is_not_there_is_told():
+    write_params(seeds=[0, 1, 7])
+    result = run_evaluate()
+    write_params()
+    assert result.exit_code == 2 and "data/adapters/explicit-2/seed-7" in result.stderr
+
+
+def test_it_reads_its_own_section_the_seeds_and_the_length():
+    assert key_paths(evaluate.Params) == ["study.seeds", "finetune.max_length", "evaluate"]

@@ -1,0 +1,153 @@
+"""The finetune stage: whole folders, verified adapters, the same bytes, clear refusals."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification
+from typer.testing import CliRunner, Result
+
+from adarank.tuning.lora import read_ranks
+from stages.finetune import app
+from stages.params import key_paths
+from tests.cells import files, write_params, write_project
+
+CELL = ["--strategy", "explicit", "--budget", "2"]
+
+
+def finetune() -> Result:
+    return CliRunner().invoke(app, CELL)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    pico_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, Result]]:
+    """A project whose cell has been trained once; read-only."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_project(pico_model)
+        # Test rows have no part in training: it must do without them.
+        Path("data/dataset/test.parquet").unlink()
+        yield folder, finetune()
+
+
+@pytest.fixture
+def project(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(pico_model)
+
+
+def test_it_writes_an_adapter_and_a_curve_for_every_seed(finished: tuple[Path, Result]):
+    folder, result = finished
+    assert result.exit_code == 0, result.output
+    adapters = [path.name for path in sorted((folder / "data/adapters/explicit-2").iterdir())]
+    assert adapters == ["seed-0", "seed-1"]
+    curve = pd.read_csv(folder / "data/curves/explicit-2/seed-1.tsv", sep="\t")
+    assert curve["step"].tolist() == list(range(1, 9))
+    assert curve.dropna()["step"].tolist() == [3, 6, 8]
+    assert curve["learning_rate"].max() == pytest.approx(2e-2)
+    assert {"train_loss", "gradient_norm", "validation_loss", "validation_accuracy"} < set(curve)
+
+
+def test_it_says_what_was_verified_and_nothing_noisy(finished: tuple[Path, Result]):
+    folder, result = finished
+    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    said = result.stderr
+    assert "seed 0: validation loss" in said and "seed 1: validation loss" in said
+    assert f"10 ranks as planned, {plan['parameters']} LoRA + 99 head parameters" in said
+    assert not [word for word in ("LOAD REPORT", "Loading weights", "Warning") if word in said]
+
+
+def test_stock_peft_finds_the_plans_ranks(finished: tuple[Path, Result]):
+    folder = finished[0]
+    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    for seed in (0, 1):
+        base = AutoModelForSequenceClassification.from_pretrained(
+            folder / "data/model", num_labels=3
+        )
+        model = PeftModel.from_pretrained(base, folder / f"data/adapters/explicit-2/seed-{seed}")
+        got = {name: (one.rank, one.scale) for name, one in read_ranks(model).items()}
+        assert got == {m["name"]: (m["rank"], 2.0) for m in plan["modules"] if m["rank"]}
+
+
+def test_the_same_again_is_the_same_bytes(finished: tuple[Path, Result]):
+    folder, _ = finished
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        before = files("data/adapters") | files("data/curves")
+        assert len(before) == 6
+        shutil.rmtree("data/adapters")
+        finetune()
+        assert files("data/adapters") | files("data/curves") == before
+
+
+@pytest.mark.usefixtures("project")
+def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stages.finetune.write_tsv", full)
+    result = finetune()
+    assert result.exit_code == 1 and "disk is full" in result.stderr
+    assert files("data/adapters") == files("data/curves") == {}
+    assert not list(Path("data/adapters").iterdir())
+
+
+@pytest.mark.usefixtures("project")
+def test_a_plan_for_another_model_is_refused():
+    config = Path("data/model/config.json")
+    config.write_text(config.read_text().replace("gelu", "relu"))
+    result = finetune()
+    assert result.exit_code == 2 and "another model" in result.stderr
+    assert not Path("data/adapters").exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_a_plan_that_is_not_there_is_named():
+    result = CliRunner().invoke(app, ["--strategy", "explicit", "--budget", "3"])
+    assert result.exit_code == 2 and "data/plans/explicit-3.json" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_every_bad_parameter_is_told_at_once():
+    write_params(seeds=[0, 3, 3], learning_rate=-1.0, schedule="zigzag", warmup=1, bf16="maybe")
+    result = finetune()
+    assert result.exit_code == 2
+    for told in ("study.seeds", "more than once: 3", "learning_rate", "schedule", "bf16"):
+        assert told in result.stderr
+    assert "finetune.warmup: unknown key" in result.stderr
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], [True]])
+@pytest.mark.usefixtures("project")
+def test_seeds_are_whole_numbers_and_at_least_one(seeds: list[int]):
+    write_params(seeds=seeds)
+    result = finetune()
+    assert result.exit_code == 2 and "study.seeds" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_a_metric_that_the_task_lacks_is_refused_before_training():
+    write_params(select_by="bleu")
+    result = finetune()
+    assert result.exit_code == 2 and "one of: loss, accuracy" in result.stderr
+
+
+@pytest.mark.usefixtures("project")
+def test_a_divergent_run_stops_at_its_step():
+    write_params(learning_rate=1e30, max_grad_norm=0.0)
+    result = finetune()
+    assert result.exit_code == 1 and "step " in result.stderr
+    assert files("data/adapters") == {}
+
+
+def test_it_reads_its_own_section_and_the_seeds():
+    from stages.finetune import Params
+
+    assert key_paths(Params) == ["study.seeds", "finetune"]
