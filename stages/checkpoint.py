@@ -1,13 +1,16 @@
 """Loading the downloaded model, quietly, from data/model alone."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
-from adarank.errors import input_error
+from adarank.errors import InputError, input_error
+from stages.cli import say
 
 MODEL = Path("data/model")
 
@@ -16,18 +19,26 @@ def pick_device(name: str) -> torch.device:
     """Turn `auto` into the best device there is; InputError for one that is absent."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        # A device is there if something can be put on it.
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise input_error(
-            "no such device here", where="device", got=name, expected="cpu or auto on this machine"
-        )
-    return torch.device(name)
+            "no such device here",
+            where="device",
+            got=name,
+            expected=f"auto, cpu{', cuda' if torch.cuda.is_available() else ''} on this machine",
+        ) from None
 
 
 def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     """Load a checkpoint in float32: the bare model, or the class that its config names.
 
+    A pooler that the checkpoint has no weights of is taken off: it would be random.
+
     Raises:
-        InputError: No checkpoint there, or a head wanted and the checkpoint names none.
+        InputError: No checkpoint there, one that cannot be read or lacks weights, or a head
+            wanted and the checkpoint names none.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -35,14 +46,37 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
         raise input_error(
             "no model here", where=str(folder), remedy="`dvc repro download@model` fetches it"
         )
-    if not with_head:
-        return AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    return _headed_class(folder).from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    loader: Any = _headed_class(folder) if with_head else AutoModel
+    try:
+        model, notes = loader.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise input_error(
+            "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
+        ) from None
+    missing = sorted(notes["missing_keys"])
+    if [name for name in missing if with_head or not name.startswith("pooler.")]:
+        raise _incomplete(folder, missing)
+    if missing:
+        say("model: the checkpoint has no pooler; pooled output is the first token's last state")
+        model.pooler = None
+    return model
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer."""
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _incomplete(folder: Path, names: list[str]) -> InputError:
+    return input_error(
+        f"the checkpoint lacks {len(names)} of the model's weights, which would be random",
+        where=str(folder),
+        got=", ".join(names),
+        expected="all weights of the class that config.json names",
+        remedy="a complete checkpoint; compare its tensors' names with config.json's model_type",
+    )
 
 
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:

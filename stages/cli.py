@@ -24,11 +24,19 @@ PARAMS_FILE = Path("params.yaml")
 
 @contextmanager
 def reporting(name: str) -> Iterator[None]:
-    """Run a stage's body; a known error prints as itself and sets the exit code.
+    """Run a stage's body as `telling_errors` does, and take its time.
 
     Times, host and peak memory go to timings/NAME.json, which no stage depends on.
     """
     began = time.perf_counter()
+    with telling_errors(name):
+        yield
+    _record(name, time.perf_counter() - began)
+
+
+@contextmanager
+def telling_errors(name: str) -> Iterator[None]:
+    """Run a command's body; a known error prints as itself and sets the exit code."""
     try:
         yield
     except AdaRankError as error:
@@ -44,7 +52,6 @@ def reporting(name: str) -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(1) from None
-    _record(name, time.perf_counter() - began)
 
 
 def say(message: str) -> None:

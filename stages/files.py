@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_sha256(folder: Path) -> str:
-    """Hash a folder: the sha256 of its sorted `name sha256` lines."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+def folder_sha256(folder: Path, names: Collection[str] | None = None) -> str:
+    """Hash a folder, or the files of it named: the sha256 of its sorted `name sha256` lines."""
+    found = folder.rglob("*") if names is None else (folder / name for name in names)
+    files = sorted(p for p in found if p.is_file())
     if not files:
         raise _absent(folder)
     lines = [f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in files]

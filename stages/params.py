@@ -76,8 +76,10 @@ def key_paths(schema: type[Slice]) -> list[str]:
     paths: list[str] = []
     for name, field in schema.model_fields.items():
         inner = field.annotation
-        whole = not (isinstance(inner, type) and issubclass(inner, Slice))
-        paths += [name] if whole else [f"{name}.{key}" for key in inner.model_fields]
+        if isinstance(inner, type) and issubclass(inner, Slice):
+            paths += [f"{name}.{key}" for key in inner.model_fields]
+        else:
+            paths.append(name)
     return paths
 
 

@@ -35,7 +35,7 @@ def read_texts(probe: ProbeSection) -> list[str]:
         picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
         texts = [texts[row] for row in sorted(picked)]
     elif path.suffix == ".txt":
-        texts = _lines(path)[: probe.rows]
+        texts = text_lines(path)[: probe.rows]
     else:
         raise input_error(
             "not a probe that can be read",
@@ -59,7 +59,12 @@ def _column(path: Path) -> list[str]:
     return [str(text) for text in table["text"]]
 
 
-def _lines(path: Path) -> list[str]:
+def text_lines(path: Path) -> list[str]:
+    """Read a text a line; empty lines are none.
+
+    Raises:
+        InputError: No such file, or not UTF-8 text.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -14,4 +14,8 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     every = 0.2 if sys.stderr.isatty() else 10.0
     quiet = os.environ.get("RANK", "0") != "0"
     with tqdm(total=total, disable=quiet, desc=label, mininterval=every, dynamic_ncols=True) as bar:
-        yield lambda: bar.update() and None
+
+        def advance() -> None:
+            bar.update()
+
+        yield advance

@@ -16,8 +16,8 @@ from adarank.scoring.noise import global_deviation
 from adarank.scoring.outputs import Batch
 from adarank.scoring.probe import make_probe
 from adarank.scoring.published import AsPublished, as_published
-from adarank.stacks import base_model
 from adarank.scoring.workers import my_share
+from adarank.stacks import base_model
 
 Settings = Exact | Linearized | AsPublished
 ESTIMATORS: dict[str, type[Settings]] = {

@@ -1,0 +1,14 @@
+"""Types of the public names, which __init__.py loads when first used."""
+
+from adarank.allocation.allocate import allocate as allocate
+from adarank.allocation.plan import RankPlan as RankPlan
+from adarank.allocation.scale import Scale as Scale
+from adarank.errors import AdaRankError as AdaRankError
+from adarank.errors import InputError as InputError
+from adarank.errors import RunError as RunError
+from adarank.modules import Module as Module
+from adarank.modules import find_modules as find_modules
+from adarank.scoring.noise import Noise as Noise
+from adarank.scoring.score import score as score
+
+__version__: str

@@ -1,0 +1,104 @@
+"""Bring the study's cells together: means, intervals, paired differences, figures' data."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+
+from adarank.comparison import caveats, compare
+from adarank.errors import input_error
+from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
+from stages.files import read_json, write_json, write_tsv
+from stages.params import Slice, describe, load
+from stages.study import Study, cell_name
+from stages.summary_table import summary_table
+
+CELLS = Path("metrics/cells")
+SUMMARY = Path("metrics/summary.json")
+COMPARISON = Path("metrics/comparison.tsv")
+FRONTIER = Path("metrics/frontier.tsv")
+HEADLINE = "accuracy"
+DIGITS = 6
+
+
+class Params(Slice):
+    """What the stage reads."""
+
+    study: Study
+
+
+app = typer.Typer(add_completion=False)
+Show = Annotated[bool, typer.Option("--show", help="Only print the summary written before.")]
+
+
+@app.command(epilog=describe(Params))
+def main(params: ParamsFile = PARAMS_FILE, show: Show = False) -> None:
+    """Summarise the study's cells; writes summary.json, comparison.tsv, frontier.tsv in metrics."""
+    with reporting("summarize-show" if show else "summarize"):
+        if show:
+            Console().print(summary_table(read_json(SUMMARY)))
+        else:
+            run(load(Params, params))
+
+
+def run(params: Params) -> None:
+    """Compare every cell of the study and write the three files."""
+    cells = _cells(params.study)
+    table = compare(cells)
+    notes = caveats(cells, params.study.seeds)
+    for note in notes:
+        say(f"summarize: {note}")
+    test = pd.DataFrame(table[table["split"] == "test"])
+    write_json(SUMMARY, {**summary(test), "notes": notes})
+    write_tsv(COMPARISON, table)
+    write_tsv(FRONTIER, frontier(test))
+
+
+def summary(test: pd.DataFrame) -> dict[str, Any]:
+    """Sum up the test split: by cell, parameters, seeds and every metric's mean.
+
+    The headline metric comes with its deviation, interval and gain on the baseline; the others'
+    are in comparison.tsv. Rounded, so that a table of differences shows no arithmetic's dust.
+    """
+    cells: dict[str, Any] = {}
+    for row in test.to_dict("records"):
+        cell = cells.setdefault(
+            row["cell"], {"n": row["n"], "trainable_parameters": row["trainable_parameters"]}
+        )
+        cell[row["metric"]] = _rounded(row["mean"])
+        if row["metric"] == HEADLINE:
+            cell |= {
+                f"{HEADLINE}_{key}": _rounded(row[key])
+                for key in ("sd", "low", "high", "difference", "difference_low", "difference_high")
+            }
+    return cells
+
+
+def frontier(test: pd.DataFrame) -> pd.DataFrame:
+    """Pick the headline metric against parameters: a row a cell, for the frontier's figure."""
+    columns = ["strategy", "budget", "trainable_parameters", "n", "mean", "low", "high"]
+    rows = pd.DataFrame(test[test["metric"] == HEADLINE], columns=columns)
+    return rows.rename(columns={"mean": HEADLINE})
+
+
+def _cells(study: Study) -> list[dict[str, Any]]:
+    names = [cell_name(s, b) for b in study.budgets for s in study.strategies]
+    missing = [name for name in names if not (CELLS / f"{name}.json").exists()]
+    if missing:
+        raise input_error(
+            f"{len(missing)} of the study's {len(names)} cells are not evaluated",
+            where=str(CELLS),
+            got=f"none for {', '.join(missing)}",
+            remedy="run `dvc repro`, which makes them first",
+        )
+    return [read_json(CELLS / f"{name}.json") for name in names]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,141 @@
+"""DVC reruns what an edit touches and nothing else, and brings earlier results back."""
+
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from tests.pipeline.conftest import Run
+from tests.pipeline.project import Project
+
+pytestmark = pytest.mark.pipeline
+
+CELLS = ("uniform-2", "disagreement-2")
+METRICS = ("metrics/summary.json", "metrics/cells/disagreement-2.json")
+
+
+def kinds(stages: Iterable[str]) -> set[str]:
+    return {stage.split("@")[0] for stage in stages}
+
+
+@pytest.fixture
+def project(first: Run) -> Project:
+    """The first run's project; each test puts back what it changes."""
+    return first.project
+
+
+def test_every_stage_runs_once_with_upstream_first(first: Run) -> None:
+    per_cell = [f"{kind}@{cell}" for kind in ("allocate", "finetune", "evaluate") for cell in CELLS]
+    single = ["download@dataset", "download@model", "score@disagreement", "summarize"]
+    assert sorted(first.ran) == sorted(per_cell + single)
+    assert first.ran[-1] == "summarize"
+
+
+def test_from_scratch_twice_gives_the_same_lock_whatever_the_hash_seed(
+    first: Run, second: Run
+) -> None:
+    assert first.project.lock() == second.project.lock()
+
+
+def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
+    began = time.perf_counter()
+    assert project.repro() == []
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        ({"study__budgets": [2, 3]}, {"allocate", "finetune", "evaluate", "summarize"}),
+        ({"study__seeds": [0, 1, 2]}, {"finetune", "evaluate", "summarize"}),
+        ({"study__strategies": ["uniform"]}, {"summarize"}),
+        ({"score__trials": 3}, {"score"}),
+        ({"probe__rows": 5}, {"score"}),
+        ({"allocate__seed": 9}, {"allocate"}),
+        ({"finetune__steps": 5}, {"finetune"}),
+        ({"dataset__validation_seed": 1}, {"download"}),
+    ],
+    ids=lambda value: "-".join(value),
+)
+def test_a_changed_parameter_stales_its_readers_alone(
+    project: Project, change: dict[str, object], rerun: set[str]
+) -> None:
+    before = (project.path / "params.yaml").read_text()
+    project.change(**change)
+    try:
+        assert kinds(project.stale()) == rerun
+    finally:
+        (project.path / "params.yaml").write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("file", "rerun"),
+    [
+        ("adarank/tuning/lora.py", {"finetune", "evaluate"}),
+        ("stages/finetune.py", {"finetune"}),
+        ("adarank/stats.py", {"summarize"}),
+        ("stages/builtin/questions.yaml", {"download"}),
+        ("adarank/allocation/strategies.py", {"allocate"}),
+    ],
+)
+def test_edited_code_stales_its_importers_alone(
+    project: Project, file: str, rerun: set[str]
+) -> None:
+    path = project.path / file
+    before = path.read_text()
+    project.edit(file)
+    try:
+        assert kinds(project.stale()) == rerun
+    finally:
+        path.write_text(before)
+
+
+def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Project) -> None:
+    before = {file: (project.path / file).read_bytes() for file in METRICS}
+    lock = project.lock()
+    project.change(evaluate__train_rows=10)
+    assert kinds(project.repro()) == {"evaluate", "summarize"}
+    assert {file: (project.path / file).read_bytes() for file in METRICS} != before
+    project.change(evaluate__train_rows=None)
+    assert project.repro() == []
+    assert {file: (project.path / file).read_bytes() for file in METRICS} == before
+    assert project.lock() == lock
+
+
+def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> None:
+    table = project.dvc("metrics", "show")
+    assert "metrics/summary.json" in table and "uniform-2.accuracy" in table
+    assert "metrics/cells" not in table
+    page = project.dvc("plots", "show", "--out", "plots-page")
+    assert "failed" not in page.lower() and "error" not in page.lower()
+    html = (project.path / "plots-page" / "index.html").read_text()
+    for title in ("Score by block", "Training loss", "Confusion", "trainable parameters"):
+        assert title in html, title
+
+
+def test_the_probe_decides_whether_scoring_depends_on_the_dataset(project: Project) -> None:
+    before = (project.path / "params.yaml").read_text()
+    try:
+        assert "download@dataset" not in _upstream(project)
+        project.change(probe__source="data/dataset/train.parquet")
+        assert "download@dataset" in _upstream(project)
+        assert kinds(project.repro("score@disagreement")) == {"score"}
+    finally:
+        (project.path / "params.yaml").write_text(before)
+        assert project.repro() == []
+
+
+def test_a_failing_stage_keeps_the_rest_and_exits_with_its_problem(project: Project) -> None:
+    before = (project.path / "params.yaml").read_text()
+    project.change(study__strategies=["uniform", "disagrement"])
+    try:
+        done = project.attempt("repro")
+        assert done.returncode != 0 and "disagreement, permuted, reversed" in done.stdout
+        assert "Traceback" not in done.stdout
+    finally:
+        (project.path / "params.yaml").write_text(before)
+        assert project.repro() == []
+
+
+def _upstream(project: Project) -> str:
+    return project.dvc("dag", "--dot", "score@disagreement")
