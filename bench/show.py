@@ -28,7 +28,10 @@ def show(
     if quick:
         notes.append("--quick: a smaller probe and few draws; not the figures to quote")
     parts = [_table(name, rows) for name, rows in tables.items()]
-    Console(stderr=aside).print(Group(*parts, _figures(figures), *notes))
+    console = Console(stderr=aside)
+    if not console.is_terminal:
+        console.width = 100
+    console.print(Group(*parts, _figures(figures), *notes))
 
 
 def _shape(batch: object) -> tuple[int, ...]:
@@ -43,8 +46,14 @@ def _table(name: str, rows: dict[str, Method]) -> Table:
         table.add_column(column, justify="right")
     for method, row in rows.items():
         values = (row.seconds, row.forwards, row.speedup, row.equal_error, row.distance, row.order)
-        table.add_row(method, *("" if value is None else f"{value:.3g}" for value in values))
+        table.add_row(method, *map(_cell, values))
     return table
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _figures(figures: dict[str, float]) -> Table:

@@ -1,5 +1,6 @@
 """Loading the downloaded model, quietly, from data/model alone."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ MODEL = Path("data/model")
 def pick_device(name: str) -> torch.device:
     """Turn `auto` into the best device there is; InputError for one that is absent."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        # A launcher's processes take a GPU each.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     try:
         # A device is there if something can be put on it.
         return torch.zeros(1, device=name).device

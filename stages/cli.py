@@ -22,14 +22,24 @@ ParamsFile = Annotated[
 PARAMS_FILE = Path("params.yaml")
 
 
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
 @contextmanager
-def reporting(name: str) -> Iterator[None]:
+def reporting(name: str, *, shared: bool = False) -> Iterator[None]:
     """Run a stage's body as `telling_errors` does, and take its time.
 
     Times, host and peak memory go to timings/NAME.json, which no stage depends on.
+
+    Args:
+        name: The stage, and its cell if it has one.
+        shared: Whether the stage knows how to share its work among the processes of a launcher.
+            If not, the first does it alone, and the others end at once.
     """
     began = time.perf_counter()
     with telling_errors(name):
+        if not shared:
+            _be_alone()
         yield
     _record(name, time.perf_counter() - began)
 
@@ -58,6 +68,14 @@ def say(message: str) -> None:
     """Tell the person running the stage, once; on standard error, out of any pipe's way."""
     if os.environ.get("RANK", "0") == "0":
         print(message, file=sys.stderr, flush=True)
+
+
+def _be_alone() -> None:
+    if os.environ.get("RANK", "0") != "0":
+        raise typer.Exit(0)
+    for variable in _LAUNCHED:
+        # Or the Trainer would wait for processes that have ended.
+        os.environ.pop(variable, None)
 
 
 def _record(name: str, seconds: float) -> None:

@@ -44,7 +44,7 @@ def main(params: ParamsFile = PARAMS_FILE, signal: Signal = "disagreement") -> N
 
     Under `accelerate launch` or torchrun the processes share the work.
     """
-    with reporting(f"score-{signal}"), joined_processes():
+    with reporting(f"score-{signal}", shared=True), joined_processes():
         run(load(Params, params), signal)
 
 

@@ -69,22 +69,22 @@ def ranks(model: object, *options: str, budget: str = "2") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "classes"),
-    {
-        "bert": [AutoModel, AutoModelForSequenceClassification],
-        "llama": [AutoModel, AutoModelForSequenceClassification, AutoModelForCausalLM],
-        "gpt2": [AutoModel, AutoModelForSequenceClassification, AutoModelForCausalLM],
-        "t5": [AutoModel, AutoModelForSequenceClassification, AutoModelForSeq2SeqLM],
-    }.items(),
+    ("name", "scale", "heads"),
+    [
+        ("bert", "ratio", [AutoModelForSequenceClassification]),
+        ("bert", "rslora", [AutoModelForSequenceClassification]),
+        ("llama", "constant", [AutoModelForSequenceClassification, AutoModelForCausalLM]),
+        ("gpt2", "ratio", [AutoModelForSequenceClassification, AutoModelForCausalLM]),
+        ("t5", "ratio", [AutoModelForSequenceClassification, AutoModelForSeq2SeqLM]),
+    ],
 )
-@pytest.mark.parametrize("scale", ["ratio", "rslora"])
-def test_stock_peft_takes_them_as_they_are(models, name, classes, scale):
+def test_stock_peft_takes_them_as_they_are(models, name, scale, heads):
     value = ranks(models / name, "--rows", "16", "--scale", scale, "--scale-value", "2", budget="6")
     about = value.pop("about")
     assert set(value) == LORA
     planned = {module["name"]: module["rank"] for module in about["modules"]}
     assert len(set(planned.values())) > 2
-    for auto in classes:
+    for auto in [AutoModel, *heads]:
         adapted = peft.get_peft_model(
             auto.from_config(_config(name)), peft.LoraConfig(**value)
         ).base_model.model
@@ -92,8 +92,8 @@ def test_stock_peft_takes_them_as_they_are(models, name, classes, scale):
         layers = {n: m for n, m in base.named_modules() if isinstance(m, peft.tuners.lora.Linear)}
         assert {n: layer.r["default"] for n, layer in layers.items()} == planned
         factors = {n: layer.scaling["default"] for n, layer in layers.items()}
-        shape = {n: 2.0 if scale == "ratio" else 2 / rank**0.5 for n, rank in planned.items()}
-        assert factors == pytest.approx(shape)
+        power = {"ratio": 0, "rslora": 0.5, "constant": 1}[scale]
+        assert factors == pytest.approx({n: 2 / rank**power for n, rank in planned.items()})
         lora = sum(p.numel() for n, p in adapted.named_parameters() if "lora_" in n)
         assert lora == about["plan"]["parameters"]
 
@@ -114,6 +114,15 @@ def test_the_file_holds_what_standard_output_would(models):
     assert (result.exit_code, result.stdout) == (0, "")
     assert Path("deep/ranks.json").read_text() == call(models / "bert", *options).stdout
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["deep"]
+
+
+def test_the_seed_decides_the_exact_estimators_draws(models):
+    options = ("--estimator", "exact", "--trials", "1", "--rows", "4", "--seed")
+    first, again, other = (ranks(models / "bert", *options, seed)["about"] for seed in "001")
+    assert first == again
+    pairs = zip(first["modules"], other["modules"], strict=True)
+    assert all(one["score"] != two["score"] for one, two in pairs)
+    assert {module["standard_error"] for module in first["modules"]} == {None}
 
 
 def test_it_says_where_the_ranks_come_from(models):
