@@ -43,7 +43,7 @@ summary: $(PROJECT) ## Print the summary of the last run
 	@python -m stages.summarize --show
 
 test: $(TOOLS) ## Unit tests (make pipeline-test runs the rest)
-	python -m pytest -m 'not pipeline' $(PYTEST_ARGS)
+	python -m pytest -m 'not pipeline' -n auto --maxprocesses 4 $(PYTEST_ARGS)
 
 pipeline-test: $(TOOLS) ## Tests that run DVC and whole stages on a pico model
 	python -m pytest -m pipeline $(PYTEST_ARGS)
@@ -60,4 +60,4 @@ check: lint types test pipeline-test ## All of the above
 
 clean: ## Remove the environment, caches of tools and timings; keep data, metrics and DVC's cache
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings
-	find adarank stages tests -name __pycache__ -prune -exec rm -rf {} +
+	find adarank stages bench tests -name __pycache__ -prune -exec rm -rf {} +

@@ -44,8 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def shown() -> str:
-    console = Console(width=160)
+def shown(width: int = 160) -> str:
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(summary_table(json.loads(Path("metrics/summary.json").read_text())))
     return capture.get()
@@ -93,10 +93,20 @@ def test_frontier_has_a_row_a_cell() -> None:
     assert table["accuracy"].tolist() == pytest.approx([0.82, 0.83])
 
 
-def test_table_shows_percent_and_the_gain_with_its_sign() -> None:
+def test_table_shows_percent_uniform_first_and_the_gain_with_its_sign() -> None:
     run(params("uniform", "disagreement"))
-    text = shown()
-    assert "83.00 %" in text and "+1.00 %" in text and "1,000" in text and "!" not in text
+    uniform, disagreement = (line.split() for line in shown().splitlines() if "-4 " in line)
+    # t(0.975, 2) * 0.02 / sqrt(3) = 0.0497
+    assert uniform == ["uniform-4", "1,000", "3", "82.00", "±", "4.97", "-", "41.00"]
+    assert disagreement[3:9] == ["83.00", "±", "4.97", "+1.00", "±", "0.00"]
+    assert "!" not in shown()
+
+
+def test_table_fits_eighty_columns() -> None:
+    write_cell("disagreement", [0.2, 0.9, 0.4], parameters=1_000_000)
+    run(params("uniform", "disagreement"))
+    rows = [line for line in shown(80).splitlines() if "1,000,000" in line]
+    assert len(rows) == 2 and "disagreement-4" in rows[0] and "…" not in rows[0]
 
 
 def test_table_shouts_unequal_parameters() -> None:
@@ -110,5 +120,6 @@ def test_one_seed_gives_a_table_without_intervals_and_never_nan() -> None:
     write_cell("disagreement", [0.9])
     run(params("uniform", "disagreement", seeds=1))
     text = shown()
-    assert "nan" not in text.lower() and " to " not in text and "+10.00 %" in text
+    assert "nan" not in text.lower() and text.count("±") == 1, "only the title's"
+    assert "+10.00" in text
     assert "nan" not in Path("metrics/comparison.tsv").read_text().lower()
