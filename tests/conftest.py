@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start: sums are the same
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest

@@ -131,7 +131,7 @@ def test_long_texts_are_counted() -> None:
         ({"score__modules": ["kwery"]}, "query"),
         ({"score__modules": []}, "score.modules"),
         ({"score__output": "logits"}, "has no head"),
-        ({"score__device": "cuda"}, "cpu or auto"),
+        ({"score__device": "cuda"}, "auto, cpu"),
         ({"score__estimator": "fast"}, "score.estimator"),
         ({"score__memory_gb": 1e-6}, "at least"),
         ({"score__spare": 1}, "unknown key"),
