@@ -7,7 +7,14 @@ import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoModel, BertConfig, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import (
+    AutoModel,
+    BertConfig,
+    GPT2Config,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = (
@@ -29,6 +36,8 @@ def pico_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
@@ -47,6 +56,43 @@ def pico_bert_config() -> PretrainedConfig:
         intermediate_size=64,
         max_position_embeddings=64,
         initializer_range=0.2,
+    )
+
+
+def pico_gpt2_config() -> PretrainedConfig:
+    """GPT-2 of the same size: 8 linear modules, query, key and value in one; no dropout."""
+    return GPT2Config(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_inner=64,
+        n_positions=64,
+        initializer_range=0.2,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        bos_token_id=SPECIAL.index("[CLS]"),
+        eos_token_id=SPECIAL.index("[SEP]"),
+        pad_token_id=SPECIAL.index("[PAD]"),
+    )
+
+
+def pico_t5_config() -> PretrainedConfig:
+    """T5 of the same size, 2 blocks to read and 2 to write: 32 linear modules; no dropout."""
+    return T5Config(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        initializer_factor=1.0,
+        eos_token_id=SPECIAL.index("[SEP]"),
+        pad_token_id=SPECIAL.index("[PAD]"),
+        decoder_start_token_id=SPECIAL.index("[PAD]"),
     )
 
 

@@ -36,10 +36,35 @@ class Encoded:
         examples: One mapping a row, in the rows' order, with `input_ids` (a list of ids) and
             whatever else the task's batches are made of.
         truncated: How many rows were longer than the task's limit and were cut.
+        uncounted: How many of those lost everything that counts (of a prompt and its response,
+            the whole response). They are in no loss and no metric, and not trained on.
     """
 
     examples: list[Example]
     truncated: int
+    uncounted: int = 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a task is learned and measured; each task reads its own.
+
+    Attributes:
+        hidden: classification, regression: width of a GELU layer before the last one; None for
+            none (768 in Dong 2024's code, arXiv 2408.09015).
+        loss: regression: mean squared or mean absolute error.
+        loss_on: causal_lm: all tokens, or the response's only.
+        packing: causal_lm: whether several rows share a sequence.
+        max_new_tokens: seq2seq: tokens written at most.
+        positive: seq2seq: the label whose own F1 is measured; None for the last.
+    """
+
+    hidden: int | None = None
+    loss: Literal["mse", "mae"] = "mse"
+    loss_on: Literal["all", "response"] = "all"
+    packing: bool = False
+    max_new_tokens: int = 16
+    positive: str | None = None
 
 
 class Task(Protocol):
@@ -59,6 +84,11 @@ class Task(Protocol):
         """Every metric's name, in the order shown, and which way it improves."""
         ...
 
+    @property
+    def headline(self) -> str:
+        """The metric that comparisons are told by."""
+        ...
+
     def build(self, folder: Path, seed: int) -> Headed:
         """Load the model in `folder` with this task's head, its new weights drawn by `seed`."""
         ...
@@ -67,8 +97,19 @@ class Task(Protocol):
         """Turn a dataset's rows into examples."""
         ...
 
+    def for_training(self, examples: Sequence[Example]) -> list[Example]:
+        """Give encoded rows as training takes them, where that differs from how they are measured.
+
+        Rows with nothing to learn from are left out, and several rows may share an example.
+        """
+        ...
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pad examples to the longest of them and stack them."""
+        ...
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Compute the loss that training lowers on one batch: a scalar, with its graph."""
         ...
 
     def outputs(self, model: nn.Module, batch: Batch) -> pd.DataFrame:
@@ -80,5 +121,8 @@ class Task(Protocol):
         ...
 
     def confusion(self, predictions: pd.DataFrame) -> pd.DataFrame:
-        """Set what was true beside what was predicted: columns `actual` and `predicted`."""
+        """Set what was true beside what was predicted: columns `actual` and `predicted`.
+
+        Without a row where a task has nothing to set side by side.
+        """
         ...

@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn import metrics as sk
-from torch import nn
-from transformers import (
-    AutoModelForSequenceClassification,
-    DataCollatorWithPadding,
-    PreTrainedTokenizerBase,
-)
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
-from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
+from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
 from adarank.tasks.heads import check_positions, load_headed
+from adarank.tasks.hidden import with_hidden
+from adarank.tasks.texts import encode_texts, pad_texts
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,22 @@ class Classification:
     Attributes:
         labels: The labels' names, in the order of their ids.
         tokenizer: The model's tokenizer, with a padding token.
-        max_length: Longest text, in tokens, special ones included; longer ones are cut.
+        max_length: Longest text or pair, in tokens, special ones included; longer ones are cut.
+        hidden: Width of a GELU layer before the last one; None for none.
     """
 
     labels: tuple[str, ...]
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    hidden: int | None = None
 
     @classmethod
     def from_description(
-        cls, description: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int
+        cls,
+        description: Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        options: Options,
     ) -> "Classification":
         """Make the task that a dataset's description asks for.
 
@@ -53,7 +57,7 @@ class Classification:
                 expected="at least 2",
                 remedy="check dataset.target_key and dataset.num_classes",
             )
-        return cls(labels, tokenizer, max_length)
+        return cls(labels, tokenizer, max_length, options.hidden)
 
     @property
     def peft_type(self) -> str:
@@ -71,6 +75,11 @@ class Classification:
             "auc": "higher",
         }
 
+    @property
+    def headline(self) -> str:
+        """The share of rows whose label was predicted."""
+        return "accuracy"
+
     def build(self, folder: Path, seed: int) -> Headed:
         """Load the model with a head of one output per label; see heads.load_headed."""
         names = dict(enumerate(self.labels))
@@ -85,32 +94,31 @@ class Classification:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         check_positions(headed.model, self.max_length)
-        return headed
+        if self.hidden is None:
+            return headed
+        return with_hidden(headed, outputs=len(self.labels), hidden=self.hidden, seed=seed)
 
     def encode(self, rows: pd.DataFrame) -> Encoded:
-        """Tokenize the column `text`; `labels` is the column `label`."""
-        encoded = self.tokenizer(
-            rows["text"].tolist(), truncation=True, max_length=self.max_length, padding=False
-        )
-        fields = list(encoded)
-        examples = [
-            {"labels": int(label)} | {field: encoded[field][index] for field in fields}
-            for index, label in enumerate(rows["label"])
-        ]
-        # Only tokenizers written in Rust keep what they cut off; all current ones are.
-        cut = sum(bool(row.overflowing) for row in encoded.encodings or [])
-        return Encoded(examples, cut)
+        """Tokenize the columns `text` and, if there, `pair`; `labels` is the column `label`."""
+        return encode_texts(self.tokenizer, rows, self.max_length, rows["label"].tolist())
+
+    def for_training(self, examples: Sequence[Example]) -> list[Example]:
+        """Give all of them, as they are."""
+        return list(examples)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pad to the longest example of the batch."""
-        return dict(DataCollatorWithPadding(self.tokenizer)(list(examples)))
+        return pad_texts(self.tokenizer, examples)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Compute the mean cross-entropy of the batch's labels, in nats."""
+        return nn.functional.cross_entropy(_logits(model, batch).float(), batch["labels"])
 
     def outputs(self, model: nn.Module, batch: Batch) -> pd.DataFrame:
         """Predict one batch: columns label, predicted, loss (nats) and p_0 ... p_(n-1)."""
         labels = batch["labels"]
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         # In double precision a confident miss keeps its loss instead of becoming infinite.
-        logs = model(**inputs).logits.double().log_softmax(-1)
+        logs = _logits(model, batch).double().log_softmax(-1)
         loss = -logs.gather(1, labels[:, None])[:, 0]
         columns = {"label": labels, "predicted": logs.argmax(-1), "loss": loss}
         table = pd.DataFrame({name: tensor.cpu().numpy() for name, tensor in columns.items()})
@@ -149,6 +157,11 @@ class Classification:
             for index in range(len(self.labels))
         ]
         return float(sum(each) / len(each))
+
+
+def _logits(model: nn.Module, batch: Batch) -> Tensor:
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    return model(**inputs).logits
 
 
 def _macro_f1(label: "np.ndarray[Any, Any]", predicted: "np.ndarray[Any, Any]") -> Any:

@@ -11,6 +11,7 @@ import transformers
 from torch import nn
 
 from adarank.errors import input_error
+from adarank.scoring.text_inputs import most_tokens
 from adarank.stacks import base_model
 from adarank.tasks.base import Headed
 
@@ -27,23 +28,27 @@ def load_headed(auto_class: Any, folder: Path, seed: int, **config: Any) -> Head
     Raises:
         InputError: No such class for this model, or weights lacking inside its blocks.
     """
-    # The caller's random state stays as it was; the head's draws start from the seed alone.
-    with torch.random.fork_rng(devices=[]), _quietly():
-        torch.manual_seed(seed)
-        try:
-            model, info = auto_class.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                output_loading_info=True,
-                # A head trained for other labels is replaced by a new one.
-                ignore_mismatched_sizes=True,
-                **config,
-            )
-        except (ValueError, OSError) as error:
-            raise _unloadable(auto_class, folder, error) from None
-    replaced = [key for key, *_ in info["mismatched_keys"]]
-    return Headed(model, head_names(model, [*info["missing_keys"], *replaced]))
+    # A head trained for other labels is replaced by a new one.
+    model, new = _load(auto_class, folder, seed, ignore_mismatched_sizes=True, **config)
+    return Headed(model, head_names(model, new))
+
+
+def load_writer(auto_class: Any, folder: Path, seed: int) -> Headed:
+    """Load a checkpoint as a model that writes text, with the head that it was pretrained with.
+
+    Args:
+        auto_class: AutoModelForCausalLM or AutoModelForSeq2SeqLM.
+        folder: The model folder.
+        seed: Decides the weights of a head that the checkpoint lacks, and nothing else does.
+
+    Returns:
+        Headed.head is empty, but for parts that the checkpoint lacks.
+
+    Raises:
+        InputError: No such class for this model, or weights lacking inside its blocks.
+    """
+    model, new = _load(auto_class, folder, seed)
+    return Headed(model, tuple(sorted(_new_parts(model, new))))
 
 
 def head_names(model: nn.Module, new_weights: Iterable[str]) -> tuple[str, ...]:
@@ -67,10 +72,7 @@ def head_names(model: nn.Module, new_weights: Iterable[str]) -> tuple[str, ...]:
         if child is not base and any(True for _ in child.parameters())
     ]
     inside = [key for key in new_weights if prefix and key.startswith(f"{prefix}.")]
-    owners = {".".join(key.split(".")[: prefix.count(".") + 2]) for key in inside}
-    for owner in sorted(owners):
-        _check_new(model, owner, inside)
-    return tuple(sorted([*outside, *owners]))
+    return tuple(sorted([*outside, *_new_parts(model, inside)]))
 
 
 def check_positions(model: nn.Module, max_length: int) -> None:
@@ -79,8 +81,8 @@ def check_positions(model: nn.Module, max_length: int) -> None:
     Raises:
         InputError: `max_length` is over the model's number of positions.
     """
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(limit, int) and max_length > limit:
+    limit = most_tokens(model)
+    if limit is not None and max_length > limit:
         raise input_error(
             "longer than the model takes",
             where="max_length",
@@ -88,6 +90,38 @@ def check_positions(model: nn.Module, max_length: int) -> None:
             expected=f"at most {limit} tokens",
             remedy=f"max_length: {limit}, or less",
         )
+
+
+def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any, list[str]]:
+    """Load a model; gives it and the names of its weights that the checkpoint did not have."""
+    # The caller's random state stays as it was; the head's draws start from the seed alone.
+    with torch.random.fork_rng(devices=[]), _quietly():
+        torch.manual_seed(seed)
+        try:
+            model, info = auto_class.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
+                **config,
+            )
+        except (ValueError, OSError, RuntimeError) as error:
+            raise _unloadable(auto_class, folder, error) from None
+    return model, [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+
+
+def _new_parts(model: nn.Module, new_weights: list[str]) -> set[str]:
+    """Name the parts that new weights make up: children of the base, or of the whole model."""
+    prefix = base_model(model)[0]
+    owners = {_owner(key, prefix) for key in new_weights}
+    for owner in sorted(owners):
+        _check_new(model, owner, new_weights)
+    return owners
+
+
+def _owner(key: str, prefix: str) -> str:
+    inside = prefix and key.startswith(f"{prefix}.")
+    return ".".join(key.split(".")[: prefix.count(".") + 2 if inside else 1])
 
 
 def _check_new(model: nn.Module, owner: str, new_weights: list[str]) -> None:

@@ -6,14 +6,28 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
-from adarank.tasks.base import Task
+from adarank.tasks.base import Options, Task
+from adarank.tasks.causal_lm import CausalLM
 from adarank.tasks.classification import Classification
+from adarank.tasks.regression import Regression
+from adarank.tasks.seq2seq import Seq2Seq
 
-TASKS = {"classification": Classification}
+CLASSES = {
+    "classification": Classification,
+    "regression": Regression,
+    "causal_lm": CausalLM,
+    "seq2seq": Seq2Seq,
+}
+"""What each task of catalogue.TASKS is made by."""
+
+_DEFAULTS = Options()
 
 
 def make_task(
-    description: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int
+    description: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    options: Options = _DEFAULTS,
 ) -> Task:
     """Make the task that a dataset's description names.
 
@@ -21,21 +35,23 @@ def make_task(
         description: `task`, and what that task needs to know of the data, such as `labels`.
         tokenizer: The model's; one without a padding token pads with its end-of-text token.
         max_length: Longest input, in tokens.
+        options: How the task is learned and measured.
 
     Raises:
-        InputError: No such task; a tokenizer that cannot pad; max_length over the model's limit.
+        InputError: No such task; a tokenizer that cannot pad; max_length over the model's limit;
+            what the task itself cannot do with the data or the options.
     """
     name = description.get("task")
-    if name not in TASKS:
+    if name not in CLASSES:
         raise input_error(
             "no such task",
             where="dataset.task",
             got=name,
-            expected=f"one of: {', '.join(sorted(TASKS))}",
+            expected=f"one of: {', '.join(sorted(CLASSES))}",
         )
     _check_length(tokenizer, max_length)
     _ensure_padding(tokenizer)
-    return TASKS[name].from_description(description, tokenizer, max_length)
+    return CLASSES[name].from_description(description, tokenizer, max_length, options)
 
 
 def _check_length(tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

@@ -15,20 +15,34 @@ from transformers import (
     AutoModelForSequenceClassification,
     BertModel,
     GPT2Config,
+    PretrainedConfig,
+    RobertaConfig,
 )
 
 from adarank.errors import InputError
-from adarank.tasks.base import Task
+from adarank.tasks.base import Options, Task
+from adarank.tasks.hidden import with_hidden
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import predict
-from tests.pico import pico_rows, pico_tokenizer, save_pico_model
+from tests.learning import learned, predicted
+from tests.pico import (
+    pico_bert_config,
+    pico_gpt2_config,
+    pico_rows,
+    pico_tokenizer,
+    save_pico_model,
+)
 
 THREE = {"task": "classification", "labels": ["who", "what", "where"]}
 CPU = torch.device("cpu")
 
 
-def three(max_length: int = 32) -> Task:
-    return make_task(THREE, pico_tokenizer(), max_length)
+def three(max_length: int = 32, hidden: int | None = None) -> Task:
+    return make_task(THREE, pico_tokenizer(), max_length, Options(hidden=hidden))
+
+
+def pico_roberta_config() -> PretrainedConfig:
+    return RobertaConfig(**pico_bert_config().to_diff_dict() | {"pad_token_id": 0})
 
 
 def table(label: list[int], probabilities: list[list[float]]) -> pd.DataFrame:
@@ -154,6 +168,119 @@ def test_cut_texts_are_counted():
     assert [len(example["input_ids"]) for example in encoded.examples] == [6, 6]
 
 
+def test_loss_is_transformers_own(pico_model: Path):
+    task = three()
+    model = task.build(pico_model, 0).model.eval()
+    batch = task.collate(task.encode(pico_rows(7)).examples)
+    expected = model(**batch).loss
+    torch.testing.assert_close(task.loss(model, batch), expected)
+    with torch.no_grad():
+        table = task.outputs(model, batch)
+    assert table["loss"].mean() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_pair_is_read_as_the_tokenizer_joins_it(pico_model: Path):
+    rows = pd.DataFrame({"text": ["who is", "what was"], "pair": ["the king", "a tree ?"]})
+    task, tokenizer = three(), pico_tokenizer()
+    encoded = task.encode(rows.assign(label=[0, 2]))
+    assert [example["labels"] for example in encoded.examples] == [0, 2]
+    for example, text, pair in zip(encoded.examples, rows["text"], rows["pair"], strict=True):
+        assert {**example, "labels": 0} == {**tokenizer(text, pair), "labels": 0}
+    model = task.build(pico_model, 0).model
+    swapped = rows.rename(columns={"text": "pair", "pair": "text"}).assign(label=0)
+    straight = predicted(model, task, rows.assign(label=0))
+    assert (straight["p_0"] - predicted(model, task, swapped)["p_0"]).abs().min() > 1e-3
+
+
+def test_of_a_long_pair_the_longer_text_is_cut():
+    rows = pd.DataFrame({"text": ["who is"], "pair": ["the long old red tree light house"]})
+    encoded = three(max_length=9).encode(rows.assign(label=0))
+    told = pico_tokenizer().decode(encoded.examples[0]["input_ids"])
+    assert told == "[CLS] who is [SEP] the long old red [SEP]"
+    assert encoded.truncated == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "head", "replaced"),
+    [
+        (pico_bert_config, "classifier", "classifier"),
+        (pico_roberta_config, "classifier", "classifier.out_proj"),
+        (pico_gpt2_config, "score", "score"),
+    ],
+)
+def test_a_hidden_layer_comes_before_the_last(tmp_path: Path, config, head: str, replaced: str):
+    folder = save_pico_model(tmp_path, config())
+    first, again, other = (three(hidden=24).build(folder, seed) for seed in (0, 0, 1))
+    assert first.head == (head,)
+    layers = first.model.get_submodule(replaced)
+    assert [type(layer).__name__ for layer in layers] == ["Linear", "GELU", "Linear"]
+    assert layers[0].weight.shape == (24, 32) and layers[2].weight.shape == (3, 24)
+    # The model's own initializer_range, as its other new weights have.
+    assert layers[0].weight.std().item() == pytest.approx(0.2, rel=0.1)
+    assert not layers[0].bias.any()
+    assert torch.equal(layers[0].weight, again.model.get_submodule(replaced)[0].weight)
+    assert not torch.equal(layers[0].weight, other.model.get_submodule(replaced)[0].weight)
+
+
+def test_with_a_hidden_layer_logits_are_its_formula(pico_model: Path):
+    model = three(hidden=24).build(pico_model, 0).model.eval()
+    batch = pico_tokenizer()(["who is the king"], return_tensors="pt")
+    first, _, last = model.classifier
+    with torch.no_grad():
+        pooled = model.bert(**batch).pooler_output
+        inner = pooled @ first.weight.T + first.bias
+        inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+        torch.testing.assert_close(
+            model(**batch).logits, inner @ last.weight.T + last.bias, rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("config", [pico_bert_config, pico_roberta_config])
+def test_a_hidden_layer_is_trained_saved_and_reloaded(tmp_path: Path, config):
+    folder, task = save_pico_model(tmp_path / "model", config()), three(hidden=24)
+    result = learned(task, folder, tmp_path / "adapter", pico_rows(30), pico_rows(12, seed=1), 30)
+    assert task.metrics(result.after)["loss"] < 0.7 * task.metrics(result.before)["loss"]
+    pd.testing.assert_frame_equal(result.after, result.reloaded)
+    saved = load_file(tmp_path / "adapter/adapter_model.safetensors")
+    fresh = dict(task.build(folder, 0).model.named_parameters())
+    inner = [name for name in saved if name.endswith(".0.weight") and "classifier" in name]
+    assert len(inner) == 1
+    assert not torch.equal(saved[inner[0]], fresh[inner[0].removeprefix("base_model.model.")])
+
+
+def test_of_layers_as_wide_as_the_labels_the_last_is_meant(tmp_path: Path):
+    folder = save_pico_model(tmp_path, pico_roberta_config())
+    description = {"task": "classification", "labels": [f"label {n}" for n in range(32)]}
+    task = make_task(description, pico_tokenizer(), 32, Options(hidden=24))
+    head = task.build(folder, 0).model.classifier
+    assert type(head.dense).__name__ == "Linear" and len(head.out_proj) == 3
+
+
+def test_a_head_without_a_last_linear_layer_is_told(pico_model: Path):
+    headed = three().build(pico_model, 0)
+    headed.model.classifier = torch.nn.Identity()
+    with pytest.raises(InputError, match=r"task\.hidden"):
+        with_hidden(headed, outputs=3, hidden=8, seed=0)
+
+
+def test_a_thousand_labels(pico_model: Path):
+    description = {"task": "classification", "labels": [f"label {n}" for n in range(1000)]}
+    task = make_task(description, pico_tokenizer(), 32)
+    model = task.build(pico_model, 0).model
+    table = predicted(model, task, pico_rows(20).assign(label=range(0, 1000, 50)))
+    assert table.filter(like="p_").shape == (20, 1000)
+    assert table["loss"].mean() == pytest.approx(math.log(1000), rel=0.3)
+    assert task.metrics(table)["auc"] is None
+
+
+def test_room_for_the_padding_index_is_not_room_for_text(tmp_path: Path):
+    folder = save_pico_model(tmp_path, pico_roberta_config())
+    # RoBERTa counts positions from the padding's index on: 0 here, so one of 64 is lost.
+    assert three(max_length=63).build(folder, 0).head == ("classifier",)
+    with pytest.raises(InputError, match="at most 63"):
+        three(max_length=64).build(folder, 0)
+
+
 def test_bad_input_is_refused_with_the_limit(pico_model: Path):
     with pytest.raises(InputError, match="at most 64"):
         make_task(THREE, pico_tokenizer(), 65)
@@ -163,7 +290,7 @@ def test_bad_input_is_refused_with_the_limit(pico_model: Path):
         make_task(THREE, boundless, 65).build(pico_model, 0)
     with pytest.raises(InputError, match="at least 2"):
         make_task({"task": "classification", "labels": ["only"]}, pico_tokenizer(), 8)
-    with pytest.raises(InputError, match="one of: classification"):
+    with pytest.raises(InputError, match="one of: causal_lm, classification, regression"):
         make_task({"task": "juggling"}, pico_tokenizer(), 8)
     with pytest.raises(InputError, match="cannot be loaded"):
         three().build(pico_model / "nowhere", 0)
