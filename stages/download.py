@@ -1,30 +1,38 @@
 """Fetch the model or the dataset from its source, checked and in one form."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import Field
 
+from adarank.tasks.catalogue import Rows
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.files import whole_folder, write_json, write_parquet
-from stages.params import Section, Slice, describe, load
+from stages.params import Digest, Section, Slice, describe, load
 from stages.sources.checks import check_pins, hashes
 from stages.sources.model import fetch_model
-from stages.tables.classification import classification
 from stages.tables.files import Form
-from stages.tables.normalised import Normalised
-from stages.tables.raw import Columns, Raw
+from stages.tables.labels import labels
+from stages.tables.normalised import Normalised, Rules
+from stages.tables.numbers import numbers
+from stages.tables.raw import Raw, first_rows
 from stages.tables.read import read_dataset
-from stages.tables.splits import carve
+from stages.tables.section import DatasetSection
+from stages.tables.texts import texts
+from stages.tables.words import words
 
 MODEL = Path("data/model")
 DATASET = Path("data/dataset")
 SOURCES = Path("data/sources")
 
-NORMALISERS = {"classification": classification}
-
-Digest = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+NORMALISERS: dict[Rows, Callable[[Raw, Rules], Normalised]] = {
+    "labels": labels,
+    "numbers": numbers,
+    "texts": texts,
+    "words": words,
+}
 
 
 class ModelSection(Section):
@@ -37,47 +45,6 @@ class ModelSection(Section):
         description="read pickled weights, by the weights-only loader, where no safetensors are"
     )
     sha256: dict[str, Digest] = Field(description="pinned sha256 by file name; {} for none")
-
-
-class Splits(Section):
-    """Our splits, and what the source calls them."""
-
-    train: str = Field(min_length=1)
-    validation: str | None
-    test: str | None
-
-
-class DatasetSection(Section):
-    """Which dataset, and how it is read."""
-
-    source: str = Field(
-        description="hf:ORG/NAME@REVISION, hf:ORG/NAME/CONFIG@REVISION, file:FOLDER or "
-        "builtin:questions"
-    )
-    splits: Splits = Field(
-        description="for train, validation and test the source's split (hf, builtin) or a file "
-        "below FOLDER; validation: null carves one from train"
-    )
-    task: Literal["classification"] = Field(description="what the target is: classification")
-    text_key: str = Field(min_length=1, description="column of the text")
-    target_key: str = Field(min_length=1, description="column of the target")
-    num_classes: int | None = Field(
-        ge=2, description="how many classes there must be; null for as many as train has"
-    )
-    bad_rows: Literal["refuse", "drop"] = Field(
-        description="what to do about rows with empty text or unknown label: refuse or drop"
-    )
-    validation_fraction: float = Field(
-        gt=0, lt=0.5, description="part of train that becomes validation where none is named"
-    )
-    validation_seed: int = Field(ge=0, description="decides which rows of train those are")
-    encoding: str = Field(description="of csv, tsv, json and jsonl files, such as utf-8, latin-1")
-    separator: str | None = Field(
-        min_length=1, max_length=1, description="between fields; null: , in csv and tab in tsv"
-    )
-    sha256: dict[str, Digest] = Field(
-        description="pinned sha256 by file name, of file: sources or of what is written; {}: none"
-    )
 
 
 class ModelParams(Slice):
@@ -117,28 +84,15 @@ def run_model(section: ModelSection) -> None:
 
 def run_dataset(section: DatasetSection) -> None:
     """Write data/dataset, whole, and data/sources/dataset.json."""
-    raw = read_dataset(
-        section.source,
-        section.splits.model_dump(),
-        Columns(section.text_key, section.target_key),
-        Form(section.encoding, section.separator),
-    )
-    found = _normalised(raw, section)
+    rules = section.rules()
+    form = Form(section.encoding, section.separator)
+    raw = read_dataset(section.source, section.named_splits(), rules.columns, form)
+    found = NORMALISERS[section.kind.rows](first_rows(raw, section.train_rows), rules)
     with whole_folder(DATASET) as folder:
         note = _write(folder, found, raw, section)
     _tell(note)
     record = {"source": section.source, "revision": raw.revision, "sha256": raw.sha256}
     write_json(SOURCES / "dataset.json", record)
-
-
-def _normalised(raw: Raw, section: DatasetSection) -> Normalised:
-    normalise = NORMALISERS[section.task]
-    found = normalise(raw, num_classes=section.num_classes, drop=section.bad_rows == "drop")
-    if "validation" in found.frames:
-        return found
-    train = found.frames["train"]
-    parts = carve(train, section.validation_fraction, section.validation_seed)
-    return Normalised(found.frames | parts, found.note)
 
 
 def _write(folder: Path, found: Normalised, raw: Raw, section: DatasetSection) -> dict[str, Any]:

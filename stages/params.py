@@ -5,10 +5,11 @@ is a number, and `no` a word.
 """
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 
@@ -16,11 +17,17 @@ from adarank.errors import InputError, Problem, input_error
 
 S = TypeVar("S", bound="Slice")
 
+Digest = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+
 
 class Section(BaseModel):
     """A whole section of params.yaml: a key not declared here is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def contradictions(self) -> list[Problem]:
+        """List what good values say against each other; a section that can overrides this."""
+        return []
 
 
 class Slice(BaseModel):
@@ -38,15 +45,19 @@ def load(schema: type[S], path: Path) -> S:
 
     Raises:
         InputError: Unreadable file, or every unknown, missing, wrongly typed and
-            out-of-range key at once.
+            out-of-range key at once; or every contradiction between keys at once.
     """
     values = read_yaml(path)
     try:
-        return schema.model_validate(values)
+        found = schema.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [_problem(detail, schema, path) for detail in details]
         raise InputError(*problems) from None
+    problems = _contradictions(found, path)
+    if problems:
+        raise InputError(*problems)
+    return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -95,6 +106,12 @@ def describe(schema: type[Slice]) -> str:
             for key, inner in section.model_fields.items()
         ]
     return "\n\n".join(lines)
+
+
+def _contradictions(found: Slice, path: Path) -> list[Problem]:
+    sections = [value for _, value in found if isinstance(value, Section)]
+    problems = [problem for section in sections for problem in section.contradictions()]
+    return [replace(problem, where=f"{path}: {problem.where}") for problem in problems]
 
 
 def _problem(detail: ErrorDetails, schema: type[Slice], path: Path) -> Problem:

@@ -10,6 +10,9 @@ from adarank.errors import input_error
 from stages.files import read_parquet
 from stages.params import Section
 
+# What a model reads of a row, by the columns that are there, and what stands between them.
+_READ = {("prompt", "response"): "", ("text", "pair"): " ", ("text",): ""}
+
 
 class ProbeSection(Section):
     """The texts on which scoring compares outputs."""
@@ -26,12 +29,15 @@ class ProbeSection(Section):
 def read_texts(probe: ProbeSection) -> list[str]:
     """Read the probe's texts.
 
+    Of the dataset's rows these are the texts that the task's model reads: the text, the two texts
+    of a pair with a space between, or the prompt and its response.
+
     Raises:
-        InputError: No such file, another kind of file, or fewer texts than `probe.rows`.
+        InputError: No such file, another kind of file or table, or fewer texts than `probe.rows`.
     """
     path = Path(probe.source)
     if path.suffix == ".parquet":
-        texts = _column(path)
+        texts = _rows(path)
         picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
         texts = [texts[row] for row in sorted(picked)]
     elif path.suffix == ".txt":
@@ -54,9 +60,19 @@ def read_texts(probe: ProbeSection) -> list[str]:
     return texts
 
 
-def _column(path: Path) -> list[str]:
+def _rows(path: Path) -> list[str]:
     table: pd.DataFrame = read_parquet(path)[0]
-    return [str(text) for text in table["text"]]
+    for columns, between in _READ.items():
+        if set(columns) <= set(table.columns):
+            parts = [table[column].astype(str) for column in columns]
+            return [between.join(row) for row in zip(*parts, strict=True)]
+    raise input_error(
+        "not the dataset's rows",
+        where="probe.source",
+        got=f"{path} with columns {', '.join(map(str, table.columns))}",
+        expected="a column text, or prompt and response",
+        remedy="data/dataset/train.parquet",
+    )
 
 
 def text_lines(path: Path) -> list[str]:

@@ -28,7 +28,7 @@ def read_repository(source: HubSource, splits: dict[str, str], wanted: Columns) 
     for split, table in tables.items():
         check_columns(table.column_names, wanted, f"{source.repository}, {splits[split]}")
     frames = {split: frame_of(_columns(table, wanted), wanted) for split, table in tables.items()}
-    return Raw(frames, _classes(tables["train"], wanted), info.sha)
+    return Raw(frames, _classes(tables["train"], wanted.target), info.sha)
 
 
 def _load(source: HubSource, commit: str | None, split: str) -> Dataset:
@@ -37,16 +37,17 @@ def _load(source: HubSource, commit: str | None, split: str) -> Dataset:
     return table
 
 
-def _classes(table: Dataset, wanted: Columns) -> tuple[str, ...] | None:
-    feature = table.features[wanted.target]
+def _classes(table: Dataset, name: str | None) -> tuple[str, ...] | None:
+    feature = table.features.get(name)
     return tuple(feature.names) if isinstance(feature, ClassLabel) else None
 
 
 def _columns(table: Dataset, wanted: Columns) -> dict[str, Any]:
-    columns: dict[str, Any] = table.select_columns(list({wanted.text, wanted.target}))[:]
-    names = _classes(table, wanted)
-    if names is not None:
-        # Splits without published labels hold -1.
-        known = dict(enumerate(names))
-        columns[wanted.target] = [known.get(value) for value in columns[wanted.target]]
+    columns: dict[str, Any] = table.select_columns(wanted.names)[:]
+    for name in wanted.names:
+        classes = _classes(table, name)
+        if classes is not None:
+            # Splits without published labels hold -1.
+            known = dict(enumerate(classes))
+            columns[name] = [known.get(value) for value in columns[name]]
     return columns

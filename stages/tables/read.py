@@ -11,13 +11,13 @@ from stages.tables.hub import read_repository
 from stages.tables.raw import Columns, Raw, check_columns, frame_of
 
 
-def read_dataset(text: str, splits: dict[str, str | None], wanted: Columns, form: Form) -> Raw:
+def read_dataset(text: str, splits: dict[str, str], wanted: Columns, form: Form) -> Raw:
     """Read the splits that are named.
 
     Args:
         text: The source, as params.yaml says it.
-        splits: What the source calls train, validation and test; None for none.
-        wanted: The columns of text and target.
+        splits: What the source calls train, and validation and test where it has them.
+        wanted: The columns to keep.
         form: How text files of a `file:` source are written.
 
     Raises:
@@ -25,20 +25,12 @@ def read_dataset(text: str, splits: dict[str, str | None], wanted: Columns, form
         RunError: The hub could not be reached.
     """
     source = parse_source(text, DATASET_FORMS, "dataset.source")
-    named = _named(splits)
-    if wanted.text == wanted.target:
-        raise input_error(
-            "text and target are one column",
-            where="dataset.target_key",
-            got=wanted.target,
-            expected="the column of labels",
-        )
-    say(f"download: {', '.join(named)} of {text}")
+    say(f"download: {', '.join(splits)} of {text}")
     if isinstance(source, HubSource):
-        return read_repository(source, named, wanted)
+        return read_repository(source, splits, wanted)
     if isinstance(source, FileSource):
-        return read_files(source.path, named, wanted, form)
-    return read_frames(questions(), named, wanted)
+        return read_files(source.path, splits, wanted, form)
+    return read_frames(questions(), splits, wanted)
 
 
 def read_frames(frames: dict[str, pd.DataFrame], splits: dict[str, str], wanted: Columns) -> Raw:
@@ -57,25 +49,3 @@ def read_frames(frames: dict[str, pd.DataFrame], splits: dict[str, str], wanted:
             )
         check_columns(frames[name].columns, wanted, f"split {name}")
     return Raw({split: frame_of(dict(frames[name]), wanted) for split, name in splits.items()})
-
-
-def _named(splits: dict[str, str | None]) -> dict[str, str]:
-    named = {split: name for split, name in splits.items() if name is not None}
-    if "test" not in named:
-        raise input_error(
-            "a test split is needed",
-            where="dataset.splits.test",
-            got="null",
-            expected="a split, or file, that training never sees",
-            remedy="name one; it is not carved from train, which a reader would not expect",
-        )
-    for split, name in named.items():
-        twins = [other for other in named if named[other] == name and other != split]
-        if twins:
-            raise input_error(
-                f"the same rows would be both {split} and {twins[0]}",
-                where=f"dataset.splits.{split}",
-                got=name,
-                expected="a different split, or file, for each",
-            )
-    return named
