@@ -1,10 +1,10 @@
 """The repeated blocks of a transformer, and the linear layers in them, found by structure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -79,12 +79,17 @@ def find_stacks(model: nn.Module) -> list[Stack]:
 
 
 @torch.no_grad()
-def reapplied_blocks(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, int]:
+def reapplied_blocks(
+    model: nn.Module,
+    batch: Mapping[str, Tensor],
+    forward: Callable[[nn.Module, Any], object] = lambda model, batch: model(**batch),
+) -> dict[str, int]:
     """Count, in one forward, the applications of each block that is applied more than once.
 
     Args:
         model: Any transformers model; its mode (training or evaluation) is left as it is.
-        batch: Input tensors by name, as model(**batch) takes them.
+        batch: Input tensors by name.
+        forward: Runs the model on the batch.
 
     Returns:
         Applications by the block's dotted name in the base model; empty where every block runs
@@ -103,7 +108,7 @@ def reapplied_blocks(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str,
 
             hook = base.get_submodule(name).register_forward_pre_hook(count)
             hooks.callback(hook.remove)
-        model(**batch)
+        forward(model, batch)
     return {block: n for block, n in counts.items() if n > 1}
 
 

@@ -35,6 +35,14 @@ def pick_device(name: str) -> torch.device:
         ) from None
 
 
+def check_model(folder: Path) -> None:
+    """Refuse a folder without a model: InputError."""
+    if not (folder / "config.json").exists():
+        raise input_error(
+            "no model here", where=str(folder), remedy="`dvc repro download@model` fetches it"
+        )
+
+
 def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     """Load a checkpoint in float32: the bare model, or the class that its config names.
 
@@ -46,10 +54,7 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if not (folder / "config.json").exists():
-        raise input_error(
-            "no model here", where=str(folder), remedy="`dvc repro download@model` fetches it"
-        )
+    check_model(folder)
     loader: Any = _headed_class(folder) if with_head else AutoModel
     try:
         model, notes = loader.from_pretrained(

@@ -21,7 +21,8 @@ from adarank.scoring.linearized import Linearized
 from adarank.scoring.noise import Noise
 from adarank.scoring.outputs import Output, compared_output
 from adarank.scoring.probe import Probe, make_probe
-from adarank.scoring.score import Scores, Settings, score_modules, steps
+from adarank.scoring.score import Settings, score_modules, steps
+from adarank.scoring.scores import Scores
 from adarank.scoring.table import score_table, summary
 from adarank.scoring.text_inputs import refuse_other_inputs
 from stages.checkpoint import load_model, load_tokenizer, pick_device
@@ -189,8 +190,8 @@ def _try_once(model: nn.Module, probe: Probe, output: Output) -> None:
 
 def _refuse_early(modules: Sequence[Module], sharing: Sharing) -> None:
     """Refuse, before the long part, a budget or bounds that no scores could make good."""
-    alike = score_table(modules, np.ones((len(modules), 1)))
-    allocate(alike, **vars(replace(sharing, rounding="exact")))
+    any_scores = score_table(modules, np.arange(1.0, len(modules) + 1)[:, None])
+    allocate(any_scores, **vars(replace(sharing, rounding="exact")))
 
 
 def _scored(model: nn.Module, probe: Probe, modules: Sequence[Module], scoring: Scoring) -> Scores:

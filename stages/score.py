@@ -1,41 +1,164 @@
-"""Score every module: how much the model's output moves when the module is disturbed.
+"""Score every module by the model alone: how much its output moves when a module is disturbed.
 
-Run: python -m stages.score
+Run: python -m stages.score --signal disagreement
 """
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import Field
 from torch import nn
 
+from adarank.errors import input_error
 from adarank.modules import Module, find_modules
+from adarank.scoring.outputs import Output
 from adarank.scoring.precision import to_bfloat16
 from adarank.scoring.probe import Probe, make_probe
-from adarank.scoring.score import Scores, score_modules, steps
+from adarank.scoring.score import Settings, score_modules, steps
+from adarank.scoring.scores import Scores
+from adarank.scoring.signals.stable_rank import stable_rank
 from adarank.scoring.stopping import stop_rule
-from adarank.scoring.table import summary
 from adarank.scoring.workers import is_first
 from adarank.stacks import reapplied_blocks
+from adarank.tasks.catalogue import TASKS
 from stages.checkpoint import MODEL, load_model, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.files import folder_sha256, write_json, write_parquet
 from stages.params import Slice, describe, load
 from stages.probe import ProbeSection, read_texts
 from stages.processes import joined_processes
 from stages.progress import progress
-from stages.scoring import ScoreSection, settings_of
+from stages.score_table import about_modules, write_scores
+from stages.scoring import EstimatorName, ScoreSection, settings_of
+
+
+class DatasetTask(Slice):
+    """What score.output: auto asks of the dataset."""
+
+    task: str = Field(description=f"what is learned: {', '.join(TASKS)}; decides score.output auto")
 
 
 class Params(Slice):
     """What the stage reads."""
 
+    dataset: DatasetTask
     probe: ProbeSection
     score: ScoreSection
 
 
+SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank"]
+Scored = tuple[Scores, str, dict[str, Any]]
+
+
+def run(params: Params, signal: SignalName) -> None:
+    """Score data/model and write the table and its summary.
+
+    Args:
+        params: What the stage reads.
+        signal: Which score to compute.
+    """
+    scores, estimator, facts = SIGNALS[signal](params)
+    if is_first():
+        write_scores(signal, estimator, scores, facts)
+
+
+def compared(wanted: str, task: str) -> Output:
+    """Decide which output is compared.
+
+    Args:
+        wanted: score.output.
+        task: dataset.task, whose head's input is compared where that is `auto`.
+
+    Raises:
+        InputError: `auto`, and no such task.
+    """
+    outputs: dict[str, Output] = {name: name for name in ("pooled", "logits", "last_hidden")}
+    if wanted in outputs:
+        return outputs[wanted]
+    if task not in TASKS:
+        raise input_error(
+            "no such task, so there is no output to choose by it",
+            where="dataset.task",
+            got=task,
+            expected=f"one of: {', '.join(TASKS)}",
+            remedy="mend dataset.task, or name the output itself in score.output",
+        )
+    return TASKS[task].output
+
+
+def _by_disturbing(params: Params, estimator: EstimatorName | None) -> Scored:
+    section = params.score
+    output = compared(section.output, params.dataset.task)
+    estimator = estimator or section.estimator
+    settings = settings_of(section, estimator, output)
+    texts, device = read_texts(params.probe), pick_device(section.device)
+    model = load_model(MODEL, with_head=output == "logits").to(device)
+    modules = find_modules(model, section.modules)
+    probe = make_probe(
+        texts,
+        load_tokenizer(MODEL),
+        model=model,
+        max_length=params.probe.max_length,
+        batch_size=section.batch_size,
+        device=device,
+    )
+    say(f"score: {estimator}, {len(modules)} modules, {probe.rows} texts, output {output}")
+    facts = {"output": output, **_about_probe(probe), **_about_modules(model, modules, probe)}
+    return _scored(model, modules, probe, section, settings, facts), estimator, facts
+
+
+def _by_weights(params: Params) -> Scored:
+    section = params.score
+    model = load_model(MODEL).to(pick_device(section.device))
+    modules = find_modules(model, section.modules)
+    say(f"score: stable_rank, {len(modules)} modules, from their weights alone")
+    with progress("score", len(modules)) as advance:
+        scores = stable_rank(model, modules, advance=advance)
+    return scores, "stable_rank", about_modules(modules)
+
+
+SIGNALS: dict[SignalName, Callable[[Params], Scored]] = {
+    "disagreement": partial(_by_disturbing, estimator=None),
+    "linearized": partial(_by_disturbing, estimator="linearized"),
+    "as_published": partial(_by_disturbing, estimator="as_published"),
+    "stable_rank": _by_weights,
+}
+
+
+def _scored(
+    model: nn.Module,
+    modules: list[Module],
+    probe: Probe,
+    section: ScoreSection,
+    settings: Settings,
+    facts: dict[str, Any],
+) -> Scores:
+    if section.precision == "bfloat16":
+        facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
+    stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
+    with progress("score", steps(settings, len(modules), len(probe.batches))) as advance:
+        return score_modules(model, probe.batches, modules, settings, stop=stop, advance=advance)
+
+
+def _about_probe(probe: Probe) -> dict[str, Any]:
+    if probe.truncated:
+        say(f"score: {probe.truncated} texts were longer than probe.max_length and cut")
+    return {"texts": probe.rows, "texts_cut": probe.truncated}
+
+
+def _about_modules(model: nn.Module, modules: list[Module], probe: Probe) -> dict[str, Any]:
+    return about_modules(modules, reapplied_blocks(model, probe.batches[0]))
+
+
 app = typer.Typer(add_completion=False)
-Signal = Annotated[Literal["disagreement"], typer.Option(help="Which score to compute.")]
+Signal = Annotated[
+    SignalName,
+    typer.Option(
+        help="disagreement, by score.estimator; linearized or as_published, whatever that says; "
+        "stable_rank, from the weights alone",
+    ),
+]
 
 
 @app.command(epilog=describe(Params))
@@ -46,87 +169,6 @@ def main(params: ParamsFile = PARAMS_FILE, signal: Signal = "disagreement") -> N
     """
     with reporting(f"score-{signal}", shared=True), joined_processes():
         run(load(Params, params), signal)
-
-
-def run(params: Params, signal: str) -> None:
-    """Score data/model on the probe and write the table and its summary."""
-    section, texts = params.score, read_texts(params.probe)
-    device = pick_device(section.device)
-    model = load_model(MODEL, with_head=section.output == "logits").to(device)
-    modules = find_modules(model, section.modules)
-    probe = make_probe(
-        texts,
-        load_tokenizer(MODEL),
-        model=model,
-        max_length=params.probe.max_length,
-        batch_size=section.batch_size,
-        device=device,
-    )
-    facts = _facts(model, modules, probe, section)
-    scores = _scored(model, modules, probe, section, facts)
-    if is_first():
-        _write(scores, facts, signal)
-
-
-def _scored(
-    model: nn.Module,
-    modules: list[Module],
-    probe: Probe,
-    section: ScoreSection,
-    facts: dict[str, Any],
-) -> Scores:
-    settings = settings_of(section)
-    if section.precision == "bfloat16":
-        facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
-    stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
-    with progress("score", steps(settings, len(modules), len(probe.batches))) as advance:
-        return score_modules(model, probe.batches, modules, settings, stop=stop, advance=advance)
-
-
-def _facts(
-    model: nn.Module, modules: list[Module], probe: Probe, section: ScoreSection
-) -> dict[str, Any]:
-    shared = {module.name: list(module.aliases) for module in modules if module.aliases}
-    again = reapplied_blocks(model, probe.batches[0])
-    say(f"score: {section.estimator}, {len(modules)} modules, {probe.rows} texts")
-    if probe.truncated:
-        say(f"score: {probe.truncated} texts were longer than probe.max_length and cut")
-    if shared:
-        say(f"score: {len(shared)} modules share their weight with others; scored once, together")
-    for block, times in again.items():
-        say(f"score: block {block} is applied {times} times; disturbed in all of them at once")
-    return {
-        "estimator": section.estimator,
-        "texts": probe.rows,
-        "texts_cut": probe.truncated,
-        "shared_weights": shared,
-        "reapplied_blocks": again,
-    }
-
-
-def _write(scores: Scores, facts: dict[str, Any], signal: str) -> None:
-    say(f"score: computed by {scores.engine}")
-    note = {"signal": signal, "estimator": facts["estimator"], "model_sha256": folder_sha256(MODEL)}
-    write_parquet(Path(f"data/scores/{signal}.parquet"), scores.table, note)
-    rows = [_plottable(row) for row in summary(scores.table).to_dict("records")]
-    trials = scores.table["trial"].nunique()
-    write_json(
-        Path(f"metrics/scores/{signal}.json"),
-        {
-            **facts,
-            "engine": scores.engine,
-            "forwards": scores.forwards,
-            "trials": trials,
-            "modules": rows,
-        },
-    )
-
-
-def _plottable(row: dict[Any, Any]) -> dict[Any, Any]:
-    error = row["standard_error"]
-    known = error == error
-    low, high = (row["mean"] + side * error if known else row["mean"] for side in (-1.96, 1.96))
-    return {**row, "standard_error": error if known else None, "low": low, "high": high}
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ from pydantic import Field
 from adarank.scoring.exact import Exact
 from adarank.scoring.linearized import Linearized
 from adarank.scoring.noise import Noise
+from adarank.scoring.outputs import Output
 from adarank.scoring.published import AsPublished
 from adarank.scoring.score import Settings
 from stages.params import Section
+
+EstimatorName = Literal["exact", "linearized", "as_published"]
 
 
 class NoiseSection(Section):
@@ -39,15 +42,17 @@ class StopSection(Section):
 class ScoreSection(Section):
     """How modules are scored."""
 
-    estimator: Literal["exact", "linearized", "as_published"] = Field(
-        description="exact: the paper's; linearized: one backward for all modules; as_published: "
-        "the released notebook's, whose noise piles up (to understand its ranks, not to use)"
+    estimator: EstimatorName = Field(
+        description="for --signal disagreement: exact, the paper's; linearized, one backward for "
+        "all modules; as_published, the released notebook's, whose noise piles up (to understand "
+        "its ranks, not to use)"
     )
     modules: list[str] = Field(
         min_length=1, description="kinds of module (query, key, value, dense ...) or all-linear"
     )
-    output: Literal["pooled", "logits", "last_hidden"] = Field(
-        description="the output compared: pooled, logits (a checkpoint with a head) or last_hidden"
+    output: Literal["auto", "pooled", "logits", "last_hidden"] = Field(
+        description="the output compared: pooled, logits (a checkpoint with a head), last_hidden, "
+        "or auto: the one that dataset.task's head reads"
     )
     trials: int = Field(ge=1, description="exact, as_published: (most) repetitions per module")
     sketches: int = Field(ge=1, description="linearized: random projections of the whole probe")
@@ -74,10 +79,10 @@ class ScoreSection(Section):
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")
 
 
-def settings_of(section: ScoreSection) -> Settings:
-    """Turn the section into the settings of its estimator."""
+def settings_of(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:
+    """Turn the section into the settings of an estimator that compares this output."""
     noise = Noise(section.noise.scale, section.noise.relative_to, section.noise.bias)
-    output, seed = section.output, section.seed
+    seed = section.seed
     settings: dict[str, Settings] = {
         "exact": Exact(
             trials=section.trials,
@@ -92,4 +97,4 @@ def settings_of(section: ScoreSection) -> Settings:
         "linearized": Linearized(section.sketches, noise, output, seed),
         "as_published": AsPublished(section.trials, noise, output, seed),
     }
-    return settings[section.estimator]
+    return settings[estimator]

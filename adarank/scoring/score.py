@@ -1,7 +1,7 @@
 """Scores for any loaded transformers model: the estimators behind one door."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from adarank.scoring.noise import global_deviation
 from adarank.scoring.outputs import Batch
 from adarank.scoring.probe import make_probe
 from adarank.scoring.published import AsPublished, as_published
+from adarank.scoring.scores import Scores
 from adarank.scoring.workers import my_share
 from adarank.stacks import base_model
 
@@ -25,23 +26,6 @@ ESTIMATORS: dict[str, type[Settings]] = {
     "linearized": Linearized,
     "as_published": AsPublished,
 }
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A score table, and what it took.
-
-    Attributes:
-        table: See `score_table`.
-        engine: How outputs were computed: `replay, trimmed`, `replay`, `full forwards`
-            (see `proven_engine`) or `backward`.
-        forwards: Forwards of a batch under disturbance, partly replayed or not; for `backward`,
-            forwards that a backward followed.
-    """
-
-    table: pd.DataFrame
-    engine: str
-    forwards: int
 
 
 def score(

@@ -7,19 +7,24 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
+from adarank.modules import find_modules
+from adarank.scoring.signals.stable_rank import stable_rank
+from stages.checkpoint import load_model
 from stages.files import folder_sha256, read_parquet, sha256, write_parquet
-from stages.score import app
+from stages.params import key_paths
+from stages.score import SIGNALS, Params, SignalName, app, compared
 from tests.pico import WORDS, pico_rows, save_pico_model
 
 TOP = Path(__file__).parents[2]
 PARAMS: dict[str, Any] = {
+    "dataset": {"task": "classification", "source": "not read"},
     "probe": {"source": "probe.txt", "rows": 6, "max_length": 16, "seed": 0},
     "score": {
         "estimator": "exact",
@@ -50,14 +55,14 @@ def project(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -
     Path("probe.txt").write_text("\n".join(lines) + "\n\n")
 
 
-def call(**changed: Any) -> Result:
+def call(signal: str = "disagreement", **changed: Any) -> Result:
     params = json.loads(json.dumps(PARAMS))
     for keys, value in changed.items():
         section, _, key = keys.partition("__")
         params[section][key] = value
     with Path("params.yaml").open("w") as stream:
         YAML().dump(params, stream)
-    return CliRunner().invoke(app, [])
+    return CliRunner().invoke(app, ["--signal", signal])
 
 
 def test_writes_the_table_its_model_s_hash_and_a_summary() -> None:
@@ -86,6 +91,62 @@ def test_two_runs_give_the_same_bytes(estimator: str) -> None:
         hashes.append((sha256(TABLE), sha256(METRICS)))
     assert hashes[0] == hashes[1]
     assert json.loads(METRICS.read_text())["estimator"] == estimator
+
+
+@pytest.mark.parametrize("signal", ["linearized", "as_published"])
+def test_a_signal_named_after_an_estimator_is_that_whatever_the_section_says(signal: str) -> None:
+    assert call(signal).exit_code == 0
+    assert call(score__estimator=signal).exit_code == 0
+    table, note = read_parquet(Path(f"data/scores/{signal}.parquet"))
+    assert (note["signal"], note["estimator"]) == (signal, signal)
+    same, note = read_parquet(TABLE)
+    assert (note["signal"], note["estimator"]) == ("disagreement", signal)
+    pd.testing.assert_frame_equal(table, same)
+
+
+def test_stable_rank_is_of_the_weights_alone() -> None:
+    Path("probe.txt").unlink()
+    assert call("stable_rank").exit_code == 0
+    table, note = read_parquet(Path("data/scores/stable_rank.parquet"))
+    model = load_model(Path("data/model"))
+    modules = find_modules(model, ["query", "up"])
+    pd.testing.assert_frame_equal(table, stable_rank(model, modules).table)
+    assert note["model_sha256"] == folder_sha256(Path("data/model"))
+    metrics = json.loads(Path("metrics/scores/stable_rank.json").read_text())
+    assert (metrics["engine"], metrics["forwards"], metrics["trials"]) == ("weights", 0, 1)
+    first = sha256(Path("data/scores/stable_rank.parquet"))
+    assert call("stable_rank", score__seed=1).exit_code == 0
+    assert sha256(Path("data/scores/stable_rank.parquet")) == first
+
+
+def test_an_unknown_signal_is_told() -> None:
+    result = call("disagreemint")
+    assert result.exit_code == 2 and "stable_rank" in result.output
+    assert list(SIGNALS) == list(get_args(SignalName))
+
+
+def test_of_the_dataset_only_the_task_is_read() -> None:
+    assert key_paths(Params) == ["dataset.task", "probe", "score"]
+
+
+@pytest.mark.parametrize(
+    ("task", "output"),
+    [
+        ("classification", "pooled"),
+        ("regression", "pooled"),
+        ("causal_lm", "last_hidden"),
+        ("seq2seq", "last_hidden"),
+    ],
+)
+def test_auto_compares_the_output_that_the_task_s_head_reads(task: str, output: str) -> None:
+    result = call(score__output="auto", dataset__task=task)
+    assert result.exit_code == 0 and f"output {output}" in result.output
+    auto, metrics = read_parquet(TABLE)[0], json.loads(METRICS.read_text())
+    assert metrics["output"] == output
+    # The task has no say where the output is named.
+    assert call(score__output=output, dataset__task="anything").exit_code == 0
+    pd.testing.assert_frame_equal(read_parquet(TABLE)[0], auto)
+    assert compared("logits", task) == "logits"
 
 
 def test_one_trial_has_no_standard_error() -> None:
@@ -131,6 +192,8 @@ def test_long_texts_are_counted() -> None:
         ({"score__modules": ["kwery"]}, "query"),
         ({"score__modules": []}, "score.modules"),
         ({"score__output": "logits"}, "has no head"),
+        ({"score__output": "pooler"}, "score.output"),
+        ({"score__output": "auto", "dataset__task": "guessing"}, "dataset.task"),
         ({"score__device": "cuda"}, "auto, cpu"),
         ({"score__estimator": "fast"}, "score.estimator"),
         ({"score__memory_gb": 1e-6}, "at least"),

@@ -1,0 +1,1 @@
+"""Published signals beside disagreement: from labels, from activations, from weights alone."""

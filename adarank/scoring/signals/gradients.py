@@ -1,0 +1,131 @@
+"""Mean gradients of a loss by the modules' weights, over batches of any size."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adarank.errors import run_error
+from adarank.modules import Module, resolve
+from adarank.scoring.signals.objective import Batch, Objective, count_terms
+from adarank.scoring.signals.weights import not_finite, weights_of
+
+
+def mean_gradients(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    objective: Objective,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> list[Tensor]:
+    """Compute the gradient of the mean loss over all terms of all batches, by each weight.
+
+    Args:
+        model: A transformers model; set to evaluation mode (no dropout), its weights and their
+            own gradients left as they were.
+        batches: What the loss is computed on.
+        modules: Whose weights are differentiated.
+        objective: The loss, and how a batch weighs: by its number of terms, so that the result
+            does not depend on how rows were dealt into batches.
+        advance: Called after each batch.
+
+    Returns:
+        A float32 gradient per module, of its weight's shape; zeros where it does not reach the
+        loss.
+
+    Raises:
+        InputError: Nothing labelled.
+        RunError: A loss or a gradient is not finite.
+    """
+    model.eval()
+    weights = weights_of(model, modules)
+    counts = count_terms(model, batches, objective)
+    with only_gradients_of(model, weights):
+        for batch, count in zip(batches, counts, strict=True):
+            if count:
+                loss = finite_loss(model, batch, modules, objective)
+                _backward(loss * (count / sum(counts)))
+            advance()
+        gradients = [_gradient(weight) for weight in weights]
+    for module, gradient in zip(modules, gradients, strict=True):
+        check_gradient(module, bool(torch.isfinite(gradient).all()))
+    return gradients
+
+
+@contextmanager
+def only_gradients_of(model: nn.Module, wanted: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let these parameters alone have gradients, from none; put back what was there before."""
+    identities = {id(parameter) for parameter in wanted}
+    before = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    try:
+        for parameter, *_ in before:
+            parameter.requires_grad_(id(parameter) in identities)
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, required, gradient in before:
+            parameter.requires_grad_(required)
+            parameter.grad = gradient
+
+
+def finite_loss(
+    model: nn.Module, batch: Batch, modules: Sequence[Module], objective: Objective
+) -> Tensor:
+    """Compute a batch's loss.
+
+    Raises:
+        RunError: It is not finite; names the first module whose output is not.
+    """
+    loss = objective.loss(model, batch)
+    if math.isfinite(float(loss.detach())):
+        return loss
+    raise run_error(
+        "the loss is not finite",
+        where=_first_bad_output(model, batch, modules, objective) or "after the last module",
+        got=float(loss.detach()),
+        expected="a finite loss of the pretrained model",
+        remedy="check the weights and the labels; after a warm-up, a lower learning rate for it",
+    )
+
+
+def check_gradient(module: Module, finite: bool) -> None:
+    """Refuse a gradient that is not finite, naming its module."""
+    if not finite:
+        raise not_finite("the gradient", module)
+
+
+def _backward(loss: Tensor) -> None:
+    # Without a graph, no module reaches the loss: all gradients are zero.
+    if loss.requires_grad:
+        loss.backward()
+
+
+def _gradient(weight: nn.Parameter) -> Tensor:
+    return torch.zeros_like(weight).float() if weight.grad is None else weight.grad.float()
+
+
+@torch.no_grad()
+def _first_bad_output(
+    model: nn.Module, batch: Batch, modules: Sequence[Module], objective: Objective
+) -> str | None:
+    bad: list[str] = []
+
+    def watch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if not bool(torch.isfinite(output).all()):
+                bad.append(name)
+
+        return hook
+
+    layers = [(m.name, model.get_submodule(resolve(model, m.name))) for m in modules]
+    hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers]
+    try:
+        objective.loss(model, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return bad[0] if bad else None

@@ -1,0 +1,70 @@
+"""What a signal's gradients are of: a loss on batches, and how batches are weighed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from adarank.errors import input_error
+
+Batch = dict[str, Tensor]
+IGNORED = -100  # the label that transformers' losses leave out
+
+
+def own_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Take the loss that a transformers model computes from its batch's `labels`."""
+    return model(**batch).loss
+
+
+def counted_terms(model: nn.Module, batch: Batch) -> int:
+    """Count what a batch's loss is the mean of: labelled tokens, or rows with a label each.
+
+    A decoder without an encoder predicts each token from those before it, so the label of a
+    row's first token counts for nothing.
+    """
+    labels = batch.get("labels")
+    if labels is None or labels.dim() == 1 or labels.is_floating_point():
+        return rows_of(batch)
+    config: Any = model.config
+    predicted = labels if getattr(config, "is_encoder_decoder", False) else labels[:, 1:]
+    return int((predicted != IGNORED).sum())
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss that is a mean over terms, so that batches of any size add up to one mean.
+
+    Attributes:
+        loss: Computes a batch's loss, a scalar with its graph: the mean over the batch's terms.
+            Rows must not see one another.
+        terms: Counts a batch's terms.
+    """
+
+    loss: Callable[[nn.Module, Batch], Tensor] = own_loss
+    terms: Callable[[nn.Module, Batch], int] = counted_terms
+
+
+OWN = Objective()
+
+
+def rows_of(batch: Batch) -> int:
+    """Count a batch's rows."""
+    return len(next(iter(batch.values())))
+
+
+def count_terms(model: nn.Module, batches: Sequence[Batch], objective: Objective) -> list[int]:
+    """Count the terms of every batch.
+
+    Raises:
+        InputError: There is none at all.
+    """
+    counts = [objective.terms(model, batch) for batch in batches]
+    if sum(counts) == 0:
+        raise input_error(
+            "nothing to learn from",
+            where="batches",
+            got=f"{len(batches)} batches without a label",
+            expected="at least one labelled row or token",
+        )
+    return counts

@@ -1,0 +1,49 @@
+"""Weight times gradient: how much of the loss hangs on a module's weights as they are."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from adarank.modules import Module
+from adarank.scoring.scores import Scores
+from adarank.scoring.signals.gradients import mean_gradients
+from adarank.scoring.signals.objective import OWN, Batch, Objective
+from adarank.scoring.signals.weights import weights_of
+from adarank.scoring.table import score_table
+
+
+def weight_gradient(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    objective: Objective = OWN,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> Scores:
+    """Score modules by the sensitivity of the loss to scaling their weights.
+
+    score = mean over the entries of |W * G|, G the gradient of the mean loss by W
+    (GoRA; He et al. 2025, arXiv 2502.12171). Needs labels.
+
+    Args:
+        model: A transformers model with its head; see `mean_gradients`.
+        batches: Labelled train rows.
+        modules: What to score.
+        objective: The loss; the model's own unless given.
+        advance: Called after each batch.
+
+    Returns:
+        One trial per module.
+
+    Raises:
+        InputError: Nothing labelled.
+        RunError: A loss or a gradient is not finite.
+    """
+    gradients = mean_gradients(model, batches, modules, objective, advance=advance)
+    scores = [
+        float((weight.detach() * gradient).abs().mean(dtype=torch.float64))
+        for weight, gradient in zip(weights_of(model, modules), gradients, strict=True)
+    ]
+    return Scores(score_table(modules, np.array(scores)[:, None]), "backward", len(batches))
