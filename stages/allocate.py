@@ -4,21 +4,25 @@ Run: python -m stages.allocate --strategy disagreement --budget 4
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 import typer
 from pydantic import Field
 
 from adarank.allocation.allocate import allocate
 from adarank.allocation.scale import Policy, Scale
+from adarank.allocation.strategies import find_strategy
 from adarank.errors import input_error
 from stages.cli import PARAMS_FILE, ParamsFile, reporting
 from stages.files import read_parquet, write_json
 from stages.params import Section, Slice, describe, load
 from stages.rank_table import show_ranks
+from stages.strategies import StrategiesSection
 
-SCORES = Path("data/scores/disagreement.parquet")
+SCORES = Path("data/scores")
 PLANS = Path("data/plans")
 
 
@@ -46,13 +50,17 @@ class Allocate(Section):
     scale: ScaleParams = Field(
         description="policy: ratio, rslora or constant; value: its number, above 0."
     )
-    seed: int = Field(ge=0, description="Seed of the strategy permuted.")
+    seed: int = Field(ge=0, description="Seed of what permuted_ draws.")
 
 
 class Params(Slice):
     """What this stage reads."""
 
     allocate: Allocate
+    strategies: StrategiesSection = Field(
+        description="strategies of one's own by name: {custom: {layer_ranks: [...]}}, a rank a "
+        "block; {explicit: ...}, lists by kind; {combined: {NAME: WEIGHT ...}}, a mean of shares"
+    )
 
 
 app = typer.Typer(add_completion=False)
@@ -60,19 +68,22 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(
-    strategy: Annotated[str, typer.Option(help="uniform, disagreement, reversed or permuted.")],
+    strategy: Annotated[
+        str, typer.Option(help="Its name, with reversed_, permuted_ or literal_ before it or not.")
+    ],
     budget: Annotated[str, typer.Option(help="Average rank: spend what this uniform rank costs.")],
     params: ParamsFile = PARAMS_FILE,
 ) -> None:
-    """Decide the rank of every module from its score; writes data/plans/STRATEGY-BUDGET.json."""
+    """Decide the rank of every module; writes data/plans/STRATEGY-BUDGET.json."""
     with reporting(f"allocate-{strategy}-{budget}"):
         run(load(Params, params), strategy, budget)
 
 
 def run(params: Params, strategy: str, budget: str) -> None:
-    """Read the scores and write the plan, relative to the current folder."""
+    """Read the scores that the strategy needs and write the plan."""
     average_rank = _number(budget)
-    scores, about = read_parquet(SCORES)
+    defined = params.strategies.strategies()
+    scores, model = read_scores(find_strategy(strategy, defined).signals)
     options = params.allocate
     plan = allocate(
         scores,
@@ -83,10 +94,50 @@ def run(params: Params, strategy: str, budget: str) -> None:
         max_rank=options.max_rank,
         scale=Scale(options.scale.policy, options.scale.value),
         seed=options.seed,
-        model_sha256=_model_sha256(about),
+        model_sha256=model,
+        defined=defined,
     )
     write_json(PLANS / f"{strategy}-{budget}.json", plan.to_json())
-    show_ranks(plan, scores)
+    show_ranks(plan, next(iter(scores.values())))
+
+
+def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
+    """Read the tables of some signals, and the hash of the model that all are of.
+
+    A strategy without a signal still needs to know the modules: any one table tells them.
+
+    Raises:
+        InputError: A table is absent, or they are of different models.
+    """
+    there = sorted(path.stem for path in SCORES.glob("*.parquet"))
+    wanted = list(signals) or there[:1]
+    _check_scored(wanted, there)
+    read = {name: read_parquet(SCORES / f"{name}.parquet") for name in wanted}
+    models = {name: _model_sha256(name, about) for name, (_, about) in read.items()}
+    if len(set(models.values())) > 1:
+        raise input_error(
+            "the score tables are of different models",
+            where=str(SCORES),
+            got=models,
+            expected="one model",
+            remedy="`dvc repro` scores the present one by each",
+        )
+    return {name: table for name, (table, _) in read.items()}, models[wanted[0]]
+
+
+def _check_scored(wanted: Sequence[str], there: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in there]
+    if wanted and not missing:
+        return
+    raise input_error(
+        f"not scored: {', '.join(missing)}" if wanted else "no score table at all",
+        where=str(SCORES),
+        got=", ".join(there) or "no tables",
+        expected=", ".join(wanted) or "at least one, which tells the modules",
+        remedy="add it to study.signals or study.task_signals, whichever offers it, and run "
+        "`dvc repro`: the stage score@SIGNAL or score_task@SIGNAL makes it"
+        + ("" if wanted else "; stable_rank is the quickest"),
+    )
 
 
 def _number(budget: str) -> float:
@@ -101,12 +152,12 @@ def _number(budget: str) -> float:
     return float(budget)
 
 
-def _model_sha256(about: dict[str, Any]) -> str:
+def _model_sha256(signal: str, about: dict[str, Any]) -> str:
     digest = about.get("model_sha256")
     if not isinstance(digest, str) or not digest:
         raise input_error(
             "the scores do not say which model they are of",
-            where=str(SCORES),
+            where=f"{SCORES / signal}.parquet",
             got=about,
             expected="model_sha256 in the file's metadata",
             remedy="delete the file and score again: `dvc repro`",

@@ -9,30 +9,40 @@ from pydantic import AfterValidator, Field
 from stages.params import Section
 
 
-def _distinct(values: Sequence[object]) -> Sequence[object]:
+def distinct(values: Sequence[object]) -> Sequence[object]:
+    """Give the values back, each of which must occur once; ValueError names those that do not."""
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
         raise ValueError(f"each value once; given more than once: {', '.join(map(str, twice))}")
     return values
 
 
-Strategies = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+Names = Annotated[list[str], AfterValidator(distinct)]
+Strategies = Annotated[Names, Field(min_length=1)]
 Budgets = Annotated[
     list[Annotated[int | float, Field(gt=0, allow_inf_nan=False)]],
     Field(min_length=1),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(_distinct)
+    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(distinct)
 ]
 
 
 class Study(Section):
     """What is compared with what."""
 
-    strategies: Strategies = Field(
-        description="ways to share ranks out: uniform, disagreement, reversed, permuted"
+    signals: Names = Field(
+        description="scored without data: disagreement, linearized, as_published, stable_rank"
     )
+    task_signals: Names = Field(
+        description="scored on rows of train: weight_gradient, fisher, gradient_spectrum, "
+        "activation_variance"
+    )
+    strategies: Strategies = Field(
+        description="ways to share ranks out; those by a signal need it in one of the two above"
+    )
+    reference: str = Field(description="the strategy that all others are compared with")
     budgets: Budgets = Field(description="average ranks; each means uniform's parameters at it")
     seeds: Seeds = Field(description="every cell is trained once with each")
 

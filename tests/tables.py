@@ -50,3 +50,12 @@ def score_table(
         for trial, score in enumerate(of_module)
     ]
     return pd.DataFrame(rows)
+
+
+def with_components(scores: pd.DataFrame, values: list[list[float]]) -> pd.DataFrame:
+    """Spread each row of a table of one trial over components, with these scores."""
+    parts = [
+        scores.iloc[[row] * len(of_module)].assign(component=range(len(of_module)), score=of_module)
+        for row, of_module in enumerate(values)
+    ]
+    return pd.concat(parts, ignore_index=True)

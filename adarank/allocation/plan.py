@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from torch.nn import Module as TorchModule
 
+Tuner = Literal["lora", "adalora", "eva", "full"]
+
 _REMEDY = "make the plan again: `dvc repro`"
 
 
@@ -52,6 +54,9 @@ class RankPlan:
         model_sha256: Hash of the model folder that was scored; empty if none was.
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
+        tuner: What trains the plan: `lora` with exactly these ranks; `adalora` and `eva`, which
+            start from them and move rank about themselves; `full`, which trains every weight
+            and whose ranks are 0.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -69,6 +74,7 @@ class RankPlan:
     model_sha256: str
     scale: Scale
     modules: tuple[PlannedModule, ...]
+    tuner: Tuner = "lora"
 
     def __post_init__(self) -> None:
         problems = [problem for module in self.modules for problem in self._contradictions(module)]

@@ -1,6 +1,7 @@
 """The score table: one row a module and trial in, one row a module out."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,33 +12,76 @@ from adarank.errors import InputError, Problem, input_error
 
 ABOUT_MODULE = ["block", "kind", "d_in", "d_out", "parameters_per_rank"]
 COLUMNS = ["module", *ABOUT_MODULE, "trial", "score"]
+COMPONENT = "component"
 _WORDS = ["module", "kind"]
 _COUNTS = ["block", "d_in", "d_out", "parameters_per_rank", "trial"]
 _REMEDY = "score again: `dvc repro`"
 
+Floats = NDArray[np.float64]
 
-def per_module(scores: pd.DataFrame) -> pd.DataFrame:
+
+@dataclass(frozen=True)
+class Signal:
+    """A score table, one entry a module.
+
+    Attributes:
+        modules: `(n_modules)` rows sorted by module name: module, block, kind, d_in, d_out,
+            parameters_per_rank.
+        score: Mean over the module's trials, of the sum over its components where it has any,
+            `(n_modules,)`.
+        components: For a signal with a value for each further rank: those values of every
+            module, highest first, at most d of them; None for a signal of one value a module.
+    """
+
+    modules: pd.DataFrame
+    score: Floats
+    components: tuple[Floats, ...] | None = None
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether two or more modules all have the same score, or the same components."""
+        if self.components is None:
+            return len(self.score) > 1 and bool(np.all(self.score == self.score[0]))
+        first, *others = self.components
+        return bool(others) and all(np.array_equal(first, other) for other in others)
+
+
+def read_signal(scores: pd.DataFrame) -> Signal:
     """Average a score table over its trials.
 
     Args:
-        scores: `(n_modules * n_trials)` rows with the columns of COLUMNS; others are
-            ignored, and so is the order of the rows.
-
-    Returns:
-        `(n_modules)` rows sorted by module name: module, block, kind, d_in, d_out,
-        parameters_per_rank, score (the mean over the module's trials).
+        scores: `(n_modules * n_trials)` rows with the columns of COLUMNS, or, with a column
+            `component`, `(n_modules * n_trials * n_components)`; others are ignored, and so is
+            the order of the rows.
 
     Raises:
         InputError: A column is missing or of another type, or values contradict each
             other; every problem at once.
     """
+    split = COMPONENT in scores.columns
     _refuse(_column_problems(scores))
-    rows = scores.sort_values(["module", "trial"], kind="stable", ignore_index=True)
-    _refuse(_value_problems(rows))
-    grouped = rows.groupby("module", sort=True)
-    table = grouped[ABOUT_MODULE].first()
-    table["score"] = [float(np.mean(group.to_numpy())) for _, group in grouped["score"]]
-    return table.reset_index()
+    keys = ["module", "trial", *([COMPONENT] if split else [])]
+    rows = scores.sort_values(keys, kind="stable", ignore_index=True)
+    _refuse(_value_problems(rows, keys))
+    modules = rows.groupby("module", sort=True)[ABOUT_MODULE].first().reset_index()
+    components = _components(rows) if split else None
+    return Signal(modules, _means(rows), components)
+
+
+def _means(rows: pd.DataFrame) -> Floats:
+    parts = (_over(part, "trial", np.sum) for _, part in rows.groupby("module"))
+    return np.array([float(np.mean(part)) for part in parts])
+
+
+def _components(rows: pd.DataFrame) -> tuple[Floats, ...]:
+    parts = [_over(part, COMPONENT, np.mean) for _, part in rows.groupby("module")]
+    return tuple(np.sort(part)[::-1] for part in parts)
+
+
+def _over(rows: pd.DataFrame, key: str, reduce: Callable[[Floats], Any]) -> Floats:
+    """One module's scores, reduced to one for each value of a column."""
+    groups = rows.groupby(key)["score"]
+    return np.array([float(reduce(group.to_numpy())) for _, group in groups])
 
 
 def _refuse(problems: list[Problem]) -> None:
@@ -59,6 +103,8 @@ def _column_problems(scores: pd.DataFrame) -> list[Problem]:
         raise input_error("no rows", where="scores", expected="a row per module and trial")
     kinds = dict.fromkeys(_WORDS, "text") | dict.fromkeys(_COUNTS, "whole numbers")
     kinds["score"] = "numbers"
+    if COMPONENT in scores.columns:
+        kinds[COMPONENT] = "whole numbers"
     return [
         Problem("column of another type", f"scores.{column}", f"{scores[column].dtype}", kind)
         for column, kind in kinds.items()
@@ -72,7 +118,7 @@ def _is(kind: str, values: NDArray[Any]) -> bool:
     return np.issubdtype(values.dtype, np.integer if kind == "whole numbers" else np.floating)
 
 
-def _value_problems(rows: pd.DataFrame) -> list[Problem]:
+def _value_problems(rows: pd.DataFrame, keys: list[str]) -> list[Problem]:
     about = rows.groupby("module")[ABOUT_MODULE].transform("first")
     column = {name: rows[name].to_numpy() for name in COLUMNS}
     faults: dict[str, NDArray[np.bool_]] = {
@@ -82,7 +128,7 @@ def _value_problems(rows: pd.DataFrame) -> list[Problem]:
         "parameters_per_rank is not d_in + d_out": (
             column["parameters_per_rank"] != column["d_in"] + column["d_out"]
         ),
-        "the same trial twice": rows.duplicated(["module", "trial"]).to_numpy(),
+        "the same trial twice": rows.duplicated(keys).to_numpy(),
         "described in two ways": (rows[ABOUT_MODULE].to_numpy() != about.to_numpy()).any(axis=1),
     }
     return [

@@ -250,7 +250,7 @@ def test_json_is_read_strictly(changes, where):
     assert where in str(error.value)
 
 
-@pytest.mark.parametrize("key", list(plan_of().to_json()))
+@pytest.mark.parametrize("key", [key for key in plan_of().to_json() if key != "tuner"])
 def test_json_without_a_key_is_refused(key):
     form = plan_of().to_json()
     del form[key]

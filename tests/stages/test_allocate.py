@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,10 +13,10 @@ from adarank.allocation.allocate import allocate
 from adarank.allocation.apportion import ROUNDINGS
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.scale import Scale
-from adarank.allocation.strategies import STRATEGIES
-from stages.allocate import Allocate, app
+from adarank.allocation.strategies import STRATEGIES, find_strategy
+from stages.allocate import SCORES, Allocate, app
 from stages.files import write_parquet
-from tests.tables import BERT, score_table
+from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\
 allocate:
@@ -24,6 +25,7 @@ allocate:
   max_rank: null
   scale: {policy: ratio, value: 2.0}
   seed: 0
+strategies: {}
 score: {another: stage's}
 """
 ABOUT = {"model_sha256": "ab" * 32, "signal": "disagreement"}
@@ -38,6 +40,15 @@ def project(tmp_path, monkeypatch):
     write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT)
 
 
+def write_all_signals() -> None:
+    table = score_table(BERT, 12)
+    draws = np.random.default_rng(0).gamma(1.0, size=(len(table), 32)).tolist()
+    for name in {s for strategy in STRATEGIES.values() for s in strategy.signals}:
+        split = name in ("gradient_spectrum", "activation_variance")
+        scores = with_components(table, draws) if split else table
+        write_parquet(SCORES / f"{name}.parquet", scores, ABOUT)
+
+
 def call(strategy: str, budget: str, *options: str):
     return CliRunner().invoke(app, ["--strategy", strategy, "--budget", budget, *options])
 
@@ -47,16 +58,72 @@ def set_params(old: str, new: str) -> None:
     Path("params.yaml").write_text(PARAMS.replace(old, new))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay"])
 def test_a_plan_is_written_for_every_strategy(strategy):
+    write_all_signals()
     result = call(strategy, "4")
     assert result.exit_code == 0, result.output
     form = json.loads(Path(f"data/plans/{strategy}-4.json").read_text())
     plan = RankPlan.from_json(form)
-    assert plan.parameters == 4 * 12 * 13824
+    assert plan.parameters == (0 if strategy == "full" else 4 * 12 * 13824)
     assert (plan.strategy, plan.budget) == (strategy, 4)
     assert plan.model_sha256 == ABOUT["model_sha256"]
-    assert set(plan.scaling.values()) == {2.0}
+    assert plan.tuner == find_strategy(strategy).tuner
+    if plan.scale.policy == "ratio":
+        assert set(plan.scaling.values()) <= {2.0}
+
+
+def test_rslora_keeps_uniforms_alpha():
+    assert call("rslora", "4").exit_code == 0
+    plan = RankPlan.from_json(json.loads(Path("data/plans/rslora-4.json").read_text()))
+    assert {module.alpha for module in plan.modules} == {8.0}
+    assert set(plan.scaling.values()) == {4.0}
+
+
+def test_a_definition_becomes_a_strategy():
+    ranks = ", ".join("123456789999")
+    set_params("strategies: {}", f"strategies: {{mine: {{custom: {{layer_ranks: [{ranks}]}}}}}}")
+    result = call("literal_mine", "4")
+    assert result.exit_code == 0, result.output
+    plan = RankPlan.from_json(json.loads(Path("data/plans/literal_mine-4.json").read_text()))
+    assert [m.rank for m in plan.modules if m.kind == "query"] == [*range(1, 10), 9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ("fisher: {explicit: '1,2'}", ("fisher has a meaning already", "uniform")),
+        ("permuted_x: {explicit: '1,2'}", ("permuted_x has a meaning already",)),
+        ("Mine: {explicit: '1,2'}", ("strategies", "Mine")),
+        ("mine: {}", ("exactly one of custom, explicit, combined",)),
+        ("mine: {explicit: '1', combined: {fisher: 1}}", ("exactly one of",)),
+        ("mine: {custom: {layer_ranks: [1, 2.5]}}", ("layer_ranks.1", "integer")),
+        ("mine: {custom: {layer_ranks: [1, 2]}}", ("not as many ranks as blocks", "12")),
+        ("mine: {combined: {fischer: 1}}", ("unknown strategy", "fischer")),
+        ("mine: {combined: {fisher: 1}}", ("not scored: fisher", "score_task")),
+    ],
+)
+def test_definitions_that_cannot_be_used(definition, words):
+    set_params("strategies: {}", f"strategies: {{{definition}}}")
+    result = call("mine", "4")
+    assert result.exit_code == 2
+    for word in words:
+        assert word in result.output
+
+
+def test_a_strategy_without_its_signal_says_what_to_add():
+    result = call("reversed_fisher", "4")
+    assert result.exit_code == 2
+    for word in ("not scored: fisher", "study.task_signals", "score_task@SIGNAL"):
+        assert word in " ".join(result.output.split())
+
+
+def test_scores_of_two_models_are_refused():
+    write_parquet(SCORES / "fisher.parquet", score_table(BERT, 12), {"model_sha256": "cd" * 32})
+    set_params("strategies: {}", "strategies: {both: {combined: {fisher: 1, disagreement: 1}}}")
+    result = call("both", "4")
+    assert result.exit_code == 2
+    assert "of different models" in result.output
 
 
 def test_the_ranks_are_shown_at_a_glance():
