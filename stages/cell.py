@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import Field
@@ -16,6 +16,15 @@ from stages.study import Seeds, cell_name
 
 Strategy = Annotated[str, typer.Option("--strategy", help="The cell's strategy.")]
 Budget = Annotated[str, typer.Option("--budget", help="The cell's budget, as params.yaml has it.")]
+
+
+TRAINED = "trained.json"
+"""A seed's record: ranks as read back, parameters, learning rate."""
+
+RATES = "learning_rates.json"
+"""A cell's learning rate, and what it was chosen from."""
+
+Record = dict[str, Any]
 
 
 class StudySeeds(Slice):
@@ -70,24 +79,32 @@ class Cell:
             )
         return plan
 
-    def adapter(self, seed: int) -> Path:
-        """Find a seed's trained adapter.
+    def trained(self, seed: int) -> tuple[Path, Record]:
+        """Find what was trained with a seed.
+
+        Returns:
+            Its folder, and the record that fine-tuning wrote of it.
 
         Raises:
             InputError: There is none.
         """
         folder = seed_folder(self.adapters, seed)
-        # PEFT would look for a missing folder's name on the model hub.
-        if not (folder / "adapter_config.json").exists():
+        path = folder / TRAINED
+        if not path.exists():
             raise input_error(
-                "no adapter here",
+                "nothing trained here",
                 where=str(folder),
-                expected="adapter_config.json and adapter_model.safetensors",
+                expected=f"{TRAINED} and the weights it tells of",
                 remedy="`dvc repro` trains every seed of study.seeds",
             )
-        return folder
+        return folder, read_json(path)
+
+    @property
+    def rates(self) -> Path:
+        """Where the choice of its learning rate is told."""
+        return self.adapters / RATES
 
 
 def seed_folder(folder: Path, seed: int) -> Path:
-    """Name a seed's adapter in a cell's folder of adapters."""
+    """Name a seed's place in a cell's folder of adapters."""
     return folder / f"seed-{seed}"

@@ -1,7 +1,7 @@
-"""Measure one cell's adapters: metrics by seed and split, predictions, a confusion table."""
+"""Measure one cell: metrics by seed and split, predictions, a confusion table."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,24 +12,26 @@ import typer
 from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
+from adarank.errors import run_error
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
-from adarank.tuning.lora import head_parameters, verify
 from adarank.tuning.prediction import batches_of, predict
-from adarank.tuning.saving import load_adapter
-from stages.cell import Budget, Cell, Strategy, StudySeeds
+from adarank.tuning.tuners.base import Found
+from adarank.tuning.tuners.registry import TUNERS
+from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description, read_split
-from stages.files import write_json, write_parquet, write_tsv
+from stages.files import read_json, write_json, write_parquet, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
 
 
 class EvaluateSection(Section):
-    """How adapters are measured."""
+    """How what was trained is measured."""
 
     batch_size: int = Field(ge=1, description="rows a forward")
     train_rows: int | None = Field(
@@ -48,6 +50,7 @@ class Params(Slice):
     """What the stage reads."""
 
     study: StudySeeds
+    task: TaskSection
     finetune: TrainedLength
     evaluate: EvaluateSection
 
@@ -73,19 +76,19 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """One seed's adapter, measured.
+    """What one seed came to, measured.
 
     Attributes:
         predictions: A row per row of validation and test, with columns seed and split.
-        rows: A record per split: seed, split, n and the metrics.
-        lora: Parameters of the adapters, as loaded.
-        head: Parameters trained whole beside them.
+        rows: A record per split: seed, split, n, headline and the metrics.
+        found: What the loaded model holds.
+        trained: What fine-tuning told of it.
     """
 
     predictions: pd.DataFrame
     rows: list[dict[str, Any]]
-    lora: int
-    head: int
+    found: Found
+    trained: Record
 
 
 app = typer.Typer(add_completion=False)
@@ -93,7 +96,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Measure a cell's adapters; writes data/predictions, metrics/cells and metrics/confusion."""
+    """Measure a cell's seeds; writes data/predictions, metrics/cells and metrics/confusion."""
     cell = Cell(strategy, budget)
     with reporting(f"evaluate-{cell.name}"):
         run(load(Params, params), cell)
@@ -127,7 +130,8 @@ def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
 def _work(params: Params, cell: Cell) -> Work:
     section = params.evaluate
     plan = cell.read_plan()
-    task = make_task(read_description(), load_tokenizer(MODEL), params.finetune.max_length)
+    length, options = params.finetune.max_length, options_of(params.task)
+    task = make_task(read_description(), load_tokenizer(MODEL), length, options)
     splits = {split: task.encode(read_split(split)) for split in REPORTED}
     splits["train"] = task.encode(_some(read_split("train"), section.train_rows))
     return Work(plan, task, splits, section.batch_size, pick_device(section.device))
@@ -142,9 +146,11 @@ def _some(rows: pd.DataFrame, wanted: int | None) -> pd.DataFrame:
 
 
 def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> Measured:
-    headed = work.task.build(MODEL, seed)
-    model = load_adapter(headed, cell.adapter(seed))
-    built = verify(model, work.plan, headed.head)
+    folder, trained = cell.trained(seed)
+    tuner, headed = TUNERS[work.plan.tuner], work.task.build(MODEL, seed)
+    model = tuner.load(headed, folder)
+    found = tuner.verify(model, work.plan, headed.head)
+    _check(found, trained, folder)
     model.to(work.device)
     tables = {
         split: predict(
@@ -160,12 +166,26 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
     rows = [_row(work.task, seed, split, table) for split, table in tables.items()]
     predictions = pd.concat([_labelled(tables[split], seed, split) for split in REPORTED])
     _tell(seed, rows)
-    lora = sum(one.parameters for one in built.values())
-    return Measured(predictions, rows, lora, sum(head_parameters(model).values()))
+    return Measured(predictions, rows, found, trained)
+
+
+def _check(found: Found, trained: Record, folder: Path) -> None:
+    told = {name: trained[name] for name in ("ranks", "parameters", "head_parameters")}
+    if asdict(found) != told:
+        raise run_error(
+            "what is loaded is not what fine-tuning told of",
+            where=str(folder),
+            got=asdict(found),
+            expected=f"as in {TRAINED}: {told}",
+            remedy="delete the folder and train again: `dvc repro`",
+        )
 
 
 def _row(task: Task, seed: int, split: str, table: pd.DataFrame) -> dict[str, Any]:
-    return {"seed": seed, "split": split, "n": len(table), **task.metrics(table)}
+    metrics = task.metrics(table)
+    # The headline has a name of its own beside, for figures drawn alike for every task.
+    headline = metrics[task.headline]
+    return {"seed": seed, "split": split, "n": len(table), "headline": headline, **metrics}
 
 
 def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
@@ -176,13 +196,21 @@ def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
 
 
 def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
-    metrics = list(work.task.better)
+    task, metrics = work.task, list(work.task.better)
+    rates = read_json(cell.rates)
+    # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {
         "cell": cell.name,
         "strategy": work.plan.strategy,
         "budget": work.plan.budget,
-        "trainable_parameters": measured[0].lora,
-        "head_parameters": measured[0].head,
+        "tuner": work.plan.tuner,
+        "headline": task.headline,
+        "better": task.better[task.headline],
+        "trainable_parameters": max(one.found.parameters for one in measured),
+        "peak_parameters": max(one.trained["peak_parameters"] for one in measured),
+        "head_parameters": measured[0].found.head_parameters,
+        "learning_rate": rates["learning_rate"],
+        "tuned": rates["tried"],
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],
     }
@@ -190,7 +218,7 @@ def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
 
 def _tell(seed: int, rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        numbers = {k: v for k, v in row.items() if isinstance(v, float)}
+        numbers = {k: v for k, v in row.items() if isinstance(v, float) and k != "headline"}
         told = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
         say(f"seed {seed}, {row['split']} ({row['n']} rows): {told}")
 

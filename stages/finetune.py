@@ -1,36 +1,56 @@
-"""Fine-tune one cell of the study: an adapter with the plan's ranks, for every seed."""
+"""Fine-tune one cell of the study: its plan, once with every seed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
-from adarank.tuning.lora import attach, head_parameters
-from adarank.tuning.saving import save_adapter, verify_saved
+from adarank.tuning.rates import Chosen, choose_rate
 from adarank.tuning.schedules import Schedule, ScheduleName
-from adarank.tuning.training import Settings, train
-from adarank.tuning.watch import Trained
-from stages.cell import Budget, Cell, Strategy, StudySeeds, seed_folder
+from adarank.tuning.training import Settings
+from adarank.tuning.tuners.registry import TUNERS
+from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description, read_split
-from stages.files import whole_folder, write_tsv
+from stages.files import whole_folder, write_json, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.runs import Work, save_checked, train_once
+from stages.study import distinct
+from stages.task import TaskSection, options_of
+
+HEADLINE = "headline"
+"""What finetune.select_by may say instead of a metric's name."""
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+Rates = Annotated[
+    list[Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+    Field(min_length=1),
+    BeforeValidator(_listed),
+    AfterValidator(distinct),
+]
 
 
 class FinetuneSection(Section):
-    """How adapters are trained."""
+    """How a plan is trained."""
 
-    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="AdamW's highest rate")
+    learning_rate: Rates = Field(
+        description="AdamW's highest rate; of a list, the one that does best on validation"
+    )
+    tuning_seed: int = Field(
+        ge=0, lt=2**32, description="with which a list's rates are tried; none of study.seeds"
+    )
     schedule: ScheduleName = Field(
         description="linear, cosine, constant, or staircase (decay_rate every decay_steps)"
     )
@@ -43,7 +63,10 @@ class FinetuneSection(Section):
     batch_size: int = Field(ge=1, description="rows an optimiser step")
     max_length: int = Field(ge=4, description="tokens of a text at most; longer ones are cut")
     evaluate_every: int = Field(ge=1, description="optimiser steps between looks at validation")
-    select_by: str = Field(description="validation metric that chooses the weights kept: loss ...")
+    select_by: str = Field(
+        description="validation metric that chooses the weights kept, and the learning rate of "
+        "a list: loss ..., or headline for the one that the task is told by"
+    )
     patience: int | None = Field(
         ge=1, description="looks without a better one that end a run; null for never"
     )
@@ -62,19 +85,8 @@ class Params(Slice):
     """What the stage reads."""
 
     study: StudySeeds
+    task: TaskSection
     finetune: FinetuneSection
-
-
-@dataclass(frozen=True)
-class Work:
-    """What all seeds of a cell have in common."""
-
-    plan: RankPlan
-    task: Task
-    train: Encoded
-    validation: Encoded
-    settings: Settings
-    dropout: float
 
 
 app = typer.Typer(add_completion=False)
@@ -82,56 +94,83 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Train a cell's adapters, one a seed; writes data/adapters/CELL and data/curves/CELL."""
+    """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
     cell = Cell(strategy, budget)
     with reporting(f"finetune-{cell.name}"):
         run(load(Params, params), cell)
 
 
 def run(params: Params, cell: Cell) -> None:
-    """Train every seed of a cell; its folders appear when all are done."""
-    work = _work(params.finetune, cell)
-    seeds = params.study.seeds
+    """Choose the learning rate and train every seed; the folders appear when all is done."""
+    section, seeds = params.finetune, params.study.seeds
+    rates = section.learning_rate
+    _check_tuning_seed(section, seeds)
+    work = _work(params, cell)
+    runs = len(seeds) + (len(rates) if len(rates) > 1 else 0)
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
-        progress(f"finetune {cell.name}", work.settings.steps * len(seeds)) as advance,
+        progress(f"finetune {cell.name}", work.settings.steps * runs) as advance,
     ):
+        chosen = _choose(work, rates, section.tuning_seed, advance)
+        write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
         for seed in seeds:
-            _train_seed(work, seed, adapters, curves, advance)
+            one = train_once(work, seed, chosen.learning_rate, advance)
+            save_checked(work, one, seed_folder(adapters, seed))
+            write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
 
 
-def _work(section: FinetuneSection, cell: Cell) -> Work:
-    settings = _settings(section)
+def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
+    if len(section.learning_rate) > 1 and section.tuning_seed in seeds:
+        raise input_error(
+            "the seed that rates are tried with is also one that is compared",
+            where="finetune.tuning_seed and study.seeds",
+            got=f"{section.tuning_seed}, which is among {seeds}",
+            expected="a seed that no cell is measured with",
+            remedy=f"finetune.tuning_seed: {max(seeds) + 1}",
+        )
+
+
+def _work(params: Params, cell: Cell) -> Work:
+    section = params.finetune
     plan = cell.read_plan()
-    task = make_task(read_description(), load_tokenizer(MODEL), section.max_length)
-    encoded = task.encode(read_split("train")), task.encode(read_split("validation"))
-    _tell(cell, plan, *encoded)
-    return Work(plan, task, *encoded, settings, section.dropout)
+    options = options_of(params.task)
+    task = make_task(read_description(), load_tokenizer(MODEL), section.max_length, options)
+    learned, looked_at = (task.encode(read_split(split)) for split in ("train", "validation"))
+    rows = task.for_training(learned.examples)
+    _tell(cell, plan, len(rows), learned, looked_at)
+    settings = _settings(section, task)
+    tuner = TUNERS[plan.tuner]
+    return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout)
 
 
-def _train_seed(
-    work: Work, seed: int, adapters: Path, curves: Path, advance: Callable[[], None]
-) -> None:
-    task, plan = work.task, work.plan
-    headed = task.build(MODEL, seed)
-    model = attach(headed, plan, peft_type=task.peft_type, dropout=work.dropout, seed=seed)
-    trained = train(
-        model, task, work.train.examples, work.validation.examples, work.settings, seed, advance
+def _choose(
+    work: Work, rates: list[float], tuning_seed: int, advance: Callable[[], None]
+) -> Chosen:
+    metric = work.settings.select_by
+    chosen = choose_rate(
+        rates,
+        lambda rate: train_once(work, tuning_seed, rate, advance).trained,
+        metric,
+        work.task.better[metric],
     )
-    folder = seed_folder(adapters, seed)
-    save_adapter(model, folder, base_name=MODEL.as_posix())
-    adapted = verify_saved(model, plan, folder, lambda: task.build(MODEL, seed))
-    write_tsv(curves / f"seed-{seed}.tsv", trained.curve)
-    lora = sum(one.parameters for one in adapted.values())
-    head = sum(head_parameters(model).values())
-    say(
-        f"seed {seed}: {_metrics(trained)} at step {trained.best_step}; "
-        f"{len(adapted)} ranks as planned, {lora} LoRA + {head} head parameters"
-    )
+    for one in chosen.tried:
+        value = "undefined" if one.value is None else f"{one.value:.4f}"
+        said = one.error or f"validation {metric} {value} at step {one.step}"
+        say(f"learning rate {one.learning_rate:g}, seed {tuning_seed}: {said}")
+    return chosen
 
 
-def _settings(section: FinetuneSection) -> Settings:
+def _rates_record(work: Work, tuning_seed: int, chosen: Chosen) -> dict[str, Any]:
+    return {
+        "learning_rate": chosen.learning_rate,
+        "select_by": work.settings.select_by,
+        "tuning_seed": tuning_seed if chosen.tried else None,
+        "tried": chosen.to_json(),
+    }
+
+
+def _settings(section: FinetuneSection, task: Task) -> Settings:
     device = pick_device(section.device).type
     schedule = Schedule(
         section.schedule,
@@ -140,18 +179,31 @@ def _settings(section: FinetuneSection) -> Settings:
         decay_steps=section.decay_steps,
     )
     return Settings(
-        learning_rate=section.learning_rate,
+        learning_rate=section.learning_rate[0],
         schedule=schedule,
         steps=section.steps,
         batch_size=section.batch_size,
         evaluate_every=section.evaluate_every,
-        select_by=section.select_by,
+        select_by=_select_by(section.select_by, task),
         patience=section.patience,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         bf16=_bf16(section.bf16, device),
         device=device,
     )
+
+
+def _select_by(wanted: str, task: Task) -> str:
+    if wanted == HEADLINE:
+        return task.headline
+    if wanted not in task.better:
+        raise input_error(
+            "no such metric",
+            where="finetune.select_by",
+            got=wanted,
+            expected=f"one of: {', '.join([*task.better, HEADLINE])}",
+        )
+    return wanted
 
 
 def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
@@ -166,18 +218,16 @@ def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
     return able if wanted == "auto" else wanted
 
 
-def _tell(cell: Cell, plan: RankPlan, train_rows: Encoded, validation_rows: Encoded) -> None:
-    cut = train_rows.truncated + validation_rows.truncated
+def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at: Encoded) -> None:
+    cut = learned.truncated + looked_at.truncated
+    lost = learned.uncounted + looked_at.uncounted
     say(
-        f"finetune {cell.name}: {len(plan.adapted)} of {len(plan.modules)} modules get an adapter, "
-        f"{plan.parameters} parameters; {len(train_rows.examples)} rows to learn from, "
-        f"{len(validation_rows.examples)} to select by" + (f", {cut} of them cut" if cut else "")
+        f"finetune {cell.name}: {plan.tuner}, {len(plan.adapted)} of {len(plan.modules)} modules "
+        f"have a rank, {plan.parameters} parameters; {examples} rows to learn from, "
+        f"{len(looked_at.examples)} to select by"
+        + (f", {cut} of them cut" if cut else "")
+        + (f", {lost} of these to nothing" if lost else "")
     )
-
-
-def _metrics(trained: Trained) -> str:
-    known = {name: value for name, value in trained.validation.items() if value is not None}
-    return "validation " + ", ".join(f"{name} {value:.4f}" for name, value in known.items())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from adarank.comparison import caveats, compare
+from adarank.comparison import caveats, compare, costs
 from adarank.errors import input_error
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.files import read_json, write_json, write_tsv
@@ -19,8 +19,9 @@ CELLS = Path("metrics/cells")
 SUMMARY = Path("metrics/summary.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
-HEADLINE = "accuracy"
 DIGITS = 6
+
+_COSTS = ("trainable_parameters", "peak_parameters")
 
 
 class Params(Slice):
@@ -45,42 +46,68 @@ def main(params: ParamsFile = PARAMS_FILE, show: Show = False) -> None:
 
 def run(params: Params) -> None:
     """Compare every cell of the study and write the three files."""
-    cells = _cells(params.study)
-    table = compare(cells)
-    notes = caveats(cells, params.study.seeds)
-    for note in notes:
-        say(f"summarize: {note}")
+    study = params.study
+    cells = _cells(study)
+    headline, better = _headline(cells)
+    table = compare(cells, reference=study.reference)
     test = pd.DataFrame(table[table["split"] == "test"])
-    write_json(SUMMARY, {**summary(test), "notes": notes})
+    said = {
+        "notes": caveats(cells, study.seeds, reference=study.reference),
+        "costs": costs(cells, reference=study.reference),
+    }
+    for note in said["notes"] + said["costs"]:
+        say(f"summarize: {note}")
+    told = {"headline": headline, "better": better, "reference": study.reference}
+    write_json(SUMMARY, {**_with_rates(summary(test, headline), cells), **told, **said})
     write_tsv(COMPARISON, table)
-    write_tsv(FRONTIER, frontier(test))
+    write_tsv(FRONTIER, frontier(test, headline))
 
 
-def summary(test: pd.DataFrame) -> dict[str, Any]:
+def summary(test: pd.DataFrame, headline: str) -> dict[str, Any]:
     """Sum up the test split: by cell, parameters, seeds and every metric's mean.
 
-    The headline metric comes with its deviation, interval and gain on the baseline; the others'
-    are in comparison.tsv. Rounded, so that a table of differences shows no arithmetic's dust.
+    The headline metric comes with its deviation, interval and difference from the reference; the
+    others' are in comparison.tsv. Rounded, so that a table of differences shows no arithmetic's
+    dust.
     """
     cells: dict[str, Any] = {}
     for row in test.to_dict("records"):
-        cell = cells.setdefault(
-            row["cell"], {"n": row["n"], "trainable_parameters": row["trainable_parameters"]}
-        )
+        cell = cells.setdefault(row["cell"], {key: row[key] for key in (*_COSTS, "n")})
         cell[row["metric"]] = _rounded(row["mean"])
-        if row["metric"] == HEADLINE:
+        if row["metric"] == headline:
+            cell["n"] = row["n"]
             cell |= {
-                f"{HEADLINE}_{key}": _rounded(row[key])
+                f"{headline}_{key}": _rounded(row[key])
                 for key in ("sd", "low", "high", "difference", "difference_low", "difference_high")
             }
     return cells
 
 
-def frontier(test: pd.DataFrame) -> pd.DataFrame:
+def frontier(test: pd.DataFrame, headline: str) -> pd.DataFrame:
     """Pick the headline metric against parameters: a row a cell, for the frontier's figure."""
-    columns = ["strategy", "budget", "trainable_parameters", "n", "mean", "low", "high"]
-    rows = pd.DataFrame(test[test["metric"] == HEADLINE], columns=columns)
-    return rows.rename(columns={"mean": HEADLINE})
+    columns = ["strategy", "budget", *_COSTS, "n", "metric", "mean", "low", "high"]
+    return pd.DataFrame(test[test["metric"] == headline], columns=columns)
+
+
+def _headline(cells: list[dict[str, Any]]) -> tuple[str, str]:
+    by_headline = {(cell["headline"], cell["better"]): cell["cell"] for cell in cells}
+    if len(by_headline) > 1:
+        told = ", ".join(f"{name} by {metric}" for (metric, _), name in by_headline.items())
+        raise input_error(
+            "the cells are of different tasks",
+            where=str(CELLS),
+            got=told,
+            expected="one metric that all are told by",
+            remedy="`dvc repro` evaluates the stale ones anew",
+        )
+    return next(iter(by_headline))
+
+
+def _with_rates(told: dict[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:
+    for cell in cells:
+        if cell["tuned"]:
+            told[cell["cell"]]["learning_rate"] = cell["learning_rate"]
+    return told
 
 
 def _cells(study: Study) -> list[dict[str, Any]]:

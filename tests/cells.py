@@ -13,6 +13,7 @@ from tests.plans import plan_json, uneven
 LABELS = ["who", "what", "where"]
 FINETUNE: dict[str, Any] = {
     "learning_rate": 2e-2,
+    "tuning_seed": 99,
     "schedule": "linear",
     "warmup_fraction": 0.25,
     "decay_rate": 0.8,
@@ -28,6 +29,14 @@ FINETUNE: dict[str, Any] = {
     "max_grad_norm": 1.0,
     "bf16": "auto",
     "device": "cpu",
+}
+TASK: dict[str, Any] = {
+    "hidden": None,
+    "loss": "mse",
+    "loss_on": "all",
+    "packing": False,
+    "max_new_tokens": 16,
+    "positive": None,
 }
 EVALUATE: dict[str, Any] = {"batch_size": 8, "train_rows": 10, "device": "cpu"}
 
@@ -49,6 +58,7 @@ def write_params(*, seeds: object = (0, 1), evaluate: Any = None, **finetune: An
     """Write params.yaml, with what is given changed."""
     values = {
         "study": {"strategies": ["explicit"], "budgets": [2], "seeds": seeds},
+        "task": TASK,
         "finetune": FINETUNE | finetune,
         "evaluate": EVALUATE | (evaluate or {}),
     }

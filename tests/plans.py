@@ -11,14 +11,21 @@ from adarank.modules import Module, find_modules
 
 
 def plan_json(
-    folder: Path, rank: Callable[[Module], int], *, ratio: float = 2.0, model_sha256: str = ""
+    folder: Path,
+    rank: Callable[[Module], int],
+    *,
+    ratio: float = 2.0,
+    budget: float = 2,
+    tuner: str = "lora",
+    model_sha256: str = "",
 ) -> dict[str, Any]:
     """A plan over every module of the model in `folder`, each of the rank that `rank` says."""
     rows = [_row(module, rank(module), ratio) for module in find_modules(_model(folder))]
     return {
         "schema": 1,
         "strategy": "explicit",
-        "budget": 2,
+        "budget": budget,
+        "tuner": tuner,
         "unit": "average_rank",
         "parameters": sum(row["parameters"] for row in rows),
         "model_sha256": model_sha256,

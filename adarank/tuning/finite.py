@@ -1,27 +1,30 @@
 """Stopping at the first loss or gradient that is not finite, and naming where it began."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from adarank.errors import RunError, run_error
-from adarank.tasks.base import Batch
+from adarank.errors import Problem, RunError
 
 
-def check_finite(model: nn.Module, batch: Batch, loss: Tensor, step: int) -> None:
+class DivergedError(RunError):
+    """A training run whose loss or gradient is no longer finite."""
+
+
+def check_finite(model: nn.Module, forward: Callable[[], object], loss: Tensor, step: int) -> None:
     """Check a training step's loss and gradient norm, before clipping can spread a NaN.
 
     Args:
         model: The model, after the backward pass.
-        batch: What the step was computed on.
+        forward: Runs the model once more on what the step was computed on.
         loss: The step's loss.
         step: The optimiser step, counted from 1.
 
     Raises:
-        RunError: Either is NaN or infinite; names the step and the culprit: the first
+        DivergedError: Either is NaN or infinite; names the step and the culprit: the first
             parameter with such a value, else the first module whose output is such, else the
             parameter whose gradient was the first, on the way back, to be so.
     """
@@ -29,31 +32,35 @@ def check_finite(model: nn.Module, batch: Batch, loss: Tensor, step: int) -> Non
     norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
     if math.isfinite(float(loss)) and math.isfinite(norm):
         return
-    raise run_error(
-        "training has become non-finite",
-        where=f"step {step}, {_culprit(model, batch)}",
-        got=f"loss {float(loss)}, gradient norm {norm}",
-        expected="finite values",
-        remedy="a lower learning rate, more warmup steps, or float32 in place of bf16",
+    raise DivergedError(
+        Problem(
+            "training has become non-finite",
+            where=f"step {step}, {_culprit(model, forward)}",
+            got=f"loss {float(loss)}, gradient norm {norm}",
+            expected="finite values",
+            remedy="a lower learning rate, more warmup steps, or float32 in place of bf16",
+        )
     )
 
 
-def non_finite_prediction(step: int, loss: float) -> RunError:
+def non_finite_prediction(step: int, loss: float) -> DivergedError:
     """Make the error for a validation loss that is not finite."""
-    return run_error(
-        "the validation loss is not finite",
-        where=f"step {step}",
-        got=loss,
-        expected="a finite value",
-        remedy="a lower learning rate, or more warmup steps",
+    return DivergedError(
+        Problem(
+            "the validation loss is not finite",
+            where=f"step {step}",
+            got=loss,
+            expected="a finite value",
+            remedy="a lower learning rate, or more warmup steps",
+        )
     )
 
 
-def _culprit(model: nn.Module, batch: Batch) -> str:
+def _culprit(model: nn.Module, forward: Callable[[], object]) -> str:
     for name, parameter in model.named_parameters():
         if not _finite(parameter):
             return f"value of parameter {name}"
-    module = _first_bad_output(model, batch)
+    module = _first_bad_output(model, forward)
     if module is not None:
         return f"output of module {module}"
     return _first_bad_gradient(model)
@@ -70,7 +77,7 @@ def _first_bad_gradient(model: nn.Module) -> str:
     return f"gradient of parameter {largest}"
 
 
-def _first_bad_output(model: nn.Module, batch: Batch) -> str | None:
+def _first_bad_output(model: nn.Module, forward: Callable[[], object]) -> str | None:
     bad: list[str] = []
 
     def watch(name: str) -> Any:
@@ -83,7 +90,7 @@ def _first_bad_output(model: nn.Module, batch: Batch) -> str | None:
     hooks = [part.register_forward_hook(watch(name)) for name, part in model.named_modules()]
     try:
         with torch.no_grad():
-            model(**batch)
+            forward()
     finally:
         for hook in hooks:
             hook.remove()

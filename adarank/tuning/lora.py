@@ -69,7 +69,7 @@ def attach(
     )
     with torch.random.fork_rng(devices=[]), quietly():
         model = get_peft_model(headed.model, config)
-    for name, layer in _layers(model).items():
+    for name, layer in layers_of(model).items():
         weight = _factors(layer)[0]
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator(seed, "lora", name))
     verify(model, plan, headed.head)
@@ -83,7 +83,17 @@ def read_ranks(model: PeftModel) -> dict[str, Built]:
     Returns:
         By the module's name in the base model.
     """
-    return {name: _built(layer) for name, layer in _layers(model).items()}
+    return {name: _built(layer) for name, layer in layers_of(model).items()}
+
+
+def layers_of(model: PeftModel) -> dict[str, LoraLayer]:
+    """Find every adapted layer, by the module's name in the base model."""
+    base = base_model(model.get_base_model())[1]
+    return {
+        name: layer
+        for name, layer in base.named_modules()
+        if isinstance(layer, LoraLayer) and ADAPTER in layer.lora_A
+    }
 
 
 def head_parameters(model: PeftModel) -> dict[str, int]:
@@ -130,24 +140,24 @@ def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str,
 def full_names(model: PeftModel) -> list[str]:
     """List the adapted modules by their full names in the transformers model."""
     prefix = base_model(model.get_base_model())[0]
-    return [f"{prefix}.{name}" if prefix else name for name in _layers(model)]
+    return [f"{prefix}.{name}" if prefix else name for name in layers_of(model)]
 
 
 @contextmanager
 def quietly() -> Generator[None]:
-    """Leave out PEFT's use of a name that transformers has renamed: nobody here can mend it."""
+    """Leave out PEFT's warnings about its own doings, and those that an error of ours follows.
+
+    It uses a name that transformers has renamed, corrects its default for GPT-2's layers, and
+    takes the masks in AdaLoRA's configuration for patterns of LoRA's, its rank 0 for a fault.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`is_gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", r"fan_in_fan_out is set to False", UserWarning)
+        masks = r"The following rank_pattern keys did not match .*\.lora_E'\]"
+        warnings.filterwarnings("ignore", masks, RuntimeWarning)
+        warnings.filterwarnings("ignore", r"Adapter .* LoRA tensor\(s\) have invalid shape")
+        warnings.filterwarnings("ignore", r"Found missing adapter keys while loading")
         yield
-
-
-def _layers(model: PeftModel) -> dict[str, LoraLayer]:
-    base = base_model(model.get_base_model())[1]
-    return {
-        name: layer
-        for name, layer in base.named_modules()
-        if isinstance(layer, LoraLayer) and ADAPTER in layer.lora_A
-    }
 
 
 def _built(layer: LoraLayer) -> Built:

@@ -1,20 +1,35 @@
 """Adapters on disk: saved in PEFT's own format, reloaded, and compared with what was trained."""
 
 import copy
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import Problem, RunError
+from adarank.errors import InputError, Problem, RunError, input_error
 from adarank.tasks.base import Headed
-from adarank.tuning.lora import ADAPTER, Built, full_names, head_parameters, quietly, verify
+from adarank.tuning.lora import ADAPTER, full_names, head_parameters, quietly
+from adarank.tuning.tuners.base import Found, Tuner
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
 
 
-def save_adapter(model: PeftModel, folder: Path, base_name: str) -> None:
+def adapter_state(model: PeftModel) -> dict[str, Tensor]:
+    """Collect the tensors of a model's adapters and head, as PEFT names them in a file."""
+    with quietly():
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def save_adapter(model: PeftModel, folder: Path, base_name: str, **changed: Any) -> None:
     """Write an adapter in PEFT's own format; the same weights give the same bytes.
 
     PEFT's own `save_pretrained` writes sets in hash order, the path of the base model on this
@@ -24,8 +39,11 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str) -> None:
         model: The model whose adapters and head are saved.
         folder: Gets adapter_config.json and adapter_model.safetensors.
         base_name: What to record as the base model.
+        changed: Entries of the configuration to be written otherwise than in the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # First, for PEFT shortens names in AdaLoRA's configuration meanwhile.
+    state = adapter_state(model)
     config = copy.deepcopy(model.peft_config[ADAPTER])
     assert isinstance(config, LoraConfig)
     # PEFT may have shortened these to suffixes, which another model could match elsewhere.
@@ -33,53 +51,107 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str) -> None:
     config.modules_to_save = sorted(head_parameters(model)) or None
     config.base_model_name_or_path = base_name
     config.inference_mode = True
+    for name, value in changed.items():
+        setattr(config, name, value)
     config.save_pretrained(str(folder))
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_tensors(folder / WEIGHTS, state)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file; the same tensors give the same bytes."""
     # Not save_file, which makes a file that its owner alone can read. And one metadata key:
     # with two, their order, and so the bytes, would change from run to run.
-    data = save(tensors, metadata={"format": "pt"})
-    (folder / "adapter_model.safetensors").write_bytes(data)
+    path.write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def load_adapter(headed: Headed, folder: Path) -> PeftModel:
-    """Load a saved adapter into a fresh model, exactly as any user of PEFT would."""
-    with quietly():
-        return PeftModel.from_pretrained(headed.model, str(folder))
+    """Load a saved adapter into a fresh model, exactly as any user of PEFT would.
+
+    Raises:
+        InputError: A file that is absent, damaged or of another model, by its name.
+    """
+    config, weights = folder / CONFIG, folder / WEIGHTS
+    tensors = read_tensors(weights)
+    try:
+        json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(config, error) from None
+    try:
+        with quietly():
+            model = PeftModel.from_pretrained(headed.model, str(folder))
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(weights, error) from None
+    check_loaded(weights, tensors, adapter_state(model))
+    return model
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; InputError if it is absent or damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise damaged(path, error) from None
+
+
+def check_loaded(path: Path, stored: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> None:
+    """Hold what is in a model to what was in the file it was loaded from.
+
+    Raises:
+        InputError: A tensor of the file that the model does not hold, or the other way round.
+    """
+    differing = differences(stored, loaded)
+    if differing:
+        raise input_error(
+            "the file and the model loaded from it do not hold the same tensors",
+            where=str(path),
+            got=", ".join(differing),
+            remedy="delete the folder and train again: `dvc repro`",
+        )
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """Make the error for a saved file that cannot be loaded."""
+    return input_error(
+        "damaged, or saved from another model",
+        where=str(path),
+        got=" ".join(str(error).split()),
+        expected="what fine-tuning wrote for this model",
+        remedy="delete the folder and train again: `dvc repro`",
+    )
 
 
 def verify_saved(
-    model: PeftModel, plan: RankPlan, folder: Path, fresh: Callable[[], Headed]
-) -> dict[str, Built]:
-    """Reload an adapter into a fresh base model, and compare it with the plan and the original.
+    tuner: Tuner, model: nn.Module, plan: RankPlan, folder: Path, fresh: Callable[[], Headed]
+) -> Found:
+    """Reload what was saved into a fresh base model; compare it with the plan and the original.
 
     Args:
+        tuner: What saved it.
         model: The model that was saved.
-        plan: The ranks it was to have.
+        plan: What it was to be.
         folder: Where it was saved.
         fresh: Loads the base model with its head anew.
 
     Returns:
-        The adapters, as read from the reloaded model.
+        What the reloaded model holds.
 
     Raises:
-        RunError: Ranks, scales or parameters differ from the plan, or a tensor from the
-            trained one.
+        RunError: The plan's own differences, or a tensor that differs from the trained one.
     """
     headed = fresh()
-    reloaded = load_adapter(headed, folder)
-    built = verify(reloaded, plan, headed.head)
-    ours = get_peft_model_state_dict(model, save_embedding_layers=False)
-    theirs = get_peft_model_state_dict(reloaded, save_embedding_layers=False)
-    differing = [
-        name
-        for name in sorted(ours.keys() | theirs.keys())
-        if name not in ours
-        or name not in theirs
-        or not torch.equal(ours[name].cpu(), theirs[name].cpu())
-    ]
+    reloaded = tuner.load(headed, folder)
+    found = tuner.verify(reloaded, plan, headed.head)
+    differing = differences(tuner.state(model), tuner.state(reloaded))
     if differing:
-        raise RunError(
-            *(Problem("the saved tensor differs from the trained one", name) for name in differing)
-        )
-    return built
+        what = "the saved tensor differs from the trained one"
+        raise RunError(*(Problem(what, name) for name in differing))
+    return found
+
+
+def differences(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[str]:
+    """List the names of tensors that are not bit for bit the same in both, or in one alone."""
+    return [
+        name
+        for name in sorted(first.keys() | second.keys())
+        if name not in first or name not in second or not torch.equal(first[name], second[name])
+    ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from peft import PeftModel
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,6 +16,7 @@ from adarank.tuning.finite import check_finite
 from adarank.tuning.prediction import predict
 from adarank.tuning.schedules import Schedule
 from adarank.tuning.seeds import generator
+from adarank.tuning.tuners.base import During
 
 
 class PlanTrainer(Trainer):
@@ -28,23 +29,29 @@ class PlanTrainer(Trainer):
         train_rows: Encoded rows to learn from.
         validation_rows: Encoded rows for `evaluate`.
         schedule: The learning rate's shape.
+        during: What the tuner does beside: a penalty, and a call after every step.
     """
+
+    # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
+    loss_is_scaled_for_ga = False
 
     def __init__(
         self,
-        model: PeftModel,
+        model: nn.Module,
         arguments: TrainingArguments,
         task: Task,
         train_rows: Sequence[Example],
         validation_rows: Sequence[Example],
         schedule: Schedule,
+        during: During,
     ):
         self._task = task
         self._train_rows = train_rows
         self._validation_rows = validation_rows
         self._schedule = schedule
+        self._during = during
         super().__init__(
-            model=model,
+            model=model,  # pyright: ignore[reportArgumentType]
             args=arguments,
             data_collator=task.collate,
             train_dataset=train_rows,  # pyright: ignore[reportArgumentType]
@@ -76,8 +83,20 @@ class PlanTrainer(Trainer):
     ) -> Tensor:
         """Go forward and backward, and check what came out before anything is clipped."""
         loss = super().training_step(model, inputs, *args, **kwargs)
-        check_finite(model, inputs, loss, self.state.global_step + 1)
+        check_finite(
+            model, lambda: self._task.loss(model, inputs), loss, self.state.global_step + 1
+        )
         return loss
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], *_args: Any, **_kwargs: Any
+    ) -> Tensor:
+        """Compute the task's own loss, and add the tuner's penalty if it has one."""
+        loss = self._task.loss(model, inputs)
+        if self._during.penalty is None:
+            return loss
+        with torch.autocast(loss.device.type, enabled=False):
+            return loss + self._during.penalty()
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """Compute the task's metrics on the validation rows, just as they are reported later."""

@@ -1,4 +1,4 @@
-"""Training an adapter with transformers' Trainer: every step checked, the best weights kept."""
+"""Training a model with transformers' Trainer: every step checked, the best weights kept."""
 
 import os
 import tempfile
@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from peft import PeftModel
+from torch import nn
 from transformers import TrainingArguments
 
 from adarank.tasks.base import Example, Task
 from adarank.tuning.schedules import Schedule
 from adarank.tuning.trainer import PlanTrainer
+from adarank.tuning.tuners.base import During
 from adarank.tuning.watch import Trained, Watch
 
 
@@ -49,32 +50,35 @@ class Settings:
 
 
 def train(
-    model: PeftModel,
+    model: nn.Module,
     task: Task,
     train_rows: Sequence[Example],
     validation_rows: Sequence[Example],
     settings: Settings,
     seed: int,
     advance: Callable[[], None] = lambda: None,
+    during: During | None = None,
 ) -> Trained:
     """Train what is trainable in a model, and leave its best weights in it.
 
     The order of the rows depends on `seed` and their lengths alone, never on the adapters.
 
     Args:
-        model: The model with its adapters; changed in place.
+        model: The model, with what is to be trained requiring gradients; changed in place.
         task: Makes batches, predictions and metrics.
         train_rows: Encoded rows to learn from.
         validation_rows: Encoded rows that choose the weights kept.
         settings: See Settings.
         seed: Decides the rows' order and dropout.
         advance: Called after each optimiser step.
+        during: What the tuner does beside; None for nothing.
 
     Raises:
         InputError: `settings.select_by` is no metric of the task.
-        RunError: A loss or gradient norm that is not finite, at that very step.
+        DivergedError: A loss or gradient norm that is not finite, at that very step.
     """
-    watch = Watch(task, settings.select_by, settings.patience, advance)
+    beside = during or During()
+    watch = Watch(task, settings.select_by, settings.patience, advance, beside)
     with (
         tempfile.TemporaryDirectory() as folder,
         torch.random.fork_rng(),
@@ -82,7 +86,7 @@ def train(
     ):
         arguments = _arguments(settings, seed, folder)
         trainer = PlanTrainer(
-            model, arguments, task, train_rows, validation_rows, settings.schedule
+            model, arguments, task, train_rows, validation_rows, settings.schedule, beside
         )
         trainer.add_callback(watch)
         trainer.train()

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from adarank.errors import input_error
 from adarank.tasks.base import Task
 from adarank.tuning.finite import non_finite_prediction
+from adarank.tuning.tuners.base import During
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,25 @@ class Watch(TrainerCallback):
         select_by: The metric that chooses the weights kept; the earliest of equals.
         patience: Looks without a better one after which to end the run; None for never.
         advance: Called after each optimiser step.
+        during: What the tuner does after a step, and from which step weights may be kept.
 
     Raises:
         InputError: `select_by` is no metric of the task.
     """
 
     def __init__(
-        self, task: Task, select_by: str, patience: int | None, advance: Callable[[], None]
+        self,
+        task: Task,
+        select_by: str,
+        patience: int | None,
+        advance: Callable[[], None],
+        during: During,
     ):
         self._metric = select_by
         self._sign = _sign(task, select_by)
         self._patience = patience
         self._advance = advance
+        self._during = during
         self._columns = [f"validation_{name}" for name in task.better]
         self._rows: list[dict[str, Any]] = []
         self._best = _Best()
@@ -86,6 +94,17 @@ class Watch(TrainerCallback):
                     "gradient_norm": logs["grad_norm"],
                 }
             )
+
+    def on_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Hand the step to the tuner, while its gradients are still there."""
+        if self._during.stepped is not None:
+            self._during.stepped(state.global_step + 1)
 
     def on_step_end(
         self,
@@ -111,6 +130,8 @@ class Watch(TrainerCallback):
         if not math.isfinite(metrics["loss"]):
             raise non_finite_prediction(state.global_step, metrics["loss"])
         self._rows[-1] |= {f"validation_{name}": value for name, value in metrics.items()}
+        if state.global_step < self._during.keep_from:
+            return
         self._compare(state.global_step, metrics, model)
         if self._patience is not None and self._best.since >= self._patience:
             control.should_training_stop = True

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import RunError
+from adarank.errors import InputError, RunError
 from adarank.tasks.base import Headed, Task
 from adarank.tasks.registry import make_task
 from adarank.tuning.lora import attach, head_parameters, read_ranks, verify
 from adarank.tuning.saving import load_adapter, save_adapter, verify_saved
+from adarank.tuning.tuners.lora import Lora
 from tests.pico import pico_bert_config, pico_tokenizer, save_pico_model
 from tests.plans import make_plan, plan_json, uneven
 
@@ -174,7 +175,7 @@ def reload(pico_model: Path, plan: RankPlan, folder: Path, model: PeftModel) -> 
     def fresh() -> Headed:
         return task().build(pico_model, 0)
 
-    verify_saved(model, plan, folder, fresh)
+    verify_saved(Lora(), model, plan, folder, fresh)
 
 
 def test_reloading_finds_what_saving_changed(pico_model: Path, tmp_path: Path):
@@ -209,3 +210,11 @@ def test_an_adapter_of_another_plan_is_refused(pico_model: Path, tmp_path: Path)
         verify(model, make_plan(pico_model, uneven), headed.head)
     same = sum(module["rank"] == 2 for module in plan_json(pico_model, uneven)["modules"])
     assert len(caught.value.problems) == 12 - same
+
+
+def test_a_damaged_configuration_is_named(pico_model: Path, tmp_path: Path):
+    save_adapter(built(pico_model, make_plan(pico_model, uneven)), tmp_path, "data/model")
+    path = tmp_path / "adapter_config.json"
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        load_adapter(task().build(pico_model, 0), tmp_path)

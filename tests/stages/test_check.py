@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from stages.check import SCHEMAS, app, check
+from stages.check import app, check
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -42,7 +41,8 @@ def test_all_problems_of_all_stages_at_once(folder: Path) -> None:
         scores={},
         score__trials=0,
         study__strategies=["uniform", "disagrement"],
-        study__seeds=[1, 1],
+        study__signals=["disagreement", "fisher"],
+        study__reference="unifrom",
         finetune__rate=0.1,
         evaluate__batch_size="many",
     )
@@ -52,8 +52,9 @@ def test_all_problems_of_all_stages_at_once(folder: Path) -> None:
         "scores: unknown section",
         "score.trials",
         "disagrement",
-        "any of: uniform, disagreement, reversed, permuted",
-        "more than once: 1",
+        "one of uniform, disagreement",
+        "study.signals: no such signal here",
+        "unifrom",
         "finetune.rate: unknown key",
         "evaluate.batch_size",
     ):
@@ -66,24 +67,34 @@ def test_a_problem_that_several_stages_see_is_told_once(folder: Path) -> None:
     assert len(found) == 1 and "study.seeds" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"study__strategies": ["uniform", "reversed_fisher"]}, ("add fisher to study.task_sig",)),
+        ({"study__strategies": ["uniform", "linearized"]}, ("add linearized to study.signals",)),
+        ({"study__signals": []}, ("add disagreement to study.signals", "stable_rank")),
+        ({"study__task_signals": ["disagreement"]}, ("any of: weight_gradient",)),
+        ({"study__reference": "full"}, ("one of study.strategies: uniform, disagreement",)),
+        ({"strategies": {"both": {"combined": {"fischer": 1}}}}, ("unknown strategy", "fischer")),
+        ({"strategies": {"uniform": {"explicit": "1"}}}, ("uniform has a meaning already",)),
+    ],
+)
+def test_parts_of_a_study_that_do_not_fit(folder: Path, values: Any, words: Any) -> None:
+    found = "\n".join(str(problem) for problem in check(changed(folder, **values)))
+    for word in words:
+        assert word in found
+
+
+def test_a_table_that_no_study_needs_is_told(folder: Path) -> None:
+    (folder / "data/scores").mkdir(parents=True)
+    for name in ("disagreement", "fisher"):
+        (folder / f"data/scores/{name}.parquet").touch()
+    result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
+    assert result.exit_code == 0
+    assert "fisher.parquet is of no signal" in result.output
+    assert "disagreement.parquet" not in result.output
+
+
 def test_a_good_file_exits_zero() -> None:
     result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
     assert result.exit_code == 0, result.output
-
-
-def test_the_readme_explains_every_parameter() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    keys = [key for schema in SCHEMAS for key in leaves(schema) if "." in key]
-    assert [key for key in dict.fromkeys(keys) if f"| `{key}` | " not in readme] == []
-    assert "` |  |" not in readme, "a key without a meaning"
-
-
-def leaves(schema: type[BaseModel], above: str = "") -> list[str]:
-    found: list[str] = []
-    for name, field in schema.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found += leaves(inner, f"{above}{name}.")
-        else:
-            found.append(f"{above}{name}")
-    return found

@@ -108,6 +108,54 @@ def test_parameters_are_read_back_and_apart():
     assert (cell()["cell"], cell()["strategy"], cell()["budget"]) == ("explicit-2", "explicit", 2)
 
 
+def test_the_record_tells_how_the_cell_is_judged_and_was_tuned():
+    told = cell()
+    assert (told["headline"], told["better"], told["tuner"]) == ("accuracy", "higher", "lora")
+    assert (told["learning_rate"], told["tuned"]) == (2e-2, [])
+    assert told["peak_parameters"] == told["trainable_parameters"]
+    assert all(row["headline"] == row["accuracy"] for row in told["seeds"])
+    assert all("headline" not in row for row in told["gap"])
+
+
+@pytest.mark.parametrize("tuner", ["adalora", "eva", "full"])
+def test_every_tuner_is_loaded_and_measured(
+    tuner: str, pico_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_project(pico_model)
+    path = Path("data/plans/explicit-2.json")
+    digest = read_json(path)["model_sha256"]
+    rank = 0 if tuner == "full" else 2
+    plan = plan_json(pico_model, lambda _: rank, tuner=tuner, model_sha256=digest)
+    write_json(path, plan)
+    write_params(seeds=[0])
+    finetune.run(load(finetune.Params, Path("params.yaml")), Cell("explicit", "2"))
+    result = run_evaluate()
+    assert result.exit_code == 0, result.output
+    told = cell()
+    record = read_json(Path("data/adapters/explicit-2/seed-0/trained.json"))
+    assert (told["tuner"], told["trainable_parameters"]) == (tuner, record["parameters"])
+    assert told["peak_parameters"] == record["peak_parameters"]
+    assert (told["peak_parameters"] > record["parameters"]) == (tuner == "adalora")
+    assert sum(record["ranks"].values()) == (0 if tuner == "full" else 24)
+    validation = next(row for row in told["seeds"] if row["split"] == "validation")
+    looks = pd.read_csv("data/curves/explicit-2/seed-0.tsv", sep="\t")["validation_loss"]
+    assert ((looks - validation["loss"]).abs() < 1e-5).any()
+    before = files("metrics") | files("data/predictions")
+    run_evaluate()
+    assert files("metrics") | files("data/predictions") == before
+
+
+def test_a_record_that_is_not_of_these_weights_is_refused():
+    path = Path("data/adapters/explicit-2/seed-1/trained.json")
+    record = path.read_bytes()
+    write_json(path, read_json(path) | {"parameters": 7})
+    result = run_evaluate()
+    path.write_bytes(record)
+    assert result.exit_code == 1
+    assert "seed-1" in result.stderr and "'parameters': 7" in result.stderr
+
+
 def test_gap_is_train_less_test():
     rows = {(row["seed"], row["split"]): row for row in cell()["seeds"]}
     for gap in cell()["gap"]:
@@ -168,5 +216,6 @@ def test_an_adapter_that_is_not_there_is_told():
     assert result.exit_code == 2 and "data/adapters/explicit-2/seed-7" in result.stderr
 
 
-def test_it_reads_its_own_section_the_seeds_and_the_length():
-    assert key_paths(evaluate.Params) == ["study.seeds", "finetune.max_length", "evaluate"]
+def test_it_reads_its_own_section_the_task_the_seeds_and_the_length():
+    read = ["study.seeds", "task", "finetune.max_length", "evaluate"]
+    assert key_paths(evaluate.Params) == read

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -47,7 +48,7 @@ def test_it_writes_an_adapter_and_a_curve_for_every_seed(finished: tuple[Path, R
     folder, result = finished
     assert result.exit_code == 0, result.output
     adapters = [path.name for path in sorted((folder / "data/adapters/explicit-2").iterdir())]
-    assert adapters == ["seed-0", "seed-1"]
+    assert adapters == ["learning_rates.json", "seed-0", "seed-1"]
     curve = pd.read_csv(folder / "data/curves/explicit-2/seed-1.tsv", sep="\t")
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve.dropna()["step"].tolist() == [3, 6, 8]
@@ -60,7 +61,7 @@ def test_it_says_what_was_verified_and_nothing_noisy(finished: tuple[Path, Resul
     plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
     said = result.stderr
     assert "seed 0: validation loss" in said and "seed 1: validation loss" in said
-    assert f"10 ranks as planned, {plan['parameters']} LoRA + 99 head parameters" in said
+    assert f"10 ranks read back, {plan['parameters']} parameters + 99 in the head" in said
     assert not [word for word in ("LOAD REPORT", "Loading weights", "Warning") if word in said]
 
 
@@ -76,12 +77,30 @@ def test_stock_peft_finds_the_plans_ranks(finished: tuple[Path, Result]):
         assert got == {m["name"]: (m["rank"], 2.0) for m in plan["modules"] if m["rank"]}
 
 
+def test_every_seed_has_a_record_of_what_was_trained(finished: tuple[Path, Result]):
+    folder, _ = finished
+    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    for seed in (0, 1):
+        record = json.loads(
+            (folder / f"data/adapters/explicit-2/seed-{seed}/trained.json").read_text()
+        )
+        assert record == {
+            "ranks": {m["name"]: m["rank"] for m in plan["modules"] if m["rank"]},
+            "parameters": plan["parameters"],
+            "peak_parameters": plan["parameters"],
+            "head_parameters": 99,
+            "learning_rate": 2e-2,
+        }
+    rates = json.loads((folder / "data/adapters/explicit-2/learning_rates.json").read_text())
+    assert rates == {"learning_rate": 2e-2, "select_by": "loss", "tried": [], "tuning_seed": None}
+
+
 def test_the_same_again_is_the_same_bytes(finished: tuple[Path, Result]):
     folder, _ = finished
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         before = files("data/adapters") | files("data/curves")
-        assert len(before) == 6
+        assert len(before) == 9
         shutil.rmtree("data/adapters")
         finetune()
         assert files("data/adapters") | files("data/curves") == before
@@ -147,7 +166,60 @@ def test_a_divergent_run_stops_at_its_step():
     assert files("data/adapters") == {}
 
 
-def test_it_reads_its_own_section_and_the_seeds():
+def rates() -> dict[str, Any]:
+    return json.loads(Path("data/adapters/explicit-2/learning_rates.json").read_text())
+
+
+@pytest.mark.usefixtures("project")
+def test_the_best_of_several_rates_is_used_for_every_seed():
+    rates_given = [1e-6, 1e30, 2e-2]
+    write_params(seeds=[0], learning_rate=rates_given, max_grad_norm=0.0, select_by="headline")
+    result = finetune()
+    assert result.exit_code == 0, result.output
+    told = rates()
+    low, diverged, best = told["tried"]
+    assert (told["learning_rate"], told["tuning_seed"]) == (2e-2, 99)
+    assert told["select_by"] == "accuracy"
+    assert low["value"] < best["value"] and best["value"] == best["validation"]["accuracy"]
+    assert diverged["value"] is None and diverged["error"].startswith("step ")
+    assert f"learning rate 1e+30, seed 99: {diverged['error']}" in result.stderr
+    # Four runs of 8 steps: three tries and a seed.
+    assert "32/32" in result.stderr
+    curve = pd.read_csv("data/curves/explicit-2/seed-0.tsv", sep="\t")
+    assert curve["learning_rate"].max() == pytest.approx(2e-2)
+    record = json.loads(Path("data/adapters/explicit-2/seed-0/trained.json").read_text())
+    assert record["learning_rate"] == 2e-2
+    assert not Path("data/adapters/explicit-2/seed-99").exists()
+
+
+@pytest.mark.usefixtures("project")
+def test_rates_that_all_diverge_are_named():
+    write_params(learning_rate=[1e29, 1e30], max_grad_norm=0.0)
+    result = finetune()
+    assert result.exit_code == 1
+    assert "1e+29: step" in result.stderr and "1e+30: step" in result.stderr
+    assert files("data/adapters") == {}
+
+
+@pytest.mark.usefixtures("project")
+def test_the_tuning_seed_is_none_of_the_studys():
+    write_params(learning_rate=[1e-2, 2e-2], tuning_seed=1)
+    result = finetune()
+    assert result.exit_code == 2
+    assert "finetune.tuning_seed and study.seeds" in result.stderr
+    write_params(seeds=[1], learning_rate=[1e-2], tuning_seed=1, steps=1)
+    assert finetune().exit_code == 0, "nothing is tuned, so nothing is tried with it"
+
+
+@pytest.mark.parametrize("rate", [[], [1e-3, 1e-3], [1e-3, 0.0], ["1e-3"], None])
+@pytest.mark.usefixtures("project")
+def test_rates_are_distinct_numbers_above_zero(rate: Any):
+    write_params(learning_rate=rate)
+    result = finetune()
+    assert result.exit_code == 2 and "finetune.learning_rate" in result.stderr
+
+
+def test_it_reads_its_own_section_the_task_and_the_seeds():
     from stages.finetune import Params
 
-    assert key_paths(Params) == ["study.seeds", "finetune"]
+    assert key_paths(Params) == ["study.seeds", "task", "finetune"]

@@ -1,0 +1,1 @@
+"""Ways to train a plan, one file a way, behind one small interface."""

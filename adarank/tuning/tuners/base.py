@@ -1,0 +1,105 @@
+"""What a tuner is: one way to make a model trainable, to save what was trained, to load it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from adarank.allocation.plan import RankPlan
+from adarank.tasks.base import Example, Headed, Task
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a tuner may need to know of the run it begins.
+
+    Attributes:
+        task: What the model is to learn.
+        train_rows: Encoded rows to learn from, for a start that depends on them.
+        steps: Optimiser steps of the run.
+        batch_size: Rows an optimiser step.
+        dropout: On the adapters' inputs.
+        seed: Decides the initial weights.
+        device: Where the run will be, `cpu` or `cuda`.
+    """
+
+    task: Task
+    train_rows: Sequence[Example]
+    steps: int
+    batch_size: int
+    dropout: float
+    seed: int
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class During:
+    """What a tuner does while the model is trained.
+
+    Attributes:
+        penalty: Computes what is added to each batch's loss, a scalar; None for nothing.
+        stepped: Called after each optimiser step with its number, counted from 1, while the
+            step's gradients are still there; None for nothing.
+        keep_from: The first optimiser step whose weights may be kept as the best ones.
+    """
+
+    penalty: Callable[[], Tensor] | None = None
+    stepped: Callable[[int], None] | None = None
+    keep_from: int = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a model holds, read from its layers and not from any configuration.
+
+    Attributes:
+        ranks: Rank by module name in the base model, for every adapter; empty without adapters.
+        parameters: Trained parameters, the head's apart.
+        head_parameters: Parameters of the head, which is trained whole.
+    """
+
+    ranks: dict[str, int]
+    parameters: int
+    head_parameters: int
+
+
+class Tuner(Protocol):
+    """One way to train a plan."""
+
+    def attach(self, headed: Headed, plan: RankPlan, start: Start) -> nn.Module:
+        """Make the model trainable as the plan says, on the CPU; `headed` is changed in place.
+
+        Raises:
+            RunError: What was built is not what was planned.
+        """
+        ...
+
+    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:
+        """Say what is to be done while the attached model is trained for so many steps."""
+        ...
+
+    def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
+        """Read what an attached, trained or loaded model holds, and hold it to the plan.
+
+        Raises:
+            RunError: Names what differs, got and expected.
+        """
+        ...
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Collect the tensors that saving writes, by their names in the file."""
+        ...
+
+    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+        """Write what was trained; the same weights give the same bytes."""
+        ...
+
+    def load(self, headed: Headed, folder: Path) -> nn.Module:
+        """Load what was saved into a fresh model.
+
+        Raises:
+            InputError: A file is damaged, or of another model.
+        """
+        ...

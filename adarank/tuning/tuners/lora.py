@@ -1,0 +1,53 @@
+"""LoRA with exactly the plan's ranks (Hu et al. 2021, arXiv 2106.09685)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from peft import PeftModel
+from torch import Tensor, nn
+
+from adarank.allocation.plan import RankPlan
+from adarank.tasks.base import Headed
+from adarank.tuning.lora import attach, head_parameters, verify
+from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
+from adarank.tuning.tuners.base import During, Found, Start
+
+
+class Lora:
+    """An adapter of the planned rank on every planned module; ranks stay as they are."""
+
+    def attach(self, headed: Headed, plan: RankPlan, start: Start) -> PeftModel:
+        """Put the plan's adapters into the model; see `adarank.tuning.lora.attach`."""
+        return attach(
+            headed,
+            plan,
+            peft_type=start.task.peft_type,
+            dropout=start.dropout,
+            seed=start.seed,
+        )
+
+    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:  # noqa: ARG002
+        """Do nothing beside."""
+        return During()
+
+    def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
+        """Hold every rank, scale and parameter count to the plan."""
+        assert isinstance(model, PeftModel)
+        built = verify(model, plan, tuple(head))
+        ranks = {name: one.rank for name, one in sorted(built.items())}
+        parameters = sum(one.parameters for one in built.values())
+        return Found(ranks, parameters, sum(head_parameters(model).values()))
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Collect adapters and head, by PEFT's names."""
+        assert isinstance(model, PeftModel)
+        return adapter_state(model)
+
+    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+        """Write adapter_config.json and adapter_model.safetensors."""
+        assert isinstance(model, PeftModel)
+        save_adapter(model, folder, base_name)
+
+    def load(self, headed: Headed, folder: Path) -> PeftModel:
+        """Load the adapter as any user of PEFT would."""
+        return load_adapter(headed, folder)

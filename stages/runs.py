@@ -1,0 +1,144 @@
+"""One training run of a cell: begun by its tuner, trained, saved, and read back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from adarank.allocation.plan import RankPlan
+from adarank.tasks.base import Example, Headed, Task
+from adarank.tuning.saving import verify_saved
+from adarank.tuning.training import Settings, train
+from adarank.tuning.tuners.base import Start, Tuner
+from adarank.tuning.watch import Trained
+from stages.cell import TRAINED
+from stages.checkpoint import MODEL
+from stages.cli import say
+from stages.files import write_json
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all runs of a cell have in common.
+
+    Attributes:
+        plan: The cell's ranks.
+        tuner: How they are trained.
+        task: What is learned.
+        train: Encoded rows, as training takes them.
+        validation: Encoded rows to select by.
+        settings: How a run goes, but for its learning rate, which is the first candidate's.
+        dropout: On the adapters' inputs.
+    """
+
+    plan: RankPlan
+    tuner: Tuner
+    task: Task
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    settings: Settings
+    dropout: float
+
+    def fresh(self, seed: int) -> Headed:
+        """Load the model with a seed's head."""
+        return self.task.build(MODEL, seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        seed: What decided its start and its order of rows.
+        learning_rate: The schedule's height.
+        model: The model, with the best weights.
+        trained: How it came to them.
+        peak_parameters: Most parameters trained at any step, the head's apart.
+    """
+
+    seed: int
+    learning_rate: float
+    model: nn.Module
+    trained: Trained
+    peak_parameters: int
+
+
+def train_once(work: Work, seed: int, rate: float, advance: Callable[[], None]) -> Run:
+    """Train a cell with one seed at one rate; `advance` is called `settings.steps` times.
+
+    Raises:
+        DivergedError: A loss or gradient that is not finite.
+        RunError: What was built is not what was planned.
+    """
+    task, tuner, plan = work.task, work.tuner, work.plan
+    settings = replace(work.settings, learning_rate=rate)
+    headed = work.fresh(seed)
+    model = tuner.attach(headed, plan, _start(work, seed))
+    peak = tuner.verify(model, plan, headed.head).parameters
+    during = tuner.during(model, plan, settings.steps)
+    steps = _Steps(settings.steps, advance)
+    try:
+        trained = train(model, task, work.train, work.validation, settings, seed, steps.one, during)
+    finally:
+        steps.rest()
+    tuner.verify(model, plan, headed.head)
+    return Run(seed, rate, model, trained, peak)
+
+
+def save_checked(work: Work, one: Run, folder: Path) -> None:
+    """Save a run's weights, reload and compare them, and write trained.json beside them.
+
+    Raises:
+        RunError: What is loaded from the folder is not what was trained, or planned.
+    """
+    work.tuner.save(one.model, folder, MODEL.as_posix())
+    found = verify_saved(work.tuner, one.model, work.plan, folder, lambda: work.fresh(one.seed))
+    record = {
+        "parameters": found.parameters,
+        "peak_parameters": one.peak_parameters,
+        "head_parameters": found.head_parameters,
+        "learning_rate": one.learning_rate,
+        "ranks": found.ranks,
+    }
+    write_json(folder / TRAINED, record)
+    peak = one.peak_parameters
+    more = f" (at most {peak})" if peak != found.parameters else ""
+    say(
+        f"seed {one.seed}: {_metrics(one.trained)} at step {one.trained.best_step}; "
+        f"{len(found.ranks)} ranks read back, {found.parameters} parameters{more} "
+        f"+ {found.head_parameters} in the head"
+    )
+
+
+class _Steps:
+    """A run's part of the progress bar; the rest of it is filled when a run ends early."""
+
+    def __init__(self, steps: int, advance: Callable[[], None]):
+        self._left = steps
+        self._advance = advance
+
+    def one(self) -> None:
+        self._left -= 1
+        self._advance()
+
+    def rest(self) -> None:
+        while self._left > 0:
+            self.one()
+
+
+def _start(work: Work, seed: int) -> Start:
+    return Start(
+        task=work.task,
+        train_rows=work.train,
+        steps=work.settings.steps,
+        batch_size=work.settings.batch_size,
+        dropout=work.dropout,
+        seed=seed,
+        device=work.settings.device,
+    )
+
+
+def _metrics(trained: Trained) -> str:
+    known = {name: value for name, value in trained.validation.items() if value is not None}
+    return "validation " + ", ".join(f"{name} {value:.4f}" for name, value in known.items())
