@@ -5,16 +5,19 @@ from typing import Any
 
 import typer
 
-from adarank.allocation.strategies import STRATEGIES
+from adarank.allocation.strategies import find_strategy
 from adarank.errors import InputError, Problem
-from stages import allocate, download, evaluate, finetune, score, summarize
+from stages import allocate, download, evaluate, finetune, score, score_task, summarize
+from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.params import Slice, load, read_yaml
+from stages.study import Study
 
 SCHEMAS: tuple[type[Slice], ...] = (
     download.ModelParams,
     download.DatasetParams,
     score.Params,
+    score_task.Params,
     allocate.Params,
     summarize.Params,
     finetune.Params,
@@ -32,6 +35,8 @@ def main(params: ParamsFile = PARAMS_FILE) -> None:
         if problems:
             raise InputError(*problems)
         say(f"check: {params} is good")
+        for path in _leftovers(load(summarize.Params, params).study):
+            say(f"check: {path} is of no signal of the study; allocate reruns once it is removed")
 
 
 def check(path: Path) -> list[Problem]:
@@ -43,7 +48,7 @@ def check(path: Path) -> list[Problem]:
             load(schema, path)
         except InputError as error:
             problems += error.problems
-    problems += _unknown_strategies(values.get("study"), path)
+    problems += _contradictions(path)
     return list({str(problem): problem for problem in problems}.values())
 
 
@@ -61,18 +66,66 @@ def _unknown_sections(values: dict[str, Any], path: Path) -> list[Problem]:
     ]
 
 
-def _unknown_strategies(study: object, path: Path) -> list[Problem]:
-    asked = study.get("strategies") if isinstance(study, dict) else None
+def _contradictions(path: Path) -> list[Problem]:
+    """What no stage's own schema can see: whether the study's parts fit together."""
+    try:
+        study = load(summarize.Params, path).study
+        defined = load(allocate.Params, path).strategies.strategies()
+    except InputError as error:
+        return list(error.problems)
+    problems = _misplaced("signals", study.signals, tuple(score.SIGNALS), path)
+    problems += _misplaced("task_signals", study.task_signals, tuple(score_task.SIGNALS), path)
+    if study.reference not in study.strategies:
+        listed = f"one of study.strategies: {', '.join(study.strategies)}"
+        what = "the reference is no strategy of the study"
+        problems.append(Problem(what, f"{path}: study.reference", study.reference, listed))
+    needed: dict[str, tuple[str, ...]] = {}
+    for name in study.strategies:
+        try:
+            needed[name] = find_strategy(name, defined).signals
+        except InputError as error:
+            problems += error.problems
+    return problems + _unscored(study, needed, path)
+
+
+def _misplaced(key: str, asked: list[str], offered: tuple[str, ...], path: Path) -> list[Problem]:
     return [
         Problem(
-            "no such strategy",
-            f"{path}: study.strategies",
-            name,
-            f"any of: {', '.join(STRATEGIES)}",
+            "no such signal here", f"{path}: study.{key}", name, f"any of: {', '.join(offered)}"
         )
-        for name in (asked if isinstance(asked, list) else [])
-        if isinstance(name, str) and name not in STRATEGIES
+        for name in asked
+        if name not in offered
     ]
+
+
+def _unscored(study: Study, needed: dict[str, tuple[str, ...]], path: Path) -> list[Problem]:
+    scored = [*study.signals, *study.task_signals]
+    problems = [
+        Problem(
+            "a strategy's signal is not scored",
+            f"{path}: study.strategies: {strategy}",
+            f"scored: {', '.join(scored) or 'none'}",
+            signal,
+            f"add {signal} to study.{_list_of(signal)}",
+        )
+        for strategy, signals in needed.items()
+        for signal in signals
+        if signal not in scored
+    ]
+    if not scored:
+        what = "no signal at all, and a score table is what tells the modules"
+        remedy = "study.signals: stable_rank is the quickest"
+        problems.append(Problem(what, f"{path}: study.signals", remedy=remedy))
+    return problems
+
+
+def _list_of(signal: str) -> str:
+    return "signals" if signal in score.SIGNALS else "task_signals"
+
+
+def _leftovers(study: Study) -> list[str]:
+    scored = [*study.signals, *study.task_signals]
+    return sorted(str(path) for path in SCORES.glob("*.parquet") if path.stem not in scored)
 
 
 if __name__ == "__main__":

