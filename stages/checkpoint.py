@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, input_error
+from adarank.stacks import base_model
 from stages.cli import say
 
 MODEL = Path("data/model")
@@ -55,7 +56,17 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     check_model(folder)
-    loader: Any = _headed_class(folder) if with_head else AutoModel
+    model, missing = _loaded(_headed_class(folder) if with_head else AutoModel, folder)
+    if [name for name in missing if with_head or not name.startswith("pooler.")]:
+        return _complete_under_its_head(folder, missing)
+    if missing:
+        say("model: the checkpoint has no pooler; pooled output is the first token's last state")
+        model.pooler = None
+    return model
+
+
+def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
+    """A model and the names of the weights that the checkpoint lacks."""
     try:
         model, notes = loader.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
@@ -64,13 +75,17 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
         raise input_error(
             "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
         ) from None
-    missing = sorted(notes["missing_keys"])
-    if [name for name in missing if with_head or not name.startswith("pooler.")]:
+    return model, sorted(notes["missing_keys"])
+
+
+def _complete_under_its_head(folder: Path, missing: list[str]) -> nn.Module:
+    """Load a base whose embeddings are stored as its head's, with which they are tied."""
+    if not _names_a_head(folder):
         raise _incomplete(folder, missing)
-    if missing:
-        say("model: the checkpoint has no pooler; pooled output is the first token's last state")
-        model.pooler = None
-    return model
+    model, still_missing = _loaded(_headed_class(folder), folder)
+    if still_missing:
+        raise _incomplete(folder, still_missing)
+    return base_model(model)[1]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -86,6 +101,11 @@ def _incomplete(folder: Path, names: list[str]) -> InputError:
         expected="all weights of the class that config.json names",
         remedy="a complete checkpoint; compare its tensors' names with config.json's model_type",
     )
+
+
+def _names_a_head(folder: Path) -> bool:
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    return any("For" in name for name in config.architectures or [])
 
 
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:

@@ -106,7 +106,11 @@ def ranks(
         Literal["pooled", "logits", "last_hidden"], typer.Option(help="What disturbance may move.")
     ] = "pooled",
     strategy: Annotated[
-        str, typer.Option(help="disagreement, uniform, reversed or permuted.")
+        str,
+        typer.Option(
+            help="disagreement, uniform, linear_decay, attention_heavy or empirical, with "
+            "reversed_, permuted_ or literal_ before it or not."
+        ),
     ] = "disagreement",
     rounding: Annotated[
         Literal["exact", "hamilton", "dhondt", "floor"], typer.Option(help="To whole ranks.")

@@ -126,7 +126,8 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
     modules = find_modules(model, scoring.modules)
     _refuse_early(modules, sharing)
     scores = _scored(model, probe, modules, scoring)
-    plan = allocate(scores.table, model_sha256=digest, **vars(sharing))
+    # Under its own name, so that no other signal's strategy takes these scores for its own.
+    plan = allocate({"disagreement": scores.table}, model_sha256=digest, **vars(sharing))
     show_ranks(plan, scores.table)
     _tell_errors(scores.table, scoring)
     about = {
@@ -191,7 +192,14 @@ def _try_once(model: nn.Module, probe: Probe, output: Output) -> None:
 def _refuse_early(modules: Sequence[Module], sharing: Sharing) -> None:
     """Refuse, before the long part, a budget or bounds that no scores could make good."""
     any_scores = score_table(modules, np.arange(1.0, len(modules) + 1)[:, None])
-    allocate(any_scores, **vars(replace(sharing, rounding="exact")))
+    plan = allocate({"disagreement": any_scores}, **vars(replace(sharing, rounding="exact")))
+    if plan.tuner != "lora":
+        raise input_error(
+            "this strategy owns its training, so no ranks can be given beforehand",
+            where="--strategy",
+            got=sharing.strategy,
+            expected="a strategy that plans ranks, such as disagreement or linear_decay",
+        )
 
 
 def _scored(model: nn.Module, probe: Probe, modules: Sequence[Module], scoring: Scoring) -> Scores:
