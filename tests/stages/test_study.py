@@ -9,7 +9,14 @@ from stages.study import Study, cell_name
 
 
 def study(**changes: Any) -> Study:
-    good: dict[str, Any] = {"strategies": ["uniform"], "budgets": [4, 0.5], "seeds": [0, 1]}
+    good: dict[str, Any] = {
+        "signals": ["disagreement"],
+        "task_signals": [],
+        "strategies": ["uniform"],
+        "reference": "uniform",
+        "budgets": [4, 0.5],
+        "seeds": [0, 1],
+    }
     return Study.model_validate({**good, **changes})
 
 
@@ -26,6 +33,7 @@ def test_budgets_keep_the_text_they_were_given_in() -> None:
         ("seeds", [3, 1, 3], "more than once: 3"),
         ("budgets", [4, 4.0], "more than once: 4"),
         ("strategies", ["uniform", "uniform"], "more than once: uniform"),
+        ("signals", ["fisher", "fisher"], "more than once: fisher"),
         ("seeds", [], "at least 1 item"),
         ("seeds", [-1], "greater than or equal to 0"),
         ("seeds", [True], "valid integer"),
