@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, input_error
+from adarank.loading import loading
 from adarank.stacks import base_model
 from stages.cli import say
 
 MODEL = Path("data/model")
+_WHOLE = "config.json and safetensors of one model, whole"
 
 
 def pick_device(name: str) -> torch.device:
@@ -33,6 +34,7 @@ def pick_device(name: str) -> torch.device:
             where="device",
             got=name,
             expected=f"auto, cpu{', cuda' if torch.cuda.is_available() else ''} on this machine",
+            remedy="auto takes the best that there is",
         ) from None
 
 
@@ -40,7 +42,11 @@ def check_model(folder: Path) -> None:
     """Refuse a folder without a model: InputError."""
     if not (folder / "config.json").exists():
         raise input_error(
-            "no model here", where=str(folder), remedy="`dvc repro download@model` fetches it"
+            "no model here",
+            where=str(folder),
+            got="no config.json",
+            expected="config.json, a tokenizer and safetensors",
+            remedy="`dvc repro download@model` fetches it",
         )
 
 
@@ -67,14 +73,10 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
 
 def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
     """A model and the names of the weights that the checkpoint lacks."""
-    try:
+    with loading("the model cannot be loaded", folder, expected=_WHOLE):
         model, notes = loader.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise input_error(
-            "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
-        ) from None
     return model, sorted(notes["missing_keys"])
 
 
@@ -89,8 +91,20 @@ def _complete_under_its_head(folder: Path, missing: list[str]) -> nn.Module:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the checkpoint's tokenizer."""
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    """Load the checkpoint's tokenizer; InputError if it cannot be read or knows no word."""
+    expected = "tokenizer.json or another tokenizer's files beside config.json"
+    with loading("the tokenizer cannot be loaded", folder, expected=expected):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    # Without its files transformers makes some up, to which every word is unknown.
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        raise input_error(
+            "the tokenizer knows no word",
+            where=str(folder),
+            got=f"a vocabulary of {len(tokenizer)}, all of them special tokens",
+            expected=expected,
+            remedy="download the model again, from a source with its tokenizer",
+        )
+    return tokenizer
 
 
 def _incomplete(folder: Path, names: list[str]) -> InputError:
@@ -104,13 +118,17 @@ def _incomplete(folder: Path, names: list[str]) -> InputError:
 
 
 def _names_a_head(folder: Path) -> bool:
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    return any("For" in name for name in config.architectures or [])
+    return any("For" in name for name in _architectures(folder))
+
+
+def _architectures(folder: Path) -> list[str]:
+    with loading("the model's config cannot be loaded", folder, expected=_WHOLE):
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return [str(name) for name in config.architectures or []]
 
 
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    names = config.architectures or []
+    names = _architectures(folder)
     found = getattr(transformers, names[0], None) if names else None
     if found is None or not found.__name__.rpartition("For")[1]:
         raise input_error(

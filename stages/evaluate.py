@@ -12,7 +12,7 @@ import typer
 from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import run_error
+from adarank.errors import input_error
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
@@ -22,7 +22,7 @@ from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description, read_split
-from stages.files import read_json, write_json, write_parquet, write_tsv
+from stages.files import write_json, write_parquet, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
 from stages.task import TaskSection, options_of
@@ -97,9 +97,8 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Measure a cell's seeds; writes data/predictions, metrics/cells and metrics/confusion."""
-    cell = Cell(strategy, budget)
-    with reporting(f"evaluate-{cell.name}"):
-        run(load(Params, params), cell)
+    with reporting(f"evaluate-{strategy}-{budget}"):
+        run(load(Params, params), Cell(strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> None:
@@ -172,7 +171,7 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
 def _check(found: Found, trained: Record, folder: Path) -> None:
     told = {name: trained[name] for name in ("ranks", "parameters", "head_parameters")}
     if asdict(found) != told:
-        raise run_error(
+        raise input_error(
             "what is loaded is not what fine-tuning told of",
             where=str(folder),
             got=asdict(found),
@@ -197,7 +196,7 @@ def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
 
 def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
     task, metrics = work.task, list(work.task.better)
-    rates = read_json(cell.rates)
+    rates = cell.rates()
     # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {
         "cell": cell.name,

@@ -95,9 +95,8 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
-    cell = Cell(strategy, budget)
-    with reporting(f"finetune-{cell.name}"):
-        run(load(Params, params), cell)
+    with reporting(f"finetune-{strategy}-{budget}"):
+        run(load(Params, params), Cell(strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> None:
@@ -202,6 +201,7 @@ def _select_by(wanted: str, task: Task) -> str:
             where="finetune.select_by",
             got=wanted,
             expected=f"one of: {', '.join([*task.better, HEADLINE])}",
+            remedy="name one that this task has; headline fits every task",
         )
     return wanted
 
@@ -214,6 +214,7 @@ def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
             where="finetune.bf16",
             got=True,
             expected="auto or false on this machine",
+            remedy="finetune.bf16: auto",
         )
     return able if wanted == "auto" else wanted
 

@@ -1,16 +1,17 @@
 """Bring the study's cells together: means, intervals, paired differences, figures' data."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import typer
+from pydantic import ConfigDict, Field
 from rich.console import Console
 
 from adarank.comparison import caveats, compare, costs
 from adarank.errors import input_error
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.files import read_json, write_json, write_tsv
+from stages.files import Record, read_record, write_json, write_tsv
 from stages.params import Slice, describe, load
 from stages.study import Study, cell_name
 from stages.summary_table import summary_table
@@ -30,6 +31,60 @@ class Params(Slice):
     study: Study
 
 
+class Row(Record):
+    """What a cell tells of a seed and split; its metrics lie beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | None]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    seed: int
+    split: Literal["train", "validation", "test"]
+    n: int
+    headline: float | None
+
+
+class CellForm(Record):
+    """What the summary reads of a cell; see `stages.evaluate`."""
+
+    cell: str
+    strategy: str
+    budget: float
+    tuner: str
+    headline: str
+    better: Literal["higher", "lower"]
+    trainable_parameters: int
+    peak_parameters: int
+    learning_rate: float
+    tuned: list[dict[str, Any]]
+    seeds: list[Row] = Field(min_length=1)
+
+
+class SummaryCell(Record):
+    """What is shown of a cell; its metrics lie beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | None]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    trainable_parameters: int
+    n: int
+
+
+class SummaryForm(Record):
+    """What is shown of a summary; its cells lie beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, SummaryCell]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    headline: str
+    better: str
+    reference: str
+    notes: list[str]
+    costs: list[str]
+
+
 app = typer.Typer(add_completion=False)
 Show = Annotated[bool, typer.Option("--show", help="Only print the summary written before.")]
 
@@ -39,7 +94,7 @@ def main(params: ParamsFile = PARAMS_FILE, show: Show = False) -> None:
     """Summarise the study's cells; writes summary.json, comparison.tsv, frontier.tsv in metrics."""
     with reporting("summarize-show" if show else "summarize"):
         if show:
-            Console().print(summary_table(read_json(SUMMARY)))
+            Console().print(summary_table(read_record(SUMMARY, SummaryForm)))
         else:
             run(load(Params, params))
 
@@ -118,9 +173,24 @@ def _cells(study: Study) -> list[dict[str, Any]]:
             f"{len(missing)} of the study's {len(names)} cells are not evaluated",
             where=str(CELLS),
             got=f"none for {', '.join(missing)}",
+            expected="a file for each cell",
             remedy="run `dvc repro`, which makes them first",
         )
-    return [read_json(CELLS / f"{name}.json") for name in names]
+    return [_cell(s, b) for b in study.budgets for s in study.strategies]
+
+
+def _cell(strategy: str, budget: float) -> dict[str, Any]:
+    path = CELLS / f"{cell_name(strategy, budget)}.json"
+    cell = read_record(path, CellForm)
+    if (cell["strategy"], cell["budget"]) != (strategy, budget):
+        raise input_error(
+            "another cell's measurements",
+            where=str(path),
+            got=f"strategy {cell['strategy']}, budget {cell['budget']:g}",
+            expected=f"strategy {strategy}, budget {budget:g}",
+            remedy="delete it and run `dvc repro`, which measures anew",
+        )
+    return cell
 
 
 def _rounded(value: float | None) -> float | None:

@@ -9,8 +9,16 @@ from safetensors import SafetensorError, safe_open
 from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
 
 from adarank.errors import InputError, Problem, input_error, run_error
-from stages.files import read_json, sha256
+from stages.files import Record, read_json, read_record, sha256
 from stages.sources.kept import INDEX
+
+_WHOLE = {"expected": "safetensors, whole", "remedy": "fetch or copy the file anew"}
+
+
+class WeightIndex(Record):
+    """Which file each tensor of sharded weights is in."""
+
+    weight_map: dict[str, str]
 
 
 def check_room(folder: Path, needed: int) -> None:
@@ -68,7 +76,7 @@ def check_model_type(folder: Path) -> None:
     raise input_error(
         "unknown model type" if found else "the config names no model type",
         where="config.json: model_type",
-        got=found,
+        got="none" if found is None else found,
         expected=f"one that transformers knows: {', '.join(near) or 'bert, llama, t5 ...'}",
         remedy="a checkpoint whose code is in transformers; code beside weights is never run",
     )
@@ -88,6 +96,7 @@ def settle_weights(folder: Path) -> None:
             where=INDEX,
             got=", ".join(sorted(wanted - present)),
             expected="every file that its weight_map names",
+            remedy="a complete copy of the model",
         )
     for name in present - wanted:
         (folder / name).unlink()
@@ -97,7 +106,7 @@ def settle_weights(folder: Path) -> None:
 
 def _indexed(folder: Path) -> set[str]:
     index = folder / INDEX
-    return set(read_json(index)["weight_map"].values()) if index.exists() else set()
+    return set(read_record(index, WeightIndex)["weight_map"].values()) if index.exists() else set()
 
 
 def _check_whole(path: Path) -> None:
@@ -105,6 +114,8 @@ def _check_whole(path: Path) -> None:
         with safe_open(path, framework="numpy") as tensors:
             empty = not tensors.keys()
     except SafetensorError as error:
-        raise input_error("the weights are damaged", where=path.name, got=str(error)) from None
+        raise input_error(
+            "the weights are damaged", where=path.name, got=str(error), **_WHOLE
+        ) from None
     if empty:
-        raise input_error("the weights are empty", where=path.name, expected="named tensors")
+        raise input_error("the weights are empty", where=path.name, got="no tensor", **_WHOLE)

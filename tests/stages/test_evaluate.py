@@ -152,7 +152,7 @@ def test_a_record_that_is_not_of_these_weights_is_refused():
     write_json(path, read_json(path) | {"parameters": 7})
     result = run_evaluate()
     path.write_bytes(record)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "seed-1" in result.stderr and "'parameters': 7" in result.stderr
 
 
