@@ -172,7 +172,9 @@ def test_a_mutated_value_is_refused_or_good(file: Path, values: Any) -> None:
 @given(
     st.integers(0, len(TEXT)),
     st.integers(0, 40),
-    st.one_of(st.text(max_size=20), st.text(alphabet=":-[]{}&*!|>%@`'\"#?, \n\tax0.e+~", max_size=20)),
+    st.one_of(
+        st.text(max_size=20), st.text(alphabet=":-[]{}&*!|>%@`'\"#?, \n\tax0.e+~", max_size=20)
+    ),
 )
 def test_a_mutated_text_is_refused_or_good(file: Path, at: int, taken: int, put: str) -> None:
     try:
@@ -184,7 +186,11 @@ def test_a_mutated_text_is_refused_or_good(file: Path, at: int, taken: int, put:
 
 
 @fuzz
-@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda t: t.encode("utf-8", "replace"))))
+@given(
+    st.one_of(
+        st.binary(max_size=60), st.text(max_size=60).map(lambda t: t.encode("utf-8", "replace"))
+    )
+)
 def test_any_bytes_are_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     assert refused(file)

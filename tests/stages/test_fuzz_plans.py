@@ -87,7 +87,9 @@ def check_plan(plan: dict[str, Any]) -> None:
         assert m["parameters"] % m["rank"] == 0 if m["rank"] else m["parameters"] == 0
 
 
-def check_allocated(plan: dict[str, Any], table: pd.DataFrame, least: int, most: int | None) -> None:
+def check_allocated(
+    plan: dict[str, Any], table: pd.DataFrame, least: int, most: int | None
+) -> None:
     """Hold a plan to the score table that it was made from, and to its bounds."""
     check_plan(plan)
     rows = table.drop_duplicates("module").set_index("module")
@@ -196,7 +198,9 @@ LISTS = st.one_of(
 )
 KINDS = st.sampled_from(["query", "up", "down", "key", ""])
 PARTS = st.dictionaries(
-    st.sampled_from(["uniform", "disagreement", "linear_decay", "literal_empirical", "full", "mine"]),
+    st.sampled_from(
+        ["uniform", "disagreement", "linear_decay", "literal_empirical", "full", "mine"]
+    ),
     st.one_of(st.floats(0, 9), NUMBERS),
     max_size=3,
 )
