@@ -23,16 +23,11 @@ TASK = "score_task --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"
 FINETUNE = "finetune --strategy uniform --budget 2"
 EVALUATE = "evaluate --strategy uniform --budget 2"
-SUMMARIZE, SHOW = "summarize", "summarize --show"
 
 MODEL = "data/model"
 WEIGHTS, CONFIG = f"{MODEL}/model.safetensors", f"{MODEL}/config.json"
 SCORES, PLAN = "data/scores/disagreement.parquet", "data/plans/uniform-2.json"
 NOTE, TRAIN = "data/dataset/dataset.json", "data/dataset/train.parquet"
-SEED = "data/adapters/uniform-2/seed-0"
-TRAINED, ADAPTER = f"{SEED}/trained.json", f"{SEED}/adapter_model.safetensors"
-ADAPTER_CONFIG, RATES = f"{SEED}/adapter_config.json", "data/adapters/uniform-2/learning_rates.json"
-CELL, SUMMARY = "metrics/cells/uniform-2.json", "metrics/summary.json"
 INF, NAN = float("inf"), float("nan")
 
 

@@ -1,7 +1,6 @@
 """Bad inputs: keys of scoring, allocation and training."""
 
 from tests.stages.spoil import (
-    PARAMS,
     Case,
     both,
     folder,
@@ -10,7 +9,6 @@ from tests.stages.spoil import (
     write,
 )
 
-FILE = str(PARAMS)
 SCORE = "score --signal disagreement"
 TASK = "score_task --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"

@@ -20,11 +20,10 @@ from tests.stages.spoil import (
     write,
 )
 
-MODEL, DATASET = "download model", "download dataset"
+MODEL = "download model"
 TRAIN, WEIGHTS = "source/train.csv", "source/model/model.safetensors"
 CONFIG = "source/model/config.json"
 INDEX = "source/model/model.safetensors.index.json"
-RANKS = "adarank ranks source/model --device cpu --rows 4 --probe source/probe.txt"
 
 
 def train(name: str, content: str | bytes) -> Spoil:

@@ -20,7 +20,6 @@ TASK = "score_task --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"
 FINETUNE = "finetune --strategy uniform --budget 2"
 EVALUATE = "evaluate --strategy uniform --budget 2"
-MINE = "allocate --strategy mine --budget 2"
 INF, NAN = float("inf"), float("nan")
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"

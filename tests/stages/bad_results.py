@@ -5,7 +5,6 @@ from safetensors.torch import load_file, save_file
 
 from tests.stages.spoil import (
     Case,
-    Spoil,
     both,
     cut,
     entry,
@@ -17,36 +16,18 @@ from tests.stages.spoil import (
     write,
 )
 
-SCORE = "score --signal disagreement"
-TASK = "score_task --signal weight_gradient"
-ALLOCATE = "allocate --strategy disagreement --budget 2"
 FINETUNE = "finetune --strategy uniform --budget 2"
 EVALUATE = "evaluate --strategy uniform --budget 2"
 SUMMARIZE, SHOW = "summarize", "summarize --show"
 
 MODEL = "data/model"
-WEIGHTS, CONFIG = f"{MODEL}/model.safetensors", f"{MODEL}/config.json"
-SCORES, PLAN = "data/scores/disagreement.parquet", "data/plans/uniform-2.json"
-NOTE, TRAIN = "data/dataset/dataset.json", "data/dataset/train.parquet"
+PLAN = "data/plans/uniform-2.json"
 SEED = "data/adapters/uniform-2/seed-0"
 TRAINED, ADAPTER = f"{SEED}/trained.json", f"{SEED}/adapter_model.safetensors"
-ADAPTER_CONFIG, RATES = f"{SEED}/adapter_config.json", "data/adapters/uniform-2/learning_rates.json"
+ADAPTER_CONFIG = f"{SEED}/adapter_config.json"
+RATES = "data/adapters/uniform-2/learning_rates.json"
 CELL, SUMMARY = "metrics/cells/uniform-2.json", "metrics/summary.json"
 INF, NAN = float("inf"), float("nan")
-
-
-def replan(spoil: Spoil) -> Spoil:
-    """Spoil the model and let the plan be of it, so that not its hash is what is told."""
-
-    def whole() -> None:
-        from pathlib import Path
-
-        from stages.files import folder_sha256
-
-        spoil()
-        entry(PLAN, "model_sha256", folder_sha256(Path(MODEL)))()
-
-    return whole
 
 
 def head(frame: pd.DataFrame) -> pd.DataFrame:

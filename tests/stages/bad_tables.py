@@ -20,11 +20,8 @@ from tests.stages.spoil import (
     write,
 )
 
-MODEL, DATASET = "download model", "download dataset"
+DATASET = "download dataset"
 TRAIN, WEIGHTS = "source/train.csv", "source/model/model.safetensors"
-CONFIG = "source/model/config.json"
-INDEX = "source/model/model.safetensors.index.json"
-RANKS = "adarank ranks source/model --device cpu --rows 4 --probe source/probe.txt"
 
 
 def train(name: str, content: str | bytes) -> Spoil:
@@ -49,13 +46,6 @@ def pickled(value: Any) -> Spoil:
         lambda: torch.save(value, "source/model/pytorch_model.bin"),
         param("model.convert_pickle", True),
     )
-
-
-class Evil:
-    """What a pickle of it would do when loaded: make a file."""
-
-    def __reduce__(self) -> Any:
-        return (Path.touch, (Path("evil"),))
 
 
 TABLES = [

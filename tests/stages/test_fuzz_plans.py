@@ -29,7 +29,8 @@ from tests.whole import TOP
 SHAPES = [("query", "query", 6, 6), ("up", "up", 6, 10), ("down", "down", 10, 6)]
 TABLE = score_table(SHAPES, 2, trials=2)
 ABOUT = {"model_sha256": "ab" * 32}
-PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load(TOP / "params.yaml")
+WHOLE: dict[str, Any] = YAML(typ="safe", pure=True).load(TOP / "params.yaml")
+PARAMS = {section: WHOLE[section] for section in ("allocate", "strategies")}
 PLAN = allocate(TABLE, budget=2, strategy="uniform", **ABOUT).to_json()
 SCORES = Path("data/scores/disagreement.parquet")
 
