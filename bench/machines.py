@@ -78,7 +78,7 @@ class Outcome:
     """
 
     score_bytes: str
-    scores: "pd.Series[float]"
+    scores: dict[str, float]
     ranks: dict[str, int]
     adapter: dict[str, Any] | None
     loss: float | None
@@ -103,7 +103,8 @@ def _outcome(variant: Variant, project: Path) -> Outcome:
     _stage(variant, project, "allocate", "--strategy", "disagreement", "--budget", f"{BUDGET}")
     table = project / "data/scores/disagreement.parquet"
     plan = RankPlan.from_json(read_json(project / f"data/plans/disagreement-{BUDGET}.json"))
-    scores = read_parquet(table)[0].groupby("module")["score"].mean()
+    of_module = read_parquet(table)[0].groupby("module")["score"]
+    scores = {str(name): float(part.mean()) for name, part in of_module}
     adapter, loss = _trained(variant, project) if variant.trains else (None, None)
     return Outcome(sha256(table), scores, plan.ranks, adapter, loss)
 
@@ -135,7 +136,7 @@ def _stage(variant: Variant, project: Path, stage: str, *options: str) -> None:
 
 
 def _row(name: str, first: Outcome, found: Outcome) -> str:
-    relative = ((found.scores - first.scores).abs() / first.scores).max()
+    relative = max(abs(found.scores[m] - score) / score for m, score in first.scores.items())
     moved = sum(found.ranks[name] != rank for name, rank in first.ranks.items())
     told = [name, "yes" if found.score_bytes == first.score_bytes else "no", f"{relative:.1e}"]
     told.append(f"{moved} of {len(first.ranks)}")

@@ -91,7 +91,7 @@ def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | No
     note = json.dumps(metadata or {}, sort_keys=True).encode()
     table = table.replace_schema_metadata({_METADATA_KEY: note})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, write_page_checksum=True)
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
@@ -99,7 +99,9 @@ def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a table and its metadata; InputError if it is absent or torn."""
     try:
         # From memory, for Arrow takes a folder of tables, or columns from a path's name, too.
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        stored = pa.BufferReader(path.read_bytes())
+        table = pq.read_table(stored, page_checksum_verification=True)
+        table.validate(full=True)  # or text that is no UTF-8 would be found where it is used
         frame = table.to_pandas()
         note = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
     except FileNotFoundError:

@@ -24,7 +24,7 @@ class Definition(Section):
 
     custom: Custom | None = None
     explicit: str | dict[str, str | list[Rank]] | None = None
-    combined: dict[str, Annotated[int | float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    combined: dict[str, Annotated[int | float, Field(gt=0)]] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Definition":

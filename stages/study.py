@@ -29,7 +29,7 @@ def _plain(values: Sequence[float]) -> Sequence[float]:
 Names = Annotated[list[str], AfterValidator(distinct)]
 Strategies = Annotated[Names, Field(min_length=1)]
 Budgets = Annotated[
-    list[Annotated[int | float, Field(gt=0, allow_inf_nan=False)]],
+    list[Annotated[int | float, Field(gt=0)]],
     Field(min_length=1),
     AfterValidator(distinct),
     AfterValidator(_plain),

@@ -115,7 +115,9 @@ def _jsonl(path: Path, form: Form) -> Table:
 
 
 def _parquet(path: Path, form: Form) -> Table:  # noqa: ARG001 - one signature for all readers
-    return pq.read_table(pa.BufferReader(path.read_bytes())).to_pydict()
+    table = pq.read_table(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+    table.validate(full=True)
+    return table.to_pydict()
 
 
 def _columns(rows: Any) -> Table:

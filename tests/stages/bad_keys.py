@@ -145,6 +145,12 @@ ALLOCATION = [
         param("strategies", {"mine": {"explicit": {"qwery": [1, 2]}}}),
         "qwery|query",
     ),
+    Case(
+        "combined beyond floats",
+        MINE,
+        param("strategies", {"mine": {"combined": {"uniform": 10**400}}}),
+        "strategies.mine",
+    ),
     Case("combined of nothing", MINE, param("strategies", {"mine": {"combined": {}}}), "mine"),
     Case(
         "combined of itself", MINE, param("strategies", {"mine": {"combined": {"mine": 1}}}), "mine"

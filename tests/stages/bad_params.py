@@ -106,6 +106,7 @@ STUDY = [
     Case("a budget negative", "check", param("study.budgets", [-4]), "study.budgets.0"),
     Case("a budget nan", "check", param("study.budgets", [NAN]), "study.budgets.0"),
     Case("a budget infinite", "check", param("study.budgets", [INF]), "study.budgets.0"),
+    Case("a budget beyond floats", "check", param("study.budgets", [10**400]), "study.budgets"),
     Case("a budget a word", "check", param("study.budgets", ["four"]), "study.budgets.0"),
     Case("a budget true", "check", param("study.budgets", [True]), "study.budgets.0"),
     Case(

@@ -1,15 +1,20 @@
 """Files are whole or absent, and the same content gives the same bytes."""
 
+import struct
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from adarank.errors import InputError
 from stages.files import (
+    Record,
     folder_sha256,
     read_json,
     read_parquet,
+    read_record,
     whole_folder,
     write_bytes,
     write_json,
@@ -104,3 +109,35 @@ def test_folder_hash_sees_names_and_bytes_but_not_the_order_of_writing(tmp_path:
 def test_an_empty_folder_has_no_hash(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found"):
         folder_sha256(tmp_path)
+
+
+def test_a_flipped_byte_in_a_table_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_parquet(path, pd.DataFrame({"score": [1 / n for n in range(1, 500)]}))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        read_parquet(path)
+
+
+def test_a_table_of_text_that_is_none_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    # Found by fuzzing: pandas keeps Arrow's text as it is, and stumbles over it when it is used.
+    offsets = pa.py_buffer(struct.pack("<ii", 0, 2))
+    text = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xc3\x28")])
+    pq.write_table(pa.table({"module": text}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="damaged"):
+        read_parquet(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"n": "many"}', '{"m": 1}', '{"n": 1.5}'])
+def test_a_record_of_another_form_names_file_and_entry(tmp_path: Path, content: str) -> None:
+    class Form(Record):
+        n: int
+
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"r\.json: (n|the whole): not what the stage before"):
+        read_record(path, Form)
+    path.write_text('{"n": 1, "beside": 2}')
+    assert read_record(path, Form) == {"n": 1, "beside": 2}

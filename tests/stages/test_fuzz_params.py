@@ -199,6 +199,7 @@ def test_any_bytes_are_refused(file: Path, content: bytes) -> None:
 @fuzz
 @given(st.sampled_from(sorted(GOOD)), JUNK)
 @example("strategies", [])
+@example("study", GOOD["study"] | {"budgets": [10**400]})
 def test_a_section_of_junk_is_refused_or_good(file: Path, section: str, junk: Any) -> None:
     try:
         with file.open("w", encoding="utf-8") as stream:

@@ -176,6 +176,7 @@ def test_a_score_table_is_refused_or_shared_out(
 
 @fuzz
 @given(st.binary(min_size=1, max_size=8), st.integers(0, 10_000), st.booleans())
+@example(b"\x80", 27, False)  # a name that is no UTF-8, found only where it was used
 def test_a_damaged_score_file_is_refused_or_read(put: bytes, at: int, torn: bool) -> None:
     write_parquet(SCORES, TABLE, ABOUT)
     good = SCORES.read_bytes()
@@ -224,6 +225,7 @@ DEFINITIONS = st.one_of(
     st.one_of(st.floats(1e-3, 64), NUMBERS),
     st.sampled_from(["ratio", "rslora", "constant"]),
 )
+@example({"combined": {"uniform": 10**400}}, "mine", "0.3", "exact", 0, None, 1.0, "ratio")
 def test_a_strategy_of_ones_own_is_refused_or_shared_out(
     definition: Any,
     strategy: str,
