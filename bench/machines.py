@@ -104,7 +104,7 @@ def _outcome(variant: Variant, project: Path) -> Outcome:
     table = project / "data/scores/disagreement.parquet"
     plan = RankPlan.from_json(read_json(project / f"data/plans/disagreement-{BUDGET}.json"))
     of_module = read_parquet(table)[0].groupby("module")["score"]
-    scores = {str(name): float(part.mean()) for name, part in of_module}
+    scores = {str(name): float(np.mean(part.to_numpy())) for name, part in of_module}
     adapter, loss = _trained(variant, project) if variant.trains else (None, None)
     return Outcome(sha256(table), scores, plan.ranks, adapter, loss)
 
