@@ -21,6 +21,9 @@ Budget = Annotated[str, typer.Option("--budget", help="The cell's budget, as par
 TRAINED = "trained.json"
 """A seed's record: ranks as read back, parameters, learning rate."""
 
+FAILED = "failed.json"
+"""In place of the former: why a seed's training could not go on."""
+
 RATES = "learning_rates.json"
 """A cell's learning rate, and what it was chosen from."""
 
@@ -98,6 +101,11 @@ class Cell:
                 remedy="`dvc repro` trains every seed of study.seeds",
             )
         return folder, read_json(path)
+
+    def failure(self, seed: int) -> Record | None:
+        """Read why a seed's training could not go on; None if it did."""
+        path = seed_folder(self.adapters, seed) / FAILED
+        return read_json(path) if path.exists() else None
 
     @property
     def rates(self) -> Path:

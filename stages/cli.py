@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,10 +26,11 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 
 @contextmanager
-def reporting(name: str, *, shared: bool = False) -> Iterator[None]:
+def reporting(name: str, *, shared: bool = False) -> Iterator[dict[str, Any]]:
     """Run a stage's body as `telling_errors` does, and take its time.
 
-    Times, host and peak memory go to timings/NAME.json, which no stage depends on.
+    Times, host and peak memory go to timings/NAME.json, which no stage depends on, with whatever
+    else of its cost the body puts into the mapping that it is given.
 
     Args:
         name: The stage, and its cell if it has one.
@@ -40,8 +41,9 @@ def reporting(name: str, *, shared: bool = False) -> Iterator[None]:
     with telling_errors(name):
         if not shared:
             _be_alone()
-        yield
-    _record(name, time.perf_counter() - began)
+        costs: dict[str, Any] = {}
+        yield costs
+        _record(name, time.perf_counter() - began, costs)
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def _be_alone() -> None:
         os.environ.pop(variable, None)
 
 
-def _record(name: str, seconds: float) -> None:
+def _record(name: str, seconds: float, costs: dict[str, Any]) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     record = {"seconds": round(seconds, 3), "peak_mib": round(peak, 1), "host": platform.node()}
-    write_json(Path("timings") / f"{name}.json", record)
+    write_json(Path("timings") / f"{name}.json", record | costs)

@@ -29,6 +29,12 @@ from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
 
+_NONE = pd.DataFrame(
+    {name: pd.Series(dtype="int64") for name in ("seed", "row", "label", "predicted")}
+    | {"split": pd.Series(dtype="str"), "loss": pd.Series(dtype="float64")}
+)
+"""The predictions of a cell of which every seed failed."""
+
 
 class EvaluateSection(Section):
     """How what was trained is measured."""
@@ -81,13 +87,11 @@ class Measured:
     Attributes:
         predictions: A row per row of validation and test, with columns seed and split.
         rows: A record per split: seed, split, n, headline and the metrics.
-        found: What the loaded model holds.
-        trained: What fine-tuning told of it.
+        trained: What fine-tuning told of it, and the loaded model was found to hold.
     """
 
     predictions: pd.DataFrame
     rows: list[dict[str, Any]]
-    found: Found
     trained: Record
 
 
@@ -108,12 +112,15 @@ def run(params: Params, cell: Cell) -> None:
     seeds = params.study.seeds
     batches = sum(batches_of(len(s.examples), work.batch_size) for s in work.splits.values())
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
-        measured = [_measure(work, cell, seed, advance) for seed in seeds]
-    predictions = pd.concat([one.predictions for one in measured], ignore_index=True)
+        failures = {seed: cell.failure(seed) for seed in seeds}
+        failed = {seed: told for seed, told in failures.items() if told is not None}
+        measured = [_measure(work, cell, seed, advance) for seed in seeds if seed not in failed]
+    tables = [one.predictions for one in measured] or [_NONE]
+    predictions = pd.concat(tables, ignore_index=True)
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
     write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
-    write_json(Path(f"metrics/cells/{cell.name}.json"), _record(work, cell, measured))
+    write_json(Path(f"metrics/cells/{cell.name}.json"), _record(work, cell, measured, failed))
 
 
 def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
@@ -166,7 +173,7 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
     rows = [_row(work.task, seed, split, table) for split, table in tables.items()]
     predictions = pd.concat([_labelled(tables[split], seed, split) for split in REPORTED])
     _tell(seed, rows)
-    return Measured(predictions, rows, found, trained)
+    return Measured(predictions, rows, trained)
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:
@@ -195,9 +202,12 @@ def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
     return named
 
 
-def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
+def _record(
+    work: Work, cell: Cell, measured: list[Measured], failed: dict[int, Record]
+) -> dict[str, Any]:
     task, metrics = work.task, list(work.task.better)
     rates = read_json(cell.rates)
+    built = [one.trained for one in measured] + list(failed.values())
     # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {
         "cell": cell.name,
@@ -206,11 +216,12 @@ def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
         "tuner": work.plan.tuner,
         "headline": task.headline,
         "better": task.better[task.headline],
-        "trainable_parameters": max(one.found.parameters for one in measured),
-        "peak_parameters": max(one.trained["peak_parameters"] for one in measured),
-        "head_parameters": measured[0].found.head_parameters,
+        "trainable_parameters": max(one["parameters"] for one in built),
+        "peak_parameters": max(one.get("peak_parameters", one["parameters"]) for one in built),
+        "head_parameters": built[0]["head_parameters"],
         "learning_rate": rates["learning_rate"],
         "tuned": rates["tried"],
+        "failed": [{"seed": seed, "error": told["error"]} for seed, told in failed.items()],
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],
     }

@@ -11,10 +11,12 @@ from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
+from adarank.tuning.finite import DivergedError
 from adarank.tuning.rates import Chosen, choose_rate
 from adarank.tuning.schedules import Schedule, ScheduleName
 from adarank.tuning.training import Settings
 from adarank.tuning.tuners.registry import TUNERS
+from adarank.tuning.watch import Trained
 from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
@@ -22,7 +24,7 @@ from stages.dataset import read_description, read_split
 from stages.files import whole_folder, write_json, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
-from stages.runs import Work, save_checked, train_once
+from stages.runs import Work, save_checked, save_failure, train_once
 from stages.study import distinct
 from stages.task import TaskSection, options_of
 
@@ -96,12 +98,18 @@ app = typer.Typer(add_completion=False)
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
     cell = Cell(strategy, budget)
-    with reporting(f"finetune-{cell.name}"):
-        run(load(Params, params), cell)
+    with reporting(f"finetune-{cell.name}") as costs:
+        costs |= run(load(Params, params), cell)
 
 
-def run(params: Params, cell: Cell) -> None:
-    """Choose the learning rate and train every seed; the folders appear when all is done."""
+def run(params: Params, cell: Cell) -> dict[str, Any]:
+    """Choose the learning rate and train every seed; the folders appear when all is done.
+
+    A seed whose training diverges is recorded as failed, and the others go on.
+
+    Returns:
+        What the seeds that did not fail cost to train, without the choice of the rate.
+    """
     section, seeds = params.finetune, params.study.seeds
     rates = section.learning_rate
     _check_tuning_seed(section, seeds)
@@ -114,10 +122,28 @@ def run(params: Params, cell: Cell) -> None:
     ):
         chosen = _choose(work, rates, section.tuning_seed, advance)
         write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
+        costs: list[Trained] = []
         for seed in seeds:
-            one = train_once(work, seed, chosen.learning_rate, advance)
-            save_checked(work, one, seed_folder(adapters, seed))
+            folder = seed_folder(adapters, seed)
+            try:
+                one = train_once(work, seed, chosen.learning_rate, advance)
+            except DivergedError as error:
+                save_failure(work, seed, chosen.learning_rate, error, folder)
+                continue
+            save_checked(work, one, folder)
             write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
+            costs.append(one.trained)
+    return _costs(costs, work.settings.device)
+
+
+def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
+    seconds, tokens = sum(run.seconds for run in runs), sum(run.tokens for run in runs)
+    told: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
+    if seconds:
+        told["tokens_per_second"] = round(tokens / seconds, 1)
+    if device == "cuda":
+        told["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return told
 
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:

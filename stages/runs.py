@@ -8,11 +8,12 @@ from torch import nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
+from adarank.tuning.finite import DivergedError
 from adarank.tuning.saving import verify_saved
 from adarank.tuning.training import Settings, train
 from adarank.tuning.tuners.base import Start, Tuner
 from adarank.tuning.watch import Trained
-from stages.cell import TRAINED
+from stages.cell import FAILED, TRAINED
 from stages.checkpoint import MODEL
 from stages.cli import say
 from stages.files import write_json
@@ -109,6 +110,25 @@ def save_checked(work: Work, one: Run, folder: Path) -> None:
         f"{len(found.ranks)} ranks read back, {found.parameters} parameters{more} "
         f"+ {found.head_parameters} in the head"
     )
+
+
+def save_failure(work: Work, seed: int, rate: float, error: DivergedError, folder: Path) -> None:
+    """Write failed.json for a seed that diverged: what happened, and the parameters it trained.
+
+    A seed that fails is a result of its cell: it must be seen beside those that did not.
+    """
+    headed = work.fresh(seed)
+    model = work.tuner.attach(headed, work.plan, _start(work, seed))
+    found = work.tuner.verify(model, work.plan, headed.head)
+    problem = error.problems[0]
+    record = {
+        "error": f"{problem.where}: {problem.what}",
+        "parameters": found.parameters,
+        "head_parameters": found.head_parameters,
+        "learning_rate": rate,
+    }
+    write_json(folder / FAILED, record)
+    say(f"seed {seed}: FAILED, {record['error']}\n  got:      {problem.got}")
 
 
 class _Steps:

@@ -1,5 +1,6 @@
 """Transformers' Trainer with our order of rows, schedule, checks and validation."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,9 @@ class PlanTrainer(Trainer):
         validation_rows: Encoded rows for `evaluate`.
         schedule: The learning rate's shape.
         during: What the tuner does beside: a penalty, and a call after every step.
+
+    Attributes:
+        looking_seconds: Time that `evaluate` has taken so far.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -50,6 +54,7 @@ class PlanTrainer(Trainer):
         self._validation_rows = validation_rows
         self._schedule = schedule
         self._during = during
+        self.looking_seconds = 0.0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
             args=arguments,
@@ -100,6 +105,7 @@ class PlanTrainer(Trainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """Compute the task's metrics on the validation rows, just as they are reported later."""
+        began = time.perf_counter()
         table = predict(
             self.model,  # pyright: ignore[reportArgumentType]
             self._task,
@@ -108,6 +114,7 @@ class PlanTrainer(Trainer):
             device=self.args.device,
         )
         metrics: dict[str, Any] = self._task.metrics(table)
+        self.looking_seconds += time.perf_counter() - began
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

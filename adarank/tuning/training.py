@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -89,8 +90,11 @@ def train(
             model, arguments, task, train_rows, validation_rows, settings.schedule, beside
         )
         trainer.add_callback(watch)
+        began = time.perf_counter()
         trainer.train()
-    return watch.finish(model)
+        seconds = time.perf_counter() - began - trainer.looking_seconds
+    tokens = trainer.state.num_input_tokens_seen
+    return replace(watch.finish(model), tokens=tokens, seconds=seconds)
 
 
 def _arguments(settings: Settings, seed: int, folder: str) -> TrainingArguments:
@@ -113,6 +117,7 @@ def _arguments(settings: Settings, seed: int, folder: str) -> TrainingArguments:
         logging_steps=1,
         # The filter would replace a NaN by the mean of the losses before it.
         logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,

@@ -27,11 +27,15 @@ class Trained:
             gradient_norm (before clipping), and validation_* where it was looked at.
         best_step: The optimiser step whose weights were kept.
         validation: Every metric on validation at that step.
+        tokens: Tokens learned from, padding left out, over all steps.
+        seconds: Time of the steps, without the looks at validation.
     """
 
     curve: pd.DataFrame
     best_step: int
     validation: dict[str, float | None]
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass

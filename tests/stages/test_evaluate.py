@@ -219,3 +219,31 @@ def test_an_adapter_that_is_not_there_is_told():
 def test_it_reads_its_own_section_the_task_the_seeds_and_the_length():
     read = ["study.seeds", "task", "finetune.max_length", "evaluate"]
     assert key_paths(evaluate.Params) == read
+
+
+@pytest.fixture
+def of_failed_seeds(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of which every seed failed."""
+    monkeypatch.chdir(tmp_path)
+    write_project(pico_model)
+    record = {"error": "step 3: why", "parameters": 7, "head_parameters": 99, "learning_rate": 1.0}
+    for seed in (0, 1):
+        write_json(Path(f"data/adapters/explicit-2/seed-{seed}/failed.json"), record)
+    rates = {"learning_rate": 1.0, "tried": []}
+    write_json(Path("data/adapters/explicit-2/learning_rates.json"), rates)
+    return tmp_path
+
+
+def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
+    result = run_evaluate()
+    assert result.exit_code == 0, result.output
+    record = read_json(of_failed_seeds / OUTPUTS[1])
+    assert record["failed"] == [{"seed": seed, "error": "step 3: why"} for seed in (0, 1)]
+    assert record["seeds"] == record["gap"] == []
+    assert record["trainable_parameters"] == record["peak_parameters"] == 7
+    assert len(read_parquet(of_failed_seeds / OUTPUTS[0])[0]) == 0
+    assert (of_failed_seeds / OUTPUTS[2]).read_text() == "actual\tpredicted\n"
+
+
+def test_a_cell_without_failures_says_so():
+    assert cell()["failed"] == []
