@@ -14,7 +14,7 @@ from stages.cli import PARAMS_FILE, ParamsFile, say, telling_errors
 from stages.files import write_bytes
 from stages.params import load
 from stages.pull_request import changes, git
-from stages.pull_request.cells import cell_changes, gated_metric, verdict_changes
+from stages.pull_request.cells import cell_changes, compared_metric, verdict_changes
 from stages.pull_request.lock import stale_stages
 from stages.pull_request.markdown import code
 from stages.pull_request.report import Findings, as_markdown
@@ -54,7 +54,8 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     locked = bool(base_lock or head_lock)
     notes: list[str] = []
     old, new = _summary_of_base(commit, notes), _summary_now()
-    metric = gated_metric(old, new) if old and new else None
+    cells = cell_changes(old, new, max_drop) if new else []
+    metric = compared_metric(old, new) if new else "-"
     _note_sides(old, new, metric, notes)
     params = changes.param_changes(commit)
     if any(one.key == "report.max_drop" for one in params):
@@ -65,9 +66,9 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
         stale=stale_stages(Path()) if locked else [],
         gone=old is not None and new is None,
         head=new,
-        metric=metric or (new.headline if new else "-"),
+        metric=metric,
         max_drop=max_drop,
-        cells=cell_changes(old, new, metric, max_drop) if new else [],
+        cells=cells,
         verdicts=verdict_changes(old, new) if new else [],
         metrics=changes.metric_changes(commit),
         params=params,
@@ -76,9 +77,7 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     )
 
 
-def _note_sides(
-    old: Summary | None, new: Summary | None, metric: str | None, notes: list[str]
-) -> None:
+def _note_sides(old: Summary | None, new: Summary | None, metric: str, notes: list[str]) -> None:
     """Say what keeps the two sides from being compared like with like."""
     waiting = git.uncommitted()
     if waiting:
@@ -86,9 +85,8 @@ def _note_sides(
     if old is None or new is None:
         return
     if old.headline != new.headline:
-        by = f"compared by {code(metric)}" if metric else "which nothing here has, so not compared"
         told = f"The headline metric was {code(old.headline)} and is {code(new.headline)}"
-        notes.append(f"**{told}; {by}.**")
+        notes.append(f"**{told}; compared is {code(metric)}, where both sides have it.**")
     if old.seeds != new.seeds:
         notes.append(f"Other seeds: {code(old.seeds)}, now {code(new.seeds)}")
 

@@ -47,36 +47,32 @@ class CellChange:
         return self.beyond or self.lost
 
 
-def gated_metric(base: Summary, head: Summary) -> str | None:
-    """Choose the metric by which both sides can be compared: the base's headline, if any.
+def compared_metric(base: Summary | None, head: Summary) -> str:
+    """Choose the metric by which both sides are compared: the base's headline, if head has it.
 
     A headline that was renamed must not hide a fall of the one before.
     """
     known = {name for cell in head.cells.values() for name in cell.metrics}
-    return base.headline if base.headline in known or head.headline == base.headline else None
+    return base.headline if base and base.headline in known else head.headline
 
 
-def cell_changes(
-    base: Summary | None, head: Summary, metric: str | None, max_drop: float | None
-) -> list[CellChange]:
+def cell_changes(base: Summary | None, head: Summary, max_drop: float | None) -> list[CellChange]:
     """Put every cell of either side beside itself.
 
     Args:
         base: The base's results; None where it has none.
         head: The results now.
-        metric: The metric to tell them by; None to show the present headline alone.
-        max_drop: Most that it may get worse, in its own unit; None for no limit.
+        max_drop: Most that the compared metric may get worse, in its own unit; None for no limit.
 
     Returns:
         A row a cell, those of the base first.
     """
-    before = base.cells if base and metric else {}
-    names = dict.fromkeys((*before, *head.cells))
-    name_of = metric or head.headline
-    better = base.better if base else head.better
+    metric = compared_metric(base, head)
+    better = base.better if base and metric == base.headline else head.better
+    before = base.cells if base else {}
     return [
-        _change(name, before.get(name), head.cells.get(name), name_of, better, max_drop)
-        for name in names
+        _change(name, before.get(name), head.cells.get(name), metric, better, max_drop)
+        for name in dict.fromkeys((*before, *head.cells))
     ]
 
 

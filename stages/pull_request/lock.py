@@ -99,15 +99,20 @@ def _unmatched(deps: list[Any], outs: list[Output]) -> Iterator[str]:
     for dep in deps:
         made = _made(str(dep), outs)
         if dep.hash_info and made and dep.hash_info.value != made:
-            yield f"{dep}: not what the stages before it have made since"
+            yield f"{dep}: not what the stages before make now, or with a left-over file in it"
 
 
 def _made(path: str, outs: list[Output]) -> str | None:
-    """Tell the hash of an output, or of a folder that outputs lie in; None if nothing tells it."""
-    hashes = {str(out): out.hash_info for out in outs if _within(str(out), path)}
+    """Tell the hash of an output, or of a folder that outputs lie in; None if nothing tells it.
+
+    A folder in Git is not judged: it is here, with all else that lies in it, so DVC has hashed it.
+    """
+    inside = [out for out in outs if _within(str(out), path)]
+    hashes = {str(out): out.hash_info for out in inside}
     if path in hashes:
         return _value(hashes[path])
-    if not hashes or any(not one or one.isdir for one in hashes.values()):
+    files = all(out.use_cache and out.hash_info and not out.hash_info.isdir for out in inside)
+    if not (hashes and files):
         return None
     tree = Tree()
     for name, one in hashes.items():

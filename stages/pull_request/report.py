@@ -69,7 +69,7 @@ def as_markdown(findings: Findings) -> str:
         section("Comparisons with another verdict", _verdicts(findings.verdicts)),
         section("Parameters", _changes(findings.params)),
         section("Plans, adapters and other outputs", _artifacts(findings.artifacts)),
-        section("Metrics", _changes(findings.metrics)),
+        section("Other metrics", _changes(_others(findings))),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -167,13 +167,19 @@ def _verdict_row(old: Comparison | None, new: Comparison | None) -> list[str]:
     return [*(code(part) for part in key[:2]), *sides, sentence]
 
 
+def _others(findings: Findings) -> list[Change]:
+    """The metrics that the table of cells does not show."""
+    shown = {f"{findings.metric}.{cell.name}" for cell in findings.cells}
+    return [change for change in findings.metrics if change.key not in shown]
+
+
 def _changes(changes: list[Change]) -> str:
     rows = [[code(one.key), _value(one.old), _value(one.new)] for one in changes]
     return table(["", "base", "head"], rows) if rows else ""
 
 
 def _value(value: object) -> str:
-    return number(value) if isinstance(value, float) else code("-" if value is None else value)
+    return number(value) if value is None or isinstance(value, float) else code(value)
 
 
 def _artifacts(artifacts: list[Artifacts]) -> str:
