@@ -50,8 +50,7 @@ def main(
 
 def find(commit: str, base: str, max_drop: float | None) -> Findings:
     """Gather what differs between a commit and the working tree."""
-    base_lock, head_lock = git.shown(commit, LOCK), _read(LOCK)
-    locked = bool(base_lock or head_lock)
+    locked = Path(LOCK).exists() or git.shown(commit, LOCK) is not None
     notes: list[str] = []
     old, new = _summary_of_base(commit, notes), _summary_now()
     cells = cell_changes(old, new, max_drop) if new else []
@@ -63,7 +62,7 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     return Findings(
         base=f"{code(base)} ({code(commit[:9])})",
         locked=locked,
-        stale=stale_stages(Path()) if locked else [],
+        stale=stale_stages() if locked else [],
         gone=old is not None and new is None,
         head=new,
         metric=metric,
@@ -72,7 +71,7 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
         verdicts=verdict_changes(old, new) if new else [],
         metrics=changes.metric_changes(commit),
         params=params,
-        artifacts=changes.artifact_changes(base_lock, head_lock),
+        artifacts=changes.artifact_changes(commit),
         notes=notes,
     )
 

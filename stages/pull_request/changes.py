@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ruamel.yaml import YAML
+from dvc.repo import Repo
 
 from adarank.errors import input_error
 
@@ -65,13 +65,23 @@ def draw_plots(base: str, folder: Path) -> str:
     return "some figures need data that is not here" if "failed to load" in done.stderr else ""
 
 
-def artifact_changes(base_lock: str | None, head_lock: str | None) -> list[Artifacts]:
-    """Compare the outputs' hashes in two versions of dvc.lock, folder by folder.
+def artifact_changes(base: str) -> list[Artifacts]:
+    """Compare the outputs of a commit's stages with those of today's, by dvc.lock.
 
-    `dvc diff` would compare the same hashes, but lists every file of a folder whose cache is
-    here, and takes outputs that were not pulled for deleted.
+    `dvc diff` compares the same hashes, but lists every file of a folder whose cache is here, and
+    takes outputs that were not pulled for deleted. dvc.lock alone also names outputs of stages
+    that are no more.
     """
-    base, head = _hashes(base_lock), _hashes(head_lock)
+    hashes: dict[str, dict[str, str]] = {}
+    with Repo() as repo:
+        for revision in repo.brancher(revs=[base]):
+            hashes[revision] = _hashes(repo)
+    now = hashes.pop("workspace")
+    return moved(next(iter(hashes.values()), now), now)
+
+
+def moved(base: dict[str, str], head: dict[str, str]) -> list[Artifacts]:
+    """Sort the outputs that differ by folder, given every output's hash on both sides."""
     found: dict[str, Artifacts] = {}
     for path in sorted(base.keys() | head.keys()):
         if base.get(path) != head.get(path):
@@ -85,10 +95,12 @@ def _fitting(one: Artifacts, before: bool, now: bool) -> list[str]:
     return one.changed if before and now else one.added if now else one.removed
 
 
-def _hashes(lock: str | None) -> dict[str, str]:
-    stages = (YAML(typ="safe", pure=True).load(lock or "") or {}).get("stages") or {}
-    outs = [out for stage in stages.values() for out in stage.get("outs") or []]
-    return {out["path"]: str(out.get("md5") or out.get("etag")) for out in outs}
+def _hashes(repo: Repo) -> dict[str, str]:
+    return {
+        str(PurePosixPath(out.stage.path_in_repo).parent / out.def_path): str(out.hash_info.value)
+        for out in repo.index.outs
+        if out.hash_info
+    }
 
 
 def _differences(what: str, base: str) -> list[Change]:

@@ -7,7 +7,6 @@ misses a stage that was not run after the one before it, whose output then nobod
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -36,14 +35,14 @@ class Stale:
     reasons: list[str]
 
 
-def stale_stages(root: Path) -> list[Stale]:
-    """List the stages that dvc.lock no longer describes, in the pipeline's order.
+def stale_stages() -> list[Stale]:
+    """List the stages of the project here that dvc.lock no longer describes, in its order.
 
     Raises:
         InputError: dvc.yaml or dvc.lock cannot be read.
     """
     try:
-        with Repo(str(root)) as repo:
+        with Repo() as repo:
             said = repo.status()
             stages = {stage.addressing: stage for stage in repo.index.stages}
             outs = [out for stage in stages.values() for out in stage.outs]
