@@ -13,7 +13,7 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro summary test pipeline-test lint types check clean
+.PHONY: help install repro summary pr-report pr-reproduce test pipeline-test lint types check clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -41,6 +41,24 @@ repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's su
 
 summary: $(PROJECT) ## Print the summary of the last run
 	@python -m stages.summarize --show
+
+# What the report imports: without torch and its like, a pull request's check takes seconds.
+REPORTING := $(VENV)/.reporting
+BASE ?= main
+
+$(REPORTING): constraints.txt | $(VENV)/bin/python
+	$(PIP) dvc pandas pyarrow pydantic ruamel.yaml typer
+	@touch $@
+
+# By the environment, not by make, into the shell: a branch's name may hold what both obey.
+pr-report: export PR_BASE = $(value BASE)
+pr-report: $(REPORTING) ## Report what this branch changes in the study: make pr-report BASE=main
+	@python -m stages.pull_request --base "$$PR_BASE"
+
+pr-reproduce: $(PROJECT) ## Run what a pull request staled, with what remotes have; push the rest
+	@python -m stages.check
+	dvc repro --pull --allow-missing
+	dvc push --run-cache
 
 test: $(TOOLS) ## Unit tests (make pipeline-test runs the rest)
 	python -m pytest -m 'not pipeline' -n auto --maxprocesses 4 $(PYTEST_ARGS)

@@ -11,6 +11,7 @@ from stages import allocate, download, evaluate, finetune, score, score_task, su
 from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.params import Slice, load, read_yaml
+from stages.pull_request import section
 from stages.study import Study
 
 SCHEMAS: tuple[type[Slice], ...] = (
@@ -22,6 +23,7 @@ SCHEMAS: tuple[type[Slice], ...] = (
     summarize.Params,
     finetune.Params,
     evaluate.Params,
+    section.Params,
 )
 
 app = typer.Typer(add_completion=False)

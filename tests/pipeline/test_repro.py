@@ -55,6 +55,7 @@ def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
         ({"allocate__seed": 9}, {"allocate"}),
         ({"finetune__steps": 5}, {"finetune"}),
         ({"dataset__validation_seed": 1}, {"download"}),
+        ({"report__max_drop": 0.5}, set()),
     ],
     ids=lambda value: "-".join(value),
 )
