@@ -92,7 +92,9 @@ def _numbers(found: Comparison) -> str:
 
 
 def _ps(found: Comparison) -> str:
-    told = f"p {probability(found.t_p)} by t, Holm-corrected {probability(found.t_p_holm)}"
+    # Without a spread there is no t, and the flips' p stands in its place.
+    by = "t" if found.detectable is not None else "sign flips, every seed being alike"
+    told = f"p {probability(found.t_p)} by {by}, Holm-corrected {probability(found.t_p_holm)}"
     if not flips_can_speak(found):
         return told
     return f"{told}; {probability(found.p)} and {probability(found.p_holm)} by sign flips"

@@ -118,8 +118,9 @@ def metric(summary: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def frontier(test: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Pick the headline metric against parameters: a row a cell, for the frontier's figure."""
-    columns = ["strategy", "budget", *_COSTS, "n", "metric", "mean", "low", "high"]
+    """Pick the headline metric against parameters: a row a cell, for DVC's figures."""
+    mean, less = ["mean", "low", "high"], ["difference", "difference_low", "difference_high"]
+    columns = ["strategy", "budget", *_COSTS, "n", "metric", *mean, *less]
     return pd.DataFrame(test[test["metric"] == headline], columns=columns)
 
 

@@ -95,11 +95,13 @@ def _row(summary: dict[str, Any], name: str) -> list[str]:
 
 def _compared(summary: dict[str, Any], name: str) -> list[str]:
     one = _against_reference(summary, name)
-    if one is None or one["difference"] is None:
-        return ["-", "-", one["verdict"] if one else "-"]
-    word = _SHORT.get(one["verdict"], one["verdict"])
+    if one is None:
+        return ["-", "-", "-"]
+    verdict: str = one["verdict"]
+    if one["difference"] is None:
+        return ["-", "-", verdict]
     less = _estimate(one["metric"], one["difference"], one["high"], "+")
-    return [less, _deciding_p(summary, one), word]
+    return [less, _deciding_p(summary, one), _SHORT.get(verdict, verdict)]
 
 
 def _deciding_p(summary: dict[str, Any], one: dict[str, Any]) -> str:
@@ -118,10 +120,10 @@ def _against_reference(summary: dict[str, Any], name: str) -> dict[str, Any] | N
     return next(found, None)
 
 
-def _extra(summary: dict[str, Any], names: list[str]) -> Rows:
+def _extra(summary: dict[str, Any], names: list[str]) -> list[tuple[str, list[str]]]:
     """What is shown too where there is room: a chosen learning rate, and a second metric."""
     cells = [summary["cells"][name] for name in names]
-    found: list[Any] = []
+    found: list[tuple[str, list[str]]] = []
     if any(cell["tuned"] for cell in cells):
         found.append(("rate", [f"{c['learning_rate']:g}" if c["tuned"] else "-" for c in cells]))
     for second in [m for m in _SECOND if m != summary["headline"]]:

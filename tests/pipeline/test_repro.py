@@ -115,7 +115,7 @@ def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> Non
         "Training loss",
         "Confusion",
         "trainable parameters",
-        "Difference from",
+        "Difference from the reference",
     ):
         assert title in html, title
 
