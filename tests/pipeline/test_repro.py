@@ -11,7 +11,7 @@ from tests.pipeline.project import Project
 pytestmark = pytest.mark.pipeline
 
 CELLS = ("uniform-2", "disagreement-2")
-METRICS = ("metrics/summary.json", "metrics/cells/disagreement-2.json")
+METRICS = ("metrics/summary.json", "metrics/headline.json", "metrics/cells/disagreement-2.json")
 
 
 def kinds(stages: Iterable[str]) -> set[str]:
@@ -106,12 +106,18 @@ def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Pro
 
 def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> None:
     table = project.dvc("metrics", "show")
-    assert "metrics/summary.json" in table and "uniform-2.accuracy" in table
-    assert "metrics/cells" not in table
+    assert "metrics/headline.json" in table and "accuracy.uniform-2" in table
+    assert "metrics/cells" not in table and "metrics/summary" not in table
     page = project.dvc("plots", "show", "--out", "plots-page")
     assert "failed" not in page.lower() and "error" not in page.lower()
     html = (project.path / "plots-page" / "index.html").read_text()
-    for title in ("Score by block", "Training loss", "Confusion", "trainable parameters"):
+    for title in (
+        "Score by block",
+        "Training loss",
+        "Confusion",
+        "trainable parameters",
+        "Difference from the reference",
+    ):
         assert title in html, title
 
 
