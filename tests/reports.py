@@ -76,8 +76,7 @@ def change_summary(**changed: Any) -> None:
 def summary_of(fixture: Fixture, values: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
     """Sum drawn values up as metrics/summary.json has them."""
     comparisons = [
-        _comparison(fixture, values, cell, against, role)
-        for cell, against, role in _pairs(fixture)
+        _comparison(fixture, values, cell, against, role) for cell, against, role in _pairs(fixture)
     ]
     count = len(comparisons)
     for one in comparisons:
@@ -233,7 +232,9 @@ def _write_params(fixture: Fixture) -> None:
 def _write_sources() -> None:
     write_bytes(Path("data/model/config.json"), b'{"model_type": "bert"}\n')
     record = {"source": "pypi:some-model==1.0/model", "revision": "1.0"}
-    write_json(Path("data/sources/model.json"), record | {"sha256": {"model.safetensors": "b" * 64}})
+    write_json(
+        Path("data/sources/model.json"), record | {"sha256": {"model.safetensors": "b" * 64}}
+    )
     data = {"source": "hf:org/questions@abc", "revision": "abc"}
     write_json(Path("data/sources/dataset.json"), data | {"sha256": {}})
     note = {
@@ -255,7 +256,9 @@ def _write_plan(fixture: Fixture, cell: str) -> None:
             rank = int(draw.poisson(float(budget)))
             rank = round(float(budget)) if strategy == "uniform" else rank
             row = {"name": f"encoder.layer.{block}.{kind}", "block": block, "kind": kind}
-            modules.append(row | {"rank": rank, "alpha": float(rank), "parameters": rank * per_rank})
+            modules.append(
+                row | {"rank": rank, "alpha": float(rank), "parameters": rank * per_rank}
+            )
     plan = {
         "schema": 1,
         "strategy": strategy,

@@ -45,7 +45,7 @@ class View:
 
     def drawing(self) -> dict[str, Any]:
         """The figure as plotly.js takes it, without the default template."""
-        drawn = json.loads(self.figure.to_json())
+        drawn = json.loads(str(self.figure.to_json()))
         drawn["layout"].pop("template", None)
         return {"data": drawn["data"], "layout": drawn["layout"], "narrow": self.narrow}
 

@@ -7,7 +7,7 @@
   const paper = matchMedia("print");
   const NARROW = 600;
   const PAPER_WIDTH = 670; // A4 between the margins of the style sheet
-  const PAPER_HEIGHT = 820; // the same, less a heading and a caption
+  const PAPER_HEIGHT = 780; // the same, less a heading and a caption
   const chosen = Object.fromEntries(Object.keys(drawings).map((name) => [name, 0]));
   let printing = false;
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def _traces(drawing: Drawing, seed: int, at: int) -> list[go.Scatter]:
     thin = {"width": 1.2, "color": colour(at)}
     train = go.Scatter(
         x=smooth["step"].tolist(),
-        y=_rounded(smooth["train_loss"]),
+        y=_rounded(smooth["train_loss"].tolist()),
         mode="lines",
         line=thin,
         opacity=0.75,
@@ -149,7 +150,7 @@ def _traces(drawing: Drawing, seed: int, at: int) -> list[go.Scatter]:
     looked = _looked_at(curve, _LOSS)
     loss = go.Scatter(
         x=looked["step"].tolist(),
-        y=_rounded(looked[_LOSS]),
+        y=_rounded(looked[_LOSS].tolist()),
         hovertemplate=f"{name}, step %{{x}}: validation loss %{{y}}<extra></extra>",
         **marked,
         **group,
@@ -163,11 +164,11 @@ def _second(drawing: Drawing, seed: int, style: dict[str, Any]) -> list[go.Scatt
         return []
     looked = _looked_at(drawing.curves[seed], column)
     told = f"{title(drawing.headline)} %{{y}}{unit(drawing.headline)}"
-    y = [scaled(one, drawing.headline) for one in looked[column]]
+    y = [scaled(one, drawing.headline) for one in looked[column].tolist()]
     return [
         go.Scatter(
             x=looked["step"].tolist(),
-            y=[float(f"{one:.5g}") for one in y],
+            y=_rounded(y),
             yaxis="y2",
             showlegend=False,
             hovertemplate=f"{drawing.name(seed)}, step %{{x}}: validation {told}<extra></extra>",
@@ -180,7 +181,7 @@ def thinned(curve: pd.DataFrame, per_point: int) -> pd.DataFrame:
     """Average step and train_loss over runs of `per_point` rows; the last may be shorter."""
     plain = pd.DataFrame(curve[["step", "train_loss"]].astype(float))
     runs = pd.RangeIndex(len(plain)) // per_point
-    return plain.groupby(runs).mean()
+    return pd.DataFrame(plain.groupby(runs).mean())
 
 
 def _looked_at(curve: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -189,8 +190,8 @@ def _looked_at(curve: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame(curve.loc[curve[column].notna(), ["step", column]])
 
 
-def _rounded(column: pd.Series) -> list[float | None]:
-    return [None if one != one else float(f"{one:.5g}") for one in column.astype(float)]
+def _rounded(values: Sequence[float]) -> list[float | None]:
+    return [float(f"{one:.5g}") if isfinite(one) else None for one in values]
 
 
 def _table(drawing: Drawing) -> Table:

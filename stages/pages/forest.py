@@ -18,13 +18,13 @@ from stages.pages.numbers import (
     value,
     with_interval,
 )
-from stages.pages.palette import BLUE, GREY, INK, MUTED, VERMILLION
+from stages.pages.palette import BLUE, GREY, INK, MUTED, SURFACE, VERMILLION
 from stages.pages.summary import Comparison, Summary
 
 _COLOURS = {"better": BLUE, "worse": VERMILLION}
 _SYMBOLS = {"reference": "circle", "control": "diamond-open"}
 _HEADED = "<b>verdict, Holm p</b>"
-_ROW, _NARROW_ROW, _AROUND = 25, 42, 90  # pixels
+_ROW, _NARROW_ROW, _AROUND = 25, 48, 90  # pixels
 _FITTING = 52  # characters of a line on a phone
 
 
@@ -53,7 +53,9 @@ def forest(summary: Summary) -> Chart | None:
         "asks the other tests of the table. Blue is better, orange worse, grey not distinguishable "
         "or not comparable; the words beside say the same.",
     )
-    view = View("", _figure(summary, lines), _alt(summary), _table(summary), _narrow(lines, summary))
+    view = View(
+        "", _figure(summary, lines), _alt(summary), _table(summary), _narrow(lines, summary)
+    )
     return Chart("forest", "Differences, paired by seed", about, (view,))
 
 
@@ -84,9 +86,11 @@ def _words_above(line: _Line) -> dict[str, Any]:
         "xanchor": "left",
         "y": line.place,
         "yanchor": "bottom",
-        "yshift": 5,
+        "yshift": 8,
         "align": "left",
         "showarrow": False,
+        "bgcolor": SURFACE.light,  # or the line at zero would run through the words
+        "borderpad": 0,
         "font": {"size": 12},
     }
 
@@ -109,11 +113,16 @@ def _figure(summary: Summary, lines: Sequence[_Line]) -> go.Figure:
     figure.add_traces([_marks(line, summary.headline) for line in drawn])
     # An axis without a trace is not drawn; this one holds the words to the right.
     figure.add_trace(
-        go.Scatter(x=[0], y=[0], yaxis="y2", mode="markers", marker={"opacity": 0}, hoverinfo="skip")
+        go.Scatter(x=[0], y=[0], yaxis="y2", mode="markers", opacity=0, hoverinfo="skip")
     )
     told = unit(summary.headline, difference=True)
     places = [line.place for line in lines]
-    side = {"range": [len(lines) - 0.4, -0.6], "showgrid": False, "tickvals": places, "ticks": ""}
+    side: dict[str, Any] = {
+        "range": [len(lines) - 0.4, -0.6],
+        "showgrid": False,
+        "tickvals": places,
+        "ticks": "",
+    }
     figure.update_layout(
         **layout(_AROUND + _ROW * len(lines), showlegend=False, hovermode="closest"),
         xaxis=axis(
@@ -184,20 +193,22 @@ def _verdict(one: Comparison) -> str:
 
 
 def _hover(one: Comparison) -> str:
-    metric = one.metric
-    bootstrap = with_interval(one.difference, one.rows_low, one.rows_high, metric, signed=True)
+    metric, ends = one.metric, (one.low, one.high)
     said = [
         f"{one.cell} less {one.against}, {one.n} pairs: {one.verdict}",
-        with_interval(one.difference, one.low, one.high, metric, signed=True),
-        f"bootstrap over rows and seeds: {bootstrap}" if one.rows_low is not None else "",
-        f"paired t: {p_equals(one.t_p)}, Holm {p_equals(one.t_p_holm)}" if one.t_p else "",
-        f"permutation: {p_equals(one.p)}, Holm {p_equals(one.p_holm)}, least possible "
-        f"{number(one.p_floor)}"
-        if one.p is not None
-        else "",
-        f"detectable: {value(one.detectable, metric)}" if one.detectable is not None else "",
+        with_interval(one.difference, *ends, metric, signed=True),
     ]
-    return "<br>".join(plain(line) for line in said if line)
+    if one.rows_low is not None:
+        rows = _interval(one.rows_low, one.rows_high, metric)
+        said.append(f"bootstrap over rows and seeds: {rows}")
+    if one.t_p is not None:
+        said.append(f"paired t: {p_equals(one.t_p)}, Holm {p_equals(one.t_p_holm)}")
+    if one.p is not None:
+        told = f"{p_equals(one.p)}, Holm {p_equals(one.p_holm)}"
+        said.append(f"permutation: {told}, least possible {number(one.p_floor)}")
+    if one.detectable is not None:
+        said.append(f"detectable: {value(one.detectable, metric)}")
+    return "<br>".join(map(plain, said))
 
 
 def _alt(summary: Summary) -> str:

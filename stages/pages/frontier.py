@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
@@ -66,7 +67,7 @@ def places(cells: Cells) -> dict[str, float]:
     """Place every cell on the logarithmic axis of parameters: side by side in its cluster."""
     groups = clusters([cell.trainable_parameters for cell in cells.values()])
     centres = [_centre(group) for group in groups]
-    gaps = [math.log10(b / a) for a, b in zip(centres, centres[1:], strict=False)]
+    gaps = [math.log10(b / a) for a, b in pairwise(centres)]
     half = _SPREAD * min([*gaps, _ALONE])
     found: dict[str, float] = {}
     for group, centre in zip(groups, centres, strict=True):
@@ -149,7 +150,7 @@ def _reference_lines(
 ) -> list[dict[str, Any]]:
     groups = clusters([cell.trainable_parameters for cell in cells.values()])
     lines: list[dict[str, Any]] = []
-    for name, cell in cells.items():
+    for cell in cells.values():
         mean = cell.metrics[summary.headline].mean
         if cell.strategy != summary.reference or mean is None:
             continue

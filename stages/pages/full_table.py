@@ -74,7 +74,7 @@ _COST = (
     Column("parameters", "trainable_parameters"),
     Column("at their peak", "peak_parameters", extra=True),
     Column("the head's", "head_parameters", extra=True),
-    Column("learning rate", "learning_rate"),
+    Column("learning rate", "learning_rate", extra=True),
     Column("strategy", "strategy", numeric=False, extra=True),
     Column("budget", "budget", extra=True),
     Column("tuner", "tuner", numeric=False, extra=True),
@@ -90,11 +90,10 @@ def _measured_heads(summary: Summary) -> Iterator[Column]:
 
 
 def _compared_heads(summary: Summary) -> Iterator[Column]:
-    points = unit(summary.headline, difference=True)
-    told = f", {points}" if points else ""
-    yield Column(f"less {summary.reference}'s{told}", "difference")
-    yield Column("low", "difference_low")
-    yield Column("high", "difference_high")
+    points = ", points" if unit(summary.headline) else " difference"
+    yield Column(f"less {summary.reference}'s{points}", "difference")
+    yield Column(f"low{points}", "difference_low")
+    yield Column(f"high{points}", "difference_high")
     yield Column("Holm p (t)", "t_p_holm")
     yield Column("Holm p (permutation)", "p_holm", extra=True)
     yield Column("verdict", "verdict", numeric=False)

@@ -33,11 +33,13 @@ def value(number: Known, metric: str, *, signed: bool = False) -> str:
     if number is None:
         return NONE
     told = scaled(number, metric)
-    text = f"{told:{'+' if signed else ''}{'.2f' if is_share(metric) else '#.4g'}}"
-    return text.rstrip(".").replace("-", MINUS)
+    digits = ",.0f" if abs(told) >= 1000 else ".2f" if is_share(metric) else "#.4g"
+    return f"{told:{'+' if signed else ''}{digits}}".replace("-", MINUS)
 
 
-def with_interval(mean: Known, low: Known, high: Known, metric: str, *, signed: bool = False) -> str:
+def with_interval(
+    mean: Known, low: Known, high: Known, metric: str, *, signed: bool = False
+) -> str:
     """Write a value with its interval: `87.87 % (87.00 to 88.74)`."""
     name = unit(metric, difference=signed)
     told = f"{value(mean, metric, signed=signed)}{f' {name}' if name else ''}"

@@ -22,9 +22,7 @@ _PACKAGES = (
 _SPLITS = ("train", "validation", "test")
 
 
-def origin(
-    sections: Mapping[str, Any], signals: Sequence[str], plans: Plans
-) -> dict[str, Table]:
+def origin(sections: Mapping[str, Any], signals: Sequence[str], plans: Plans) -> dict[str, Table]:
     """Tell what made the results, a table by its heading.
 
     Args:

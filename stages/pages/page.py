@@ -15,6 +15,7 @@ from stages.pages.palette import NAMED, exchange
 from stages.pages.summary import Summary, Verdict
 
 HERE = Path(__file__).parent
+HEAD = "head.html"
 STYLE = "page.css"
 SCRIPTS = ("charts.js", "table.js")
 
@@ -48,7 +49,7 @@ def report_page(
         failures=_failures(summary),
         drawings=drawings,
         exchange=exchange(),
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 -- the library's own file
+        plotly=Markup(get_plotlyjs()),
         scripts=[Markup(_read(name)) for name in SCRIPTS],
     )
 
@@ -69,8 +70,8 @@ def _render(template: str, **values: Any) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
     environment.filters["titled"] = title
-    style = Markup(_read(STYLE))
-    return environment.get_template(template).render(style=style, colours=NAMED, **values)
+    page = environment.get_template(template)
+    return page.render(head=HEAD, style=Markup(_read(STYLE)), colours=NAMED, **values)
 
 
 def _read(name: str) -> str:

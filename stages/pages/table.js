@@ -4,7 +4,7 @@
 
   const compare = (a, b) => {
     const numbers = [Number(a), Number(b)];
-    return numbers.some(Number.isNaN) ? a.localeCompare(b, "en") : numbers[0] - numbers[1];
+    return numbers.some(Number.isNaN) ? (a > b) - (a < b) : numbers[0] - numbers[1];
   };
 
   // Rows without a value come last, whichever way the others go.
