@@ -13,7 +13,7 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro summary pr-report pr-reproduce test pipeline-test lint types check clean
+.PHONY: help install repro report summary pr-report pr-reproduce test pipeline-test lint types check clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -38,6 +38,11 @@ repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's su
 	@python -m stages.check
 	@dvc repro
 	@python -m stages.summarize --show
+
+report: $(PROJECT) ## Make the report of the study, and a page of what it took beside it
+	@dvc repro report
+	@python -m stages.report --costs
+	@echo "open report/index.html in a browser"
 
 summary: $(PROJECT) ## Print the summary of the last run
 	@python -m stages.summarize --show

@@ -27,9 +27,9 @@ def project(first: Run) -> Project:
 def test_every_stage_runs_once_with_upstream_first(first: Run) -> None:
     per_cell = [f"{kind}@{cell}" for kind in ("allocate", "finetune", "evaluate") for cell in CELLS]
     single = ["download@dataset", "download@model", "score@disagreement"]
-    single += ["score_task@weight_gradient", "summarize"]
+    single += ["score_task@weight_gradient", "summarize", "report"]
     assert sorted(first.ran) == sorted(per_cell + single)
-    assert first.ran[-1] == "summarize"
+    assert first.ran[-2:] == ["summarize", "report"]
 
 
 def test_from_scratch_twice_gives_the_same_lock_whatever_the_hash_seed(
@@ -65,7 +65,8 @@ def test_a_changed_parameter_stales_its_readers_alone(
     before = (project.path / "params.yaml").read_text()
     project.change(**change)
     try:
-        assert kinds(project.stale()) == rerun
+        # The report shows every parameter.
+        assert kinds(project.stale()) == rerun | {"report"}
     finally:
         (project.path / "params.yaml").write_text(before)
 
@@ -96,7 +97,7 @@ def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Pro
     before = {file: (project.path / file).read_bytes() for file in METRICS}
     lock, params = project.lock(), (project.path / "params.yaml").read_bytes()
     project.change(evaluate__train_rows=10)
-    assert kinds(project.repro()) == {"evaluate", "summarize"}
+    assert kinds(project.repro()) == {"evaluate", "summarize", "report"}
     assert {file: (project.path / file).read_bytes() for file in METRICS} != before
     (project.path / "params.yaml").write_bytes(params)
     assert project.repro() == []
