@@ -37,12 +37,13 @@ def score_costs() -> dict[str, float]:
 
 
 def _cost(cell: str) -> dict[str, float]:
-    finetune, evaluate = _read(f"finetune-{cell}"), _read(f"evaluate-{cell}")
+    finetune, evaluate = timing(f"finetune-{cell}"), timing(f"evaluate-{cell}")
     told = {"finetune s": finetune.get("seconds"), "evaluate s": evaluate.get("seconds")}
     told |= {title: finetune.get(name) for title, name in _TRAINING.items()}
     return {title: value for title, value in told.items() if value is not None}
 
 
-def _read(name: str) -> dict[str, Any]:
+def timing(name: str) -> dict[str, Any]:
+    """Read what a stage, such as `finetune-CELL`, took here; empty where it did not run here."""
     path = TIMINGS / f"{name}.json"
     return read_json(path) if path.exists() else {}

@@ -5,15 +5,12 @@ the results alone, but a page beside it.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from stages.files import read_json
+from stages.costs import timing
 from stages.pages.chart import Table
 from stages.pages.numbers import NONE, number, title, with_interval
 from stages.pages.summary import Cell, Summary
-
-TIMINGS = Path("timings")
 
 _FIGURES = {
     "training_seconds": "seconds of training",
@@ -26,7 +23,7 @@ _FIGURES = {
 
 def cell_costs(summary: Summary) -> Table:
     """A row a cell: its quality, its parameters, and what its fine-tuning took."""
-    records = {name: _timing(f"finetune-{name}") for name in summary.cells}
+    records = {name: timing(f"finetune-{name}") for name in summary.cells}
     keys = [key for key in _FIGURES if any(key in record for record in records.values())]
     head = ("cell", title(summary.headline), "parameters", *(_FIGURES[k] for k in keys), "host")
     rows = (
@@ -40,7 +37,7 @@ def signal_costs(signals: Sequence[str]) -> Table:
     """A row a signal: what its scoring took."""
     head = ("signal", _FIGURES["seconds"], _FIGURES["peak_mib"], "host")
     keys = ["seconds", "peak_mib"]
-    rows = ((s, *_figures(_timing(f"score-{s}"), keys)) for s in signals)
+    rows = ((s, *_figures(timing(f"score-{s}"), keys)) for s in signals)
     return Table(head, tuple(rows))
 
 
@@ -60,8 +57,3 @@ def _told(figure: Any) -> str:
     if isinstance(figure, (int, float)) and abs(figure) >= 1000:
         return f"{figure:,.0f}"
     return number(figure) if isinstance(figure, (int, float)) else NONE
-
-
-def _timing(name: str) -> dict[str, Any]:
-    path = TIMINGS / f"{name}.json"
-    return read_json(path) if path.exists() else {}
