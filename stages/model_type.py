@@ -28,9 +28,7 @@ def check_model_type(folder: Path, *, trust_remote_code: bool = False) -> None:
         found in CONFIG_MAPPING_NAMES or (trust_remote_code and "AutoConfig" in code)
     ):
         if code and not trust_remote_code:
-            say(
-                "model: code lies beside the weights; it is not run: model.trust_remote_code: false"
-            )
+            say("model: the code beside the weights is not run (model.trust_remote_code: false)")
         return
     if code and not trust_remote_code:
         raise _needs_code(found, code)
@@ -40,7 +38,7 @@ def check_model_type(folder: Path, *, trust_remote_code: bool = False) -> None:
         where="config.json: model_type",
         got=found,
         expected=f"one that transformers knows: {', '.join(near) or 'bert, llama, t5 ...'}",
-        remedy="a checkpoint whose code is in transformers; code beside weights is never run",
+        remedy="a checkpoint whose code is in transformers; any other code is never run",
     )
 
 

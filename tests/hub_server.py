@@ -79,6 +79,7 @@ class Hub:
         asked: `METHOD path` of each request, in order.
         ranges: The Range header of each request for a file's bytes, None where absent.
         tokens: The Authorization headers that came.
+        waits: Seconds that the client would have slept; see hub_client.
     """
 
     url: str = ""
@@ -88,6 +89,7 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
+    waits: list[float] = field(default_factory=list)
 
     def repository(self, name: str) -> Repository:
         """The repository `models/ORG/NAME` or `datasets/ORG/NAME`, made where absent."""
@@ -107,7 +109,7 @@ def running_hub() -> Iterator[Hub]:
     """Run a hub on a free port of loopback."""
     hub = Hub()
     handler = type("Handler", (_Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_port}"
         # Another host by name, as on the hub: the client goes there without its token.
         hub.store = f"http://localhost:{server.server_port}"
@@ -118,6 +120,13 @@ def running_hub() -> Iterator[Hub]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that does not wait for clients that keep their connections open."""
+
+    daemon_threads = True
+    block_on_close = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -142,7 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._resolve(path.lstrip("/"))
 
-    do_HEAD = do_POST = do_GET
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        """Answer a question asked in a body."""
+        self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

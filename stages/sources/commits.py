@@ -5,12 +5,18 @@ belong in Git. They are no outs of a stage: DVC removes outs before the command 
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, RevisionResolutionError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
 
+from adarank.errors import InputError, input_error
 from stages.cli import say
 from stages.files import read_json, write_json
 from stages.sources.spec import HubSource
@@ -40,14 +46,36 @@ def record(part: str, source: str, commit: str | None) -> None:
         write_json(LOCKS / f"{part}.json", {"source": source, "commit": commit})
 
 
-def tell_of_the_record(part: str, source: HubSource, commit: str, head: str | None) -> None:
-    """Say that the recorded commit is used, where the branch points elsewhere by now."""
-    if head != commit:
+def info_at(ask: Callable[..., Any], part: str, source: HubSource, known: str | None) -> Any:
+    """Ask the hub about a repository at the recorded commit, or where its revision points now.
+
+    Args:
+        ask: HfApi's model_info or dataset_info.
+        part: `model` or `dataset`.
+        source: The repository and revision.
+        known: The recorded commit; where the branch points elsewhere by now, that is told.
+
+    Raises:
+        InputError: The recorded commit is not there any more.
+        HfHubHTTPError: The hub refuses.
+    """
+    if known is None:
+        return ask(source.repository, revision=source.revision, files_metadata=True)
+    try:
+        info = ask(source.repository, revision=known, files_metadata=True)
+    except RevisionNotFoundError:
+        raise _gone(part, source, known) from None
+    try:
+        head = ask(source.repository, revision=source.revision, files_metadata=True).sha
+    except HfHubHTTPError:
+        head = None
+    if head != known:
         now = f"is {head} by now" if head else "is not to be had from the hub now"
         say(
             f"download: {source.repository}@{source.revision} {now}; "
-            f"the recorded {commit} is used (delete locks/{part}.json to take the branch anew)"
+            f"the recorded {known} is used (delete locks/{part}.json to take the branch anew)"
         )
+    return info
 
 
 def cached_commit(source: HubSource, kind: str, known: str | None) -> str | None:
@@ -67,3 +95,13 @@ def cached_commit(source: HubSource, kind: str, known: str | None) -> str | None
     except (RevisionResolutionError, HfHubHTTPError, OSError):
         return None
     return found.resolved
+
+
+def _gone(part: str, source: HubSource, commit: str) -> InputError:
+    return input_error(
+        "the repository has no such revision any more",
+        where=f"{LOCKS}/{part}.json",
+        got=f"{source.repository} at {commit}",
+        expected="the commit that was fetched before",
+        remedy=f"delete {LOCKS}/{part}.json to take {source.revision} as it is now",
+    )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from adarank.errors import AdaRankError
 from stages.cli import say
-from stages.sources.commits import cached_commit, tell_of_the_record
+from stages.sources.commits import cached_commit, info_at
 from stages.sources.local import copy_files
 from stages.sources.offer import Offer
 from stages.sources.promised import Promise, kept, promises
@@ -34,7 +34,9 @@ def open_repository(source: HubSource, recorded: str | None = None) -> Offer:
         RunError: The hub could not be reached, or sends other bytes than it promises.
     """
     try:
-        info = from_hub(lambda: _info(source, recorded), source, _WHERE)
+        info = from_hub(
+            lambda: info_at(HfApi().model_info, "model", source, recorded), source, _WHERE
+        )
     except AdaRankError as error:
         # Switched off on purpose, the hub may still have been asked before.
         offline = any(isinstance(cause, OfflineModeIsEnabled) for cause in chain(error))
@@ -45,19 +47,6 @@ def open_repository(source: HubSource, recorded: str | None = None) -> Offer:
     told = promises(info.siblings, _WHERE)
     sizes = {name: promise.size for name, promise in told.items()}
     return Offer(sizes, _fetcher(source, info.sha, told), info.sha)
-
-
-def _info(source: HubSource, recorded: str | None) -> Any:
-    ask = HfApi().model_info
-    if recorded is None:
-        return ask(source.repository, revision=source.revision, files_metadata=True)
-    info = ask(source.repository, revision=recorded, files_metadata=True)
-    try:
-        head = ask(source.repository, revision=source.revision, files_metadata=True).sha
-    except HfHubHTTPError:
-        head = None
-    tell_of_the_record("model", source, recorded, head)
-    return info
 
 
 def _fetcher(source: HubSource, commit: str, told: Mapping[str, Promise]) -> Any:

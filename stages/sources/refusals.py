@@ -80,10 +80,15 @@ def _status(*codes: int) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, HfHubHTTPError) and error.response.status_code in codes
 
 
+# The datasets library keeps of these errors nothing but words, and is not imported for them.
 def _is_gated(error: BaseException) -> bool:
-    # The datasets library keeps of this error nothing but words.
     gated_dataset = type(error).__name__ == "DatasetNotFoundError" and "gated" in str(error)
     return gated_dataset or isinstance(error, GatedRepoError)
+
+
+def _is_absent(error: BaseException) -> bool:
+    absent_dataset = type(error).__name__ == "DatasetNotFoundError" and "accessed" in str(error)
+    return absent_dataset or isinstance(error, RepositoryNotFoundError)
 
 
 _LOGIN = "`hf auth login`, or set HF_TOKEN"
@@ -100,7 +105,7 @@ _REFUSALS: list[tuple[Callable[[BaseException], bool], str, str]] = [
     ),
     (_kind(DisabledRepoError), "the repository is disabled by the hub", "choose another source"),
     (
-        _kind(RepositoryNotFoundError),
+        _is_absent,
         "no such repository, or a private one",
         f"check the name; for a private one {_LOGIN}",
     ),

@@ -7,11 +7,11 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, load_dataset
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from adarank.errors import AdaRankError, run_error
 from stages.cli import say
-from stages.sources.commits import cached_commit, tell_of_the_record
+from stages.sources.commits import cached_commit, info_at
 from stages.sources.promised import Promise, kept, promises
 from stages.sources.refusals import from_hub
 from stages.sources.retry import chain
@@ -58,7 +58,9 @@ def read_repository(
 def _resolved(source: HubSource, recorded: str | None) -> tuple[str, dict[str, Promise]]:
     """The commit, and what the hub promises of its files; nothing where it is switched off."""
     try:
-        info = from_hub(lambda: _info(source, recorded), source, _WHERE)
+        info = from_hub(
+            lambda: info_at(HfApi().dataset_info, "dataset", source, recorded), source, _WHERE
+        )
     except AdaRankError as error:
         offline = any(isinstance(cause, OfflineModeIsEnabled) for cause in chain(error))
         commit = cached_commit(source, "dataset", recorded) if offline else None
@@ -67,19 +69,6 @@ def _resolved(source: HubSource, recorded: str | None) -> tuple[str, dict[str, P
         say(f"download: the hub is switched off; {source.repository} at {commit} from its cache")
         return commit, {}
     return info.sha, promises(info.siblings, _WHERE)
-
-
-def _info(source: HubSource, recorded: str | None) -> Any:
-    ask = HfApi().dataset_info
-    if recorded is None:
-        return ask(source.repository, revision=source.revision, files_metadata=True)
-    info = ask(source.repository, revision=recorded, files_metadata=True)
-    try:
-        head = ask(source.repository, revision=source.revision).sha
-    except HfHubHTTPError:
-        head = None
-    tell_of_the_record("dataset", source, recorded, head)
-    return info
 
 
 def _load(source: HubSource, commit: str, split: str) -> Dataset:
