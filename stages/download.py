@@ -11,6 +11,7 @@ from adarank.tasks.catalogue import Rows
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.files import whole_folder, write_json, write_parquet
 from stages.params import Digest, Section, Slice, describe, load
+from stages.secrets import hide_in_logs
 from stages.sources.checks import check_pins, hashes
 from stages.sources.commits import record, recorded
 from stages.sources.model import fetch_model
@@ -70,6 +71,7 @@ Part = Annotated[Literal["model", "dataset"], typer.Argument(help="What to fetch
 @app.command(epilog=f"{describe(ModelParams)}\n\n{describe(DatasetParams)}")
 def main(part: Part, params: ParamsFile = PARAMS_FILE) -> None:
     """Fetch the model to data/model, or the dataset to data/dataset."""
+    hide_in_logs()
     with reporting(f"download-{part}"):
         if part == "model":
             run_model(load(ModelParams, params).model)

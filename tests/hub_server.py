@@ -109,7 +109,7 @@ def running_hub() -> Iterator[Hub]:
     """Run a hub on a free port of loopback."""
     hub = Hub()
     handler = type("Handler", (_Handler,), {"hub": hub})
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_port}"
         # Another host by name, as on the hub: the client goes there without its token.
         hub.store = f"http://localhost:{server.server_port}"
@@ -122,7 +122,7 @@ def running_hub() -> Iterator[Hub]:
             thread.join()
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """A server that does not wait for clients that keep their connections open."""
 
     daemon_threads = True
