@@ -159,7 +159,7 @@ def _members(archive: zipfile.ZipFile, source: WheelSource) -> dict[str, zipfile
         path = PurePosixPath(member.filename)
         wrong = _wrong_with(member, path) or ("named twice" if path in found else "")
         if wrong:
-            raise _distrusted(source, f"{member.filename}: {wrong}")
+            raise _distrusted(source, f"{wrong}: {member.filename}")
         found[path] = member
     inside = {
         path.name: member
