@@ -76,7 +76,7 @@ def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
             trust_remote_code=False,  # what is trusted has been registered: stages/remote_code.py
             use_safetensors=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise input_error(
             "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
         ) from None

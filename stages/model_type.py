@@ -19,9 +19,11 @@ def check_model_type(folder: Path, *, trust_remote_code: bool = False) -> None:
         trust_remote_code: Whether code beside the weights may make its type known.
 
     Raises:
-        InputError: config.json damaged, or its model_type absent or unknown.
+        InputError: config.json damaged, its model_type absent or unknown, or an attention that
+            is code of a repository.
     """
     config = read_json(folder / "config.json")
+    _refuse_kernels(config, "config.json")
     found: Any = config.get("model_type") if isinstance(config, dict) else None
     code = code_references(folder)
     if isinstance(found, str) and (
@@ -40,6 +42,20 @@ def check_model_type(folder: Path, *, trust_remote_code: bool = False) -> None:
         expected=f"one that transformers knows: {', '.join(near) or 'bert, llama, t5 ...'}",
         remedy="a checkpoint whose code is in transformers; any other code is never run",
     )
+
+
+def _refuse_kernels(value: Any, where: str) -> None:
+    """Refuse an attention that is code of a repository: transformers would fetch and run it."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key.endswith("attn_implementation") and "/" in f"{inner}":
+            raise input_error(
+                "the config names code of a repository, which is never fetched",
+                where=f"{where}: {key}",
+                got=inner,
+                expected="eager, sdpa or another implementation in transformers",
+                remedy="remove this key from config.json, or choose another source",
+            )
+        _refuse_kernels(inner, f"{where}: {key}")
 
 
 def code_references(folder: Path) -> dict[str, str]:

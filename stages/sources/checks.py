@@ -87,12 +87,16 @@ def shards_of(index: Path) -> set[str]:
     content = read_json(index)
     found: Any = content.get("weight_map") if isinstance(content, dict) else None
     names: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
-    wrong = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    wrong = [
+        name
+        for name in names
+        if not isinstance(name, str) or Path(name).name != name or name == ".."
+    ]
     if wrong:
         raise input_error(
             "not an index of shards beside it",
             where=index.name,
-            got=wrong[0],
+            got=f"{wrong[0]}",
             expected="weight_map, a file's name by tensor",
             remedy="choose another source",
         )

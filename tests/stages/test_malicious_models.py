@@ -100,8 +100,6 @@ def test_weights_that_are_pickles_beside_good_ones_are_not_fetched(tmp_path, ran
     [
         {"auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}, "model_type": "x"},
         {"auto_map": {"AutoModel": "org/evil--evil.Model"}, "model_type": "x"},
-        {"attn_implementation": "org/evil"},
-        {"_attn_implementation": "org/evil"},
         {"architectures": ["os"]},
         {"architectures": [{"__reduce__": "x"}]},
         {"quantization_config": {"quant_method": "evil"}},
@@ -118,6 +116,23 @@ def test_a_config_that_points_at_code(tmp_path, ran, config):
     if fetch(folder, convert=False).exit_code == 0:
         result = scored()
         assert result.exit_code in (0, 2), (result.output, result.exception)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"attn_implementation": "org/evil"},
+        {"_attn_implementation": "org/evil@main:kernel"},
+        {"text_config": {"_attn_implementation": {"": "org/evil"}}},
+    ],
+)
+def test_a_config_whose_attention_is_code_of_a_repository(tmp_path, config):
+    folder = save_pico_model(tmp_path / "source")
+    whole = json.loads((folder / "config.json").read_text()) | config
+    (folder / "config.json").write_text(json.dumps(whole))
+    refused(fetch(folder, convert=False))
+    shutil.copytree(folder, "data/model")
+    refused(scored())
 
 
 @pytest.mark.parametrize("name", ["../../params.yaml", "/etc/hostname", "..", 7, None])
