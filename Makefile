@@ -13,7 +13,8 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro report summary pr-report pr-reproduce test pipeline-test lint types check clean
+.PHONY: help install repro report summary pr-report pr-reproduce test pipeline-test lint types \
+	check audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -80,6 +81,11 @@ types: $(TOOLS) ## Type check, strict on adarank/
 	pyright
 
 check: lint types test pipeline-test ## All of the above
+
+# --strict: a dependency that could not be asked about is no clean one.
+audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (needs the network)
+	$(PIP) -e '.[audit]'
+	pip-audit --strict --vulnerability-service pypi --no-deps --disable-pip -r constraints.txt
 
 clean: ## Remove the environment, caches of tools and timings; keep data, metrics and DVC's cache
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings

@@ -69,9 +69,14 @@ def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
     """A model and the names of the weights that the checkpoint lacks."""
     try:
         model, notes = loader.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,  # what is trusted has been registered: stages/remote_code.py
+            use_safetensors=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise input_error(
             "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
         ) from None
@@ -89,8 +94,29 @@ def _complete_under_its_head(folder: Path, missing: list[str]) -> nn.Module:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the checkpoint's tokenizer."""
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    """Load the checkpoint's tokenizer.
+
+    Raises:
+        InputError: It cannot be read, or needs code that is not trusted.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        raise _no_tokenizer(folder, error) from None
+
+
+def _no_tokenizer(folder: Path, error: Exception) -> InputError:
+    wants_code = "trust_remote_code" in str(error)
+    return input_error(
+        "the tokenizer needs the code that lies beside it, which is not run"
+        if wants_code
+        else "the tokenizer cannot be loaded",
+        where=str(folder),
+        got="auto_map in tokenizer_config.json" if wants_code else f"{error}".strip(),
+        remedy="read that code; if you trust it with this account, model.trust_remote_code: true"
+        if wants_code
+        else "tokenizer.json or another tokenizer's files beside config.json",
+    )
 
 
 def _incomplete(folder: Path, names: list[str]) -> InputError:
@@ -104,15 +130,14 @@ def _incomplete(folder: Path, names: list[str]) -> InputError:
 
 
 def _names_a_head(folder: Path) -> bool:
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    return any("For" in name for name in config.architectures or [])
+    return any("For" in name for name in _architectures(folder))
 
 
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    names = config.architectures or []
-    found = getattr(transformers, names[0], None) if names else None
-    if found is None or not found.__name__.rpartition("For")[1]:
+    names = _architectures(folder)
+    found: Any = getattr(transformers, names[0], None) if names else None
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    if not is_model or "For" not in names[0]:
         raise input_error(
             "the checkpoint has no head, so it has no logits",
             where="score.output",
@@ -121,3 +146,10 @@ def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
             remedy="score.output: pooled or last_hidden",
         )
     return found
+
+
+def _architectures(folder: Path) -> list[str]:
+    config = transformers.AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return [str(name) for name in config.architectures or []]

@@ -15,6 +15,7 @@ import typer
 
 from adarank.errors import AdaRankError
 from stages.files import write_json
+from stages.secrets import hidden
 
 ParamsFile = Annotated[
     Path, typer.Option("--params", help="The parameters file, YAML.", show_default=True)
@@ -52,7 +53,7 @@ def telling_errors(name: str) -> Iterator[None]:
     try:
         yield
     except AdaRankError as error:
-        typer.echo(f"{name}: cannot go on\n{error}", err=True)
+        typer.echo(hidden(f"{name}: cannot go on\n{error}"), err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -69,7 +70,7 @@ def telling_errors(name: str) -> Iterator[None]:
 def say(message: str) -> None:
     """Tell the person running the stage, once; on standard error, out of any pipe's way."""
     if os.environ.get("RANK", "0") == "0":
-        print(message, file=sys.stderr, flush=True)
+        print(hidden(message), file=sys.stderr, flush=True)
 
 
 def _be_alone() -> None:

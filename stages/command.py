@@ -31,6 +31,8 @@ app = typer.Typer(
 _FLAGS = {
     "model.source": "MODEL",
     "model.convert_pickle: true": "--convert-pickle",
+    # This command has no leave to give: it takes any folder that it is pointed at.
+    "model.trust_remote_code": "the pipeline's model.trust_remote_code",
     "probe.source": "--probe",
     "probe.max_length": "--max-length",
     "score.output": "--output-compared",

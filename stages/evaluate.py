@@ -25,6 +25,7 @@ from stages.dataset import read_description, read_split
 from stages.files import read_json, write_json, write_parquet, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
@@ -59,6 +60,7 @@ class Params(Slice):
     task: TaskSection
     finetune: TrainedLength
     evaluate: EvaluateSection
+    model: ModelCode
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _work(params: Params, cell: Cell) -> Work:
     section = params.evaluate
     plan = cell.read_plan()
     length, options = params.finetune.max_length, options_of(params.task)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(), load_tokenizer(MODEL), length, options)
     splits = {split: task.encode(read_split(split)) for split in REPORTED}
     splits["train"] = task.encode(_some(read_split("train"), section.train_rows))

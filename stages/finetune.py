@@ -24,6 +24,7 @@ from stages.dataset import read_description, read_split
 from stages.files import whole_folder, write_json, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.runs import Work, save_checked, save_failure, train_once
 from stages.study import distinct
 from stages.task import TaskSection, options_of
@@ -89,6 +90,7 @@ class Params(Slice):
     study: StudySeeds
     task: TaskSection
     finetune: FinetuneSection
+    model: ModelCode
 
 
 app = typer.Typer(add_completion=False)
@@ -161,6 +163,7 @@ def _work(params: Params, cell: Cell) -> Work:
     section = params.finetune
     plan = cell.read_plan()
     options = options_of(params.task)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(), load_tokenizer(MODEL), section.max_length, options)
     learned, looked_at = (task.encode(read_split(split)) for split in ("train", "validation"))
     rows = task.for_training(learned.examples)

@@ -29,6 +29,7 @@ from stages.params import Slice, describe, load
 from stages.probe import ProbeSection, read_texts
 from stages.processes import joined_processes
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.score_table import about_modules, write_scores
 from stages.scoring import EstimatorName, ScoreSection, settings_of
 
@@ -45,6 +46,7 @@ class Params(Slice):
     dataset: DatasetTask
     probe: ProbeSection
     score: ScoreSection
+    model: ModelCode
 
 
 SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank"]
@@ -58,6 +60,7 @@ def run(params: Params, signal: SignalName) -> None:
         params: What the stage reads.
         signal: Which score to compute.
     """
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     scores, estimator, facts = SIGNALS[signal](params)
     if is_first():
         write_scores(signal, estimator, scores, facts)

@@ -31,6 +31,7 @@ from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import DATASET, read_description, read_split
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.score_table import about_modules, write_scores
 from stages.task import TaskSection, options_of
 
@@ -78,6 +79,7 @@ class Params(Slice):
     task: TaskSection
     score: ScoredModules
     finetune: TrainedLength
+    model: ModelCode
 
 
 SignalName = Literal["weight_gradient", "fisher", "gradient_spectrum", "activation_variance"]
@@ -149,6 +151,7 @@ def _prepared(params: Params, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
     section = params.signal
     device = pick_device(section.device)
     check_model(MODEL)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     tokenizer, length = load_tokenizer(MODEL), params.finetune.max_length
     task = make_task(read_description(), tokenizer, length, options_of(params.task))
     encoded = task.encode(_sample(read_split("train"), section.rows, section.seed))

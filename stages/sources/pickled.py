@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from adarank.errors import InputError, input_error
-from stages.files import read_json
+from stages.sources.checks import shards_of
 from stages.sources.kept import PICKLED, PICKLED_INDEX, SINGLE
 
 
@@ -19,7 +19,7 @@ def convert(folder: Path) -> None:
         InputError: A pickle that holds something else than named tensors.
     """
     index = folder / PICKLED_INDEX
-    names = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else [PICKLED]
+    names = sorted(shards_of(index)) if index.exists() else [PICKLED]
     tensors: dict[str, torch.Tensor] = {}
     for name in names:
         tensors |= _load(folder / name)

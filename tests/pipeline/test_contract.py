@@ -16,7 +16,7 @@ from tests.pipeline.conftest import Run
 from tests.pipeline.project import make_project
 
 SCHEMAS = {"download@model": "ModelParams", "download@dataset": "DatasetParams"}
-FREE = ("params.yaml", "timings/")
+FREE = ("params.yaml", "timings/", "locks/")
 
 
 @pytest.fixture(scope="module")

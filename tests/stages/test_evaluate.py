@@ -218,6 +218,7 @@ def test_an_adapter_that_is_not_there_is_told():
 
 def test_it_reads_its_own_section_the_task_the_seeds_and_the_length():
     read = ["study.seeds", "task", "finetune.max_length", "evaluate"]
+    read += ["model.trust_remote_code"]
     assert key_paths(evaluate.Params) == read
 
 

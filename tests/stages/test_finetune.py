@@ -229,7 +229,7 @@ def test_rates_are_distinct_numbers_above_zero(rate: Any):
 def test_it_reads_its_own_section_the_task_and_the_seeds():
     from stages.finetune import Params
 
-    assert key_paths(Params) == ["study.seeds", "task", "finetune"]
+    assert key_paths(Params) == ["study.seeds", "task", "finetune", "model.trust_remote_code"]
 
 
 @pytest.mark.usefixtures("project")
