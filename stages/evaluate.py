@@ -22,6 +22,7 @@ from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description, read_split
+from stages.drawable import drawable
 from stages.files import read_json, write_json, write_parquet, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
@@ -113,7 +114,8 @@ def run(params: Params, cell: Cell) -> None:
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
     write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
-    write_json(Path(f"metrics/cells/{cell.name}.json"), _record(work, cell, measured))
+    record = drawable(_record(work, cell, measured))
+    write_json(Path(f"metrics/cells/{cell.name}.json"), record)
 
 
 def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:

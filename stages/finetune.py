@@ -1,8 +1,10 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 import torch
 import typer
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -18,6 +20,7 @@ from adarank.tuning.tuners.registry import TUNERS
 from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
+from stages.curves import looks
 from stages.dataset import read_description, read_split
 from stages.files import whole_folder, write_json, write_tsv
 from stages.params import Section, Slice, describe, load
@@ -94,7 +97,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
+    """Train a cell once with every seed; writes data/adapters, data/curves, metrics/curves."""
     cell = Cell(strategy, budget)
     with reporting(f"finetune-{cell.name}"):
         run(load(Params, params), cell)
@@ -114,10 +117,13 @@ def run(params: Params, cell: Cell) -> None:
     ):
         chosen = _choose(work, rates, section.tuning_seed, advance)
         write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
+        drawn: dict[int, pd.DataFrame] = {}
         for seed in seeds:
             one = train_once(work, seed, chosen.learning_rate, advance)
             save_checked(work, one, seed_folder(adapters, seed))
             write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
+            drawn[seed] = one.trained.curve
+    write_tsv(Path(f"metrics/curves/{cell.name}.tsv"), looks(drawn))
 
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
