@@ -7,7 +7,7 @@ import typer
 
 from adarank.allocation.strategies import find_strategy
 from adarank.errors import InputError, Problem
-from stages import allocate, download, evaluate, finetune, score, score_task, summarize
+from stages import allocate, best, download, evaluate, finetune, score, score_task, summarize
 from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.params import Slice, load, read_yaml
@@ -22,6 +22,7 @@ SCHEMAS: tuple[type[Slice], ...] = (
     summarize.Params,
     finetune.Params,
     evaluate.Params,
+    best.Params,
 )
 
 app = typer.Typer(add_completion=False)

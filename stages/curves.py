@@ -18,14 +18,14 @@ def looks(curves: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """
     rows = [table for seed, curve in curves.items() for table in _of_one(seed, curve)]
     columns = ["seed", "step", "split", "loss"]
-    return pd.concat(rows)[columns] if rows else pd.DataFrame(columns=columns)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
 
 def _of_one(seed: int, curve: pd.DataFrame) -> list[pd.DataFrame]:
     looked = curve["validation_loss"].notna()
     # Steps up to and with a look belong to it; those after the last one to none.
     before = looked.shift(fill_value=False).cumsum()
-    since = curve.groupby(before)["train_loss"].mean()
+    since = pd.Series(curve.groupby(before)["train_loss"].mean())
     at = curve[looked].reset_index(drop=True)
     losses = {"train": since.iloc[: len(at)], "validation": at["validation_loss"]}
     return [

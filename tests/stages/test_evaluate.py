@@ -111,7 +111,7 @@ def test_parameters_are_read_back_and_apart():
 def test_the_record_tells_how_the_cell_is_judged_and_was_tuned():
     told = cell()
     assert (told["headline"], told["better"], told["tuner"]) == ("accuracy", "higher", "lora")
-    assert (told["learning_rate"], told["tuned"]) == (2e-2, [])
+    assert (told["learning_rate"], told["tuned"]) == (2e-2, None)
     assert told["peak_parameters"] == told["trainable_parameters"]
     assert all(row["headline"] == row["accuracy"] for row in told["seeds"])
     assert all("headline" not in row for row in told["gap"])
