@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
