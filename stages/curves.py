@@ -1,4 +1,4 @@
-"""The training curves' small form, which lies in Git: losses by look at validation."""
+"""The training curves' small form: a cell's losses by look at validation, for one chart."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,6 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -97,7 +96,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Train a cell once with every seed; writes data/adapters, data/curves, metrics/curves."""
+    """Train a cell once with every seed; writes data/adapters and data/curves."""
     cell = Cell(strategy, budget)
     with reporting(f"finetune-{cell.name}"):
         run(load(Params, params), cell)
@@ -123,7 +122,7 @@ def run(params: Params, cell: Cell) -> None:
             save_checked(work, one, seed_folder(adapters, seed))
             write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
             drawn[seed] = one.trained.curve
-    write_tsv(Path(f"metrics/curves/{cell.name}.tsv"), looks(drawn))
+    write_tsv(cell.curves.with_name(f"{cell.name}.tsv"), looks(drawn))
 
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:

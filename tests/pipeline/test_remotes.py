@@ -68,10 +68,6 @@ def _comes_back(project: Project) -> None:
     assert _data(project) == before
     assert project.repro() == []
     assert project.lock() == lock
-    # The run-cache has come back as well: of a lock that is lost, everything is restored.
-    (project.path / "dvc.lock").unlink()
-    assert project.repro() == []
-    assert project.lock() == lock
 
 
 def _data(project: Project) -> dict[str, bytes]:
