@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+JOBS ?= 2
 
 # The stages' `python` and `dvc` are this environment's, whichever other one is active.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -13,8 +14,8 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro report summary pr-report pr-reproduce test pipeline-test lint types \
-	check audit clean
+.PHONY: help install repro sweep experiments report summary pr-report pr-reproduce test \
+	pipeline-test lint types check audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -39,6 +40,15 @@ repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's su
 	@python -m stages.check
 	@dvc repro
 	@python -m stages.summarize --show
+
+sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
+	@python -m stages.check
+	@python -m stages.sweep --jobs $(JOBS)
+	@python -m stages.summarize --show
+
+experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
+	@dvc exp show --only-changed --no-pager \
+		--drop '^(adarank|stages|data|metrics/(cells|scores)|Created|State|Executor)'
 
 report: $(PROJECT) ## Make the report of the study, and a page of what it took beside it
 	@dvc repro report

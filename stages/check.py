@@ -7,7 +7,7 @@ import typer
 
 from adarank.allocation.strategies import find_strategy
 from adarank.errors import InputError, Problem
-from stages import allocate, download, evaluate, finetune, score, score_task, summarize
+from stages import allocate, best, download, evaluate, finetune, score, score_task, summarize
 from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.params import Slice, load, read_yaml
@@ -23,6 +23,7 @@ SCHEMAS: tuple[type[Slice], ...] = (
     summarize.Params,
     finetune.Params,
     evaluate.Params,
+    best.Params,
     section.Params,
 )
 

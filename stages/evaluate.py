@@ -19,10 +19,11 @@ from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
 from adarank.tuning.tuners.registry import TUNERS
 from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
+from stages.cell_record import write_record
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description, read_split
-from stages.files import read_json, write_json, write_parquet, write_tsv
+from stages.files import read_json, write_parquet, write_tsv
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
 from stages.remote_code import ModelCode, admit_code
@@ -122,7 +123,7 @@ def run(params: Params, cell: Cell) -> None:
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
     write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
-    write_json(Path(f"metrics/cells/{cell.name}.json"), _record(work, cell, measured, failed))
+    write_record(_record(work, cell, measured, failed))
 
 
 def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:

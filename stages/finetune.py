@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 import torch
 import typer
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -20,6 +21,7 @@ from adarank.tuning.watch import Trained
 from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
+from stages.curves import looks
 from stages.dataset import read_description, read_split
 from stages.files import whole_folder, write_json, write_tsv
 from stages.params import Section, Slice, describe, load
@@ -98,7 +100,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
+    """Train a cell once with every seed; writes data/adapters and data/curves."""
     cell = Cell(strategy, budget)
     with reporting(f"finetune-{cell.name}") as costs:
         costs |= run(load(Params, params), cell)
@@ -125,6 +127,7 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
         chosen = _choose(work, rates, section.tuning_seed, advance)
         write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
         costs: list[Trained] = []
+        drawn: dict[int, pd.DataFrame] = {}
         for seed in seeds:
             folder = seed_folder(adapters, seed)
             try:
@@ -135,6 +138,8 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
             save_checked(work, one, folder)
             write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
             costs.append(one.trained)
+            drawn[seed] = one.trained.curve
+    write_tsv(cell.curves.with_name(f"{cell.name}.tsv"), looks(drawn))
     return _costs(costs, work.settings.device)
 
 

@@ -14,6 +14,7 @@ from adarank.comparison import Comparison, compare, comparisons, measured_on_tes
 from adarank.errors import input_error
 from adarank.overall import study_verdict
 from adarank.verdicts import sentence, verdict
+from stages.cell_record import CELLS, read_record
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.costs import score_costs, stage_costs
 from stages.files import read_json, write_json, write_tsv
@@ -22,7 +23,6 @@ from stages.predictions import row_intervals
 from stages.study import Study, cell_name
 from stages.summary_table import cost_table, summary_table
 
-CELLS = Path("metrics/cells")
 SUMMARY = Path("metrics/summary.json")
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
@@ -202,7 +202,7 @@ def _cells(study: Study) -> list[Cell]:
             got=f"none for {', '.join(missing)}",
             remedy="run `dvc repro`, which makes them first",
         )
-    return [read_json(CELLS / f"{name}.json") for name in names]
+    return [read_record(name) for name in names]
 
 
 if __name__ == "__main__":

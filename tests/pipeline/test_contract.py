@@ -30,7 +30,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pipel
 
 def test_every_stage_is_there(stages: dict[str, PipelineStage]) -> None:
     kinds = ["download", "score", "score_task", "allocate", "finetune", "evaluate"]
-    kinds += ["summarize", "report"]
+    kinds += ["summarize", "report", "best"]
     assert list(dict.fromkeys(name.split("@")[0] for name in stages)) == kinds
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from stages import evaluate, finetune
 from stages.cell import Cell
+from stages.cell_record import read_record
 from stages.files import read_json, read_parquet, write_json
 from stages.params import key_paths, load
 from tests.cells import LABELS, files, write_params, write_project
@@ -48,7 +49,7 @@ def here(project: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell() -> dict[str, Any]:
-    return read_json(Path(OUTPUTS[1]))
+    return read_record("explicit-2")
 
 
 def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
@@ -238,7 +239,7 @@ def of_failed_seeds(tmp_path: Path, pico_model: Path, monkeypatch: pytest.Monkey
 def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
     result = run_evaluate()
     assert result.exit_code == 0, result.output
-    record = read_json(of_failed_seeds / OUTPUTS[1])
+    record = read_record("explicit-2")
     assert record["failed"] == [{"seed": seed, "error": "step 3: why"} for seed in (0, 1)]
     assert record["seeds"] == record["gap"] == []
     assert record["trainable_parameters"] == record["peak_parameters"] == 7
@@ -248,3 +249,8 @@ def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
 
 def test_a_cell_without_failures_says_so():
     assert cell()["failed"] == []
+
+
+def test_dvc_can_draw_a_record_for_it_has_no_empty_list():
+    stored = json.loads(Path(OUTPUTS[1]).read_text())
+    assert stored["failed"] is None and [] not in stored.values()
