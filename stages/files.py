@@ -62,7 +62,12 @@ def read_json(path: Path) -> Any:
 
 def write_tsv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as tab-separated text, floats at full precision."""
-    write_bytes(path, frame.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+    write_bytes(path, as_tsv(frame))
+
+
+def as_tsv(frame: pd.DataFrame) -> bytes:
+    """Make the bytes that `write_tsv` writes."""
+    return frame.to_csv(sep="\t", index=False, lineterminator="\n").encode()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
