@@ -21,7 +21,7 @@ from stages.cli import say
 from stages.entry import DamagedError, Entry, pack, unpack
 from stages.files import write_bytes
 
-_LOCKS = "locks"
+LOCKS = "locks"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Store:
 
 def lock_of(folder: Path, digest: str) -> FileLock:
     """Make the lock of a key in a store's folder; the system frees a dead process's."""
-    return FileLock(folder / _LOCKS / f"{digest}.lock")
+    return FileLock(folder / LOCKS / f"{digest}.lock")
 
 
 def open_store() -> Store:
