@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from adarank.errors import AdaRankError
+from adarank.errors import AdaRankError, out_of_memory
 from stages.files import write_json
-from stages.memory import memory_problem, out_of_memory
+from stages.memory import memory_problem
 from stages.stopping import Stopped, stoppable, what_next
 
 ParamsFile = Annotated[

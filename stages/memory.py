@@ -1,8 +1,6 @@
-"""Memory that does not suffice: telling it from other errors, and what to change."""
+"""What to change where memory does not suffice."""
 
 from adarank.errors import Problem
-
-_TOLD = ("out of memory", "can't allocate memory", "not enough memory")
 
 _REMEDIES = {
     "score": "a smaller score.memory_gb, score.batch_size or signal.batch_size, or "
@@ -14,18 +12,11 @@ _REMEDIES = {
 }
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory did not suffice, on a GPU or a CPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return any(words in str(error).lower() for words in _TOLD)
-
-
 def memory_problem(name: str, error: Exception) -> Problem:
     """Say what did not fit, and which setting makes it smaller.
 
-    No batch is halved here in silence: other batches give other last bits, and the trained
-    weights of a smaller batch are another result altogether.
+    No batch is halved in silence: the weights that a smaller one trains are another result, and
+    the predictions of one may be in their last bits.
 
     Args:
         name: The stage, and its cell if it has one.

@@ -17,7 +17,8 @@ class Pace:
     """Tells when a write is due.
 
     Args:
-        seconds: Least time between two writes, and from the start to the first.
+        seconds: Least time between two writes, and from the start to the first; 0 to write
+            everything at once, whatever it costs.
     """
 
     def __init__(self, seconds: float):
@@ -34,7 +35,7 @@ class Pace:
         began = time.monotonic()
         yield
         now = time.monotonic()
-        self._next = now + max(self._seconds, _SHARE * (now - began))
+        self._next = now + (max(self._seconds, _SHARE * (now - began)) if self._seconds else 0)
 
 
 def usual_pace() -> Pace:
