@@ -59,6 +59,11 @@ class Cell:
         return Path("data/adapters") / self.name
 
     @property
+    def plan(self) -> Path:
+        """Where its plan is."""
+        return Path("data/plans") / f"{self.name}.json"
+
+    @property
     def curves(self) -> Path:
         """Where its training curves are, a file a seed."""
         return Path("data/curves") / self.name
@@ -69,7 +74,7 @@ class Cell:
         Raises:
             InputError: No such plan, or one made for another model than data/model.
         """
-        path = Path("data/plans") / f"{self.name}.json"
+        path = self.plan
         plan = RankPlan.from_json(read_json(path))
         model = folder_sha256(MODEL)
         if plan.model_sha256 != model:

@@ -13,9 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from adarank.errors import AdaRankError
+from adarank.errors import AdaRankError, out_of_memory
 from stages.files import write_json
+from stages.memory import memory_problem
 from stages.secrets import hidden
+from stages.stopping import Stopped, stoppable, what_next
 
 ParamsFile = Annotated[
     Path, typer.Option("--params", help="The parameters file, YAML.", show_default=True)
@@ -49,12 +51,24 @@ def reporting(name: str, *, shared: bool = False) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def telling_errors(name: str) -> Iterator[None]:
-    """Run a command's body; a known error prints as itself and sets the exit code."""
+    """Run a command's body; a known error prints as itself and sets the exit code.
+
+    An interruption (SIGINT, SIGTERM) ends it as cleanly, with 128 + the signal's number.
+    """
     try:
-        yield
+        with stoppable():
+            yield
+    except Stopped as stop:
+        typer.echo(f"\n{name}: {stop}; {what_next(name)}", err=True)
+        raise typer.Exit(stop.exit_code) from None
     except AdaRankError as error:
         typer.echo(hidden(f"{name}: cannot go on\n{error}"), err=True)
         raise typer.Exit(error.exit_code) from None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        typer.echo(f"{name}: cannot go on\n{memory_problem(name, error)}", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -1,7 +1,8 @@
 """Measure one cell: metrics by seed and split, predictions, a confusion table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,15 +19,24 @@ from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
 from adarank.tuning.tuners.registry import TUNERS
-from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
+from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds, seed_folder
 from stages.cell_record import write_record
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import read_description, read_split
-from stages.files import read_json, write_parquet, write_tsv
+from stages.dataset import DATASET, read_description, read_split
+from stages.deciding import surroundings
+from stages.files import (
+    folder_sha256,
+    read_json,
+    sha256,
+    write_parquet,
+    write_tsv,
+)
+from stages.kept_measures import Measured, kept_or_measured, tell_found
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
 from stages.remote_code import ModelCode, admit_code
+from stages.scratch import Key, make_key, open_store
 from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
@@ -83,21 +93,6 @@ class Work:
     device: torch.device
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one seed came to, measured.
-
-    Attributes:
-        predictions: A row per row of validation and test, with columns seed and split.
-        rows: A record per split: seed, split, n, headline and the metrics.
-        trained: What fine-tuning told of it, and the loaded model was found to hold.
-    """
-
-    predictions: pd.DataFrame
-    rows: list[dict[str, Any]]
-    trained: Record
-
-
 app = typer.Typer(add_completion=False)
 
 
@@ -111,13 +106,21 @@ def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -
 
 def run(params: Params, cell: Cell) -> None:
     """Measure every seed of a cell and write what came out."""
-    work = _work(params, cell)
+    work, store = _work(params, cell), open_store()
     seeds = params.study.seeds
     batches = sum(batches_of(len(s.examples), work.batch_size) for s in work.splits.values())
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
         failures = {seed: cell.failure(seed) for seed in seeds}
         failed = {seed: told for seed, told in failures.items() if told is not None}
-        measured = [_measure(work, cell, seed, advance) for seed in seeds if seed not in failed]
+        keys = {seed: _key(params, cell, seed) for seed in seeds if seed not in failed}
+        tell_found(store, f"evaluate {cell.name}", keys)
+        measured: list[Measured] = []
+        for seed, key in keys.items():
+            one = kept_or_measured(store, key, partial(_measure, work, cell, seed, advance))
+            if one.error is None:
+                measured.append(one)
+            else:
+                failed[seed] = one.trained | {"error": one.error}
     tables = [one.predictions for one in measured] or [_NONE]
     predictions = pd.concat(tables, ignore_index=True)
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
@@ -174,10 +177,41 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
         )
         for split, encoded in work.splits.items()
     }
+    error = non_finite(tables)
+    if error is not None:
+        say(f"seed {seed}: FAILED, {error}")
+        return Measured(_NONE, [], trained, error)
     rows = [_row(work.task, seed, split, table) for split, table in tables.items()]
     predictions = pd.concat([_labelled(tables[split], seed, split) for split in REPORTED])
     _tell(seed, rows)
     return Measured(predictions, rows, trained)
+
+
+def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
+    """Say of the first split with predictions that are not finite how many; None without any.
+
+    Whatever is not finite in a prediction makes its loss so. Rows of which nothing counts have
+    none, and are no fault.
+    """
+    for split, table in tables.items():
+        counted = table.loc[table["tokens"] > 0] if "tokens" in table.columns else table
+        bad = int((~np.isfinite(counted["loss"].to_numpy(dtype="float64"))).sum())
+        if bad:
+            return f"{split}: {bad} of {len(table)} predictions are not finite"
+    return None
+
+
+def _key(params: Params, cell: Cell, seed: int) -> Key:
+    return make_key(
+        "evaluation",
+        f"evaluate {cell.name}, seed {seed}",
+        seed=seed,
+        plan=sha256(cell.plan),
+        adapter=folder_sha256(seed_folder(cell.adapters, seed)),
+        data=folder_sha256(DATASET),
+        params=params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
+        **surroundings("stages.evaluate", pick_device(params.evaluate.device)),
+    )
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:

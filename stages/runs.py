@@ -8,6 +8,7 @@ from torch import nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
+from adarank.tuning.checkpoint import Checkpoints
 from adarank.tuning.finite import DivergedError
 from adarank.tuning.saving import verify_saved
 from adarank.tuning.training import Settings, train
@@ -16,7 +17,8 @@ from adarank.tuning.watch import Trained
 from stages.cell import FAILED, TRAINED
 from stages.checkpoint import MODEL
 from stages.cli import say
-from stages.files import write_json
+from stages.files import as_tsv, write_bytes, write_json
+from stages.kept_runs import Finished
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,16 @@ class Run:
     peak_parameters: int
 
 
-def train_once(work: Work, seed: int, rate: float, advance: Callable[[], None]) -> Run:
+def train_once(
+    work: Work,
+    seed: int,
+    rate: float,
+    advance: Callable[[], None],
+    checkpoints: Checkpoints | None = None,
+) -> Run:
     """Train a cell with one seed at one rate; `advance` is called `settings.steps` times.
+
+    With `checkpoints` it goes on from where an earlier run was cut short, if one was.
 
     Raises:
         DivergedError: A loss or gradient that is not finite.
@@ -80,11 +90,56 @@ def train_once(work: Work, seed: int, rate: float, advance: Callable[[], None]) 
     during = tuner.during(model, plan, settings.steps)
     steps = _Steps(settings.steps, advance)
     try:
-        trained = train(model, task, work.train, work.validation, settings, seed, steps.one, during)
+        trained = train(
+            model,
+            task,
+            work.train,
+            work.validation,
+            settings,
+            seed,
+            steps.one,
+            during,
+            checkpoints=checkpoints,
+        )
     finally:
         steps.rest()
     tuner.verify(model, plan, headed.head)
     return Run(seed, rate, model, trained, peak)
+
+
+def train_whole(
+    work: Work,
+    seed: int,
+    rate: float,
+    advance: Callable[[], None],
+    folder: Path,
+    checkpoints: Checkpoints,
+) -> Finished:
+    """Train a cell with one seed, save what comes of it in a folder, and tell it.
+
+    A run that diverges is saved as a failure.
+    """
+    try:
+        one = train_once(work, seed, rate, advance, checkpoints)
+    except DivergedError as error:
+        save_failure(work, seed, rate, error, folder)
+        return Finished(_files(folder), None)
+    save_checked(work, one, folder)
+    trained = one.trained
+    return Finished(_files(folder), as_tsv(trained.curve), trained.seconds, trained.tokens)
+
+
+def write_finished(one: Finished, folder: Path, curve: Path) -> None:
+    """Write what a run left, as far as it is not there."""
+    if not folder.exists():
+        for name, data in one.files.items():
+            write_bytes(folder / name, data)
+    if one.curve is not None:
+        write_bytes(curve, one.curve)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def save_checked(work: Work, one: Run, folder: Path) -> None:

@@ -15,6 +15,7 @@ from adarank.tasks.base import Example, Task
 from adarank.tuning.batches import LengthBatches, length
 from adarank.tuning.finite import check_finite
 from adarank.tuning.prediction import predict
+from adarank.tuning.resuming import Resuming
 from adarank.tuning.schedules import Schedule
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import During
@@ -31,6 +32,7 @@ class PlanTrainer(Trainer):
         validation_rows: Encoded rows for `evaluate`.
         schedule: The learning rate's shape.
         during: What the tuner does beside: a penalty, and a call after every step.
+        resuming: How its state is saved, and comes back; None for neither.
 
     Attributes:
         looking_seconds: Time that `evaluate` has taken so far.
@@ -48,12 +50,14 @@ class PlanTrainer(Trainer):
         validation_rows: Sequence[Example],
         schedule: Schedule,
         during: During,
+        resuming: Resuming | None = None,
     ):
         self._task = task
         self._train_rows = train_rows
         self._validation_rows = validation_rows
         self._schedule = schedule
         self._during = during
+        self._resuming = resuming
         self.looking_seconds = 0.0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
@@ -70,6 +74,8 @@ class PlanTrainer(Trainer):
         order = generator(self.args.seed, "order")
         lengths = [length(example) for example in self._train_rows]
         batches = LengthBatches(lengths, self.args.per_device_train_batch_size, order)
+        if self._resuming is not None:
+            batches.skip(self._resuming.steps_taken // len(batches))
         rows: Any = self._train_rows
         loader = DataLoader(rows, batch_sampler=batches, collate_fn=self._task.collate)
         return self.accelerator.prepare(loader)
@@ -119,3 +125,20 @@ class PlanTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _save_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        # A run that has just ended saves its result instead.
+        if self._resuming is not None and not self.control.should_training_stop:
+            self._resuming.save(self, self.looking_seconds)
+
+    def _load_from_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        if self._resuming is not None:
+            self._resuming.restore_model(self)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_optimizer(self)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_random(self)

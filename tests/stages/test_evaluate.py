@@ -254,3 +254,46 @@ def test_a_cell_without_failures_says_so():
 def test_dvc_can_draw_a_record_for_it_has_no_empty_list():
     stored = json.loads(Path(OUTPUTS[1]).read_text())
     assert stored["failed"] is None and [] not in stored.values()
+
+
+def test_predictions_that_are_not_finite_fail_their_seed_alone(monkeypatch: pytest.MonkeyPatch):
+    real = evaluate.predict
+    calls = [0]
+
+    def spoilt(*args: Any, **kwargs: Any) -> pd.DataFrame:
+        table = real(*args, **kwargs)
+        calls[0] += 1
+        # The second seed's test rows, after three splits of the first.
+        if calls[0] == 5:
+            table.loc[[1, 2], "loss"] = [float("nan"), float("inf")]
+        return table
+
+    before = files("metrics") | files("data/predictions")
+    monkeypatch.setattr(evaluate, "predict", spoilt)
+    result = run_evaluate()
+    told = cell()
+    for name, data in before.items():
+        Path(name).write_bytes(data)
+    assert result.exit_code == 0, result.output
+    assert told["failed"] == [{"seed": 1, "error": "test: 2 of 15 predictions are not finite"}]
+    assert {row["seed"] for row in told["seeds"]} == {0}
+    assert "seed 1: FAILED, test: 2 of 15" in result.stderr
+
+
+def test_a_row_of_which_nothing_counts_is_no_fault():
+    table = pd.DataFrame({"loss": [0.5, float("nan")], "tokens": [3, 0]})
+    assert evaluate.non_finite({"test": table}) is None
+    assert evaluate.non_finite({"test": table.assign(tokens=[3, 1])}) is not None
+
+
+def test_a_measured_seed_is_taken_from_the_scratch_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = files("metrics") | files("data/predictions")
+    monkeypatch.setenv("ADARANK_SCRATCH", str(tmp_path / "scratch"))
+    run_evaluate()
+    assert files("metrics") | files("data/predictions") == before
+    monkeypatch.setattr(evaluate, "predict", None)
+    result = run_evaluate()
+    assert "evaluate explicit-2: seeds 0, 1 taken from the scratch store" in result.stderr
+    assert files("metrics") | files("data/predictions") == before

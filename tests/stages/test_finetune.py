@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stages.finetune.write_tsv", full)
+    monkeypatch.setattr("stages.runs.write_bytes", full)
     result = finetune()
     assert result.exit_code == 1 and "disk is full" in result.stderr
     assert files("data/adapters") == files("data/curves") == {}
