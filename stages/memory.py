@@ -24,5 +24,4 @@ def memory_problem(name: str, error: Exception) -> Problem:
     """
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     remedy = next((told for stage, told in _REMEDIES.items() if name.startswith(stage)), "")
-    kept = "; what was finished is kept, and taken up by the next run of the same settings"
-    return Problem("memory does not suffice", name, first, remedy=remedy and remedy + kept)
+    return Problem("memory does not suffice", name, first, remedy=remedy)

@@ -1,6 +1,5 @@
 """The paper's estimator, fast: all pairs of draws, unaffected parts replayed, draws batched."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -10,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from adarank.errors import out_of_memory
 from adarank.modules import Module, resolve
 from adarank.scoring.distance import Distance, Pairs, distances, trial_scores
 from adarank.scoring.forwards import Engine
@@ -195,7 +193,7 @@ class _Comparisons:
             if values is not None:
                 yield values.to(next(self._model.parameters()).device)
                 continue
-            made = _fitting(engine, module, noise)
+            made = engine.outputs(module, noise)
             if not bool(made.isfinite().all()):
                 raise non_finite(module.name, self._settings.noise)
             self._kept.put(name, made)
@@ -226,26 +224,6 @@ class _Comparisons:
         layer = self._model.get_submodule(resolve(self._model, module.name))
         settings = self._settings
         return draw(layer, settings.noise, seed=settings.seed, name=module.name, index=index)
-
-
-def _fitting(engine: Engine, module: Module, noise: Sequence[Draw]) -> Tensor:
-    """Compute the outputs of several draws, in halves where memory does not suffice for all.
-
-    How many go through together is for speed alone: each is computed apart from the others.
-    """
-    try:
-        return engine.outputs(module, noise)
-    except (RuntimeError, MemoryError) as error:
-        if len(noise) == 1 or not out_of_memory(error):
-            raise
-    half = len(noise) // 2
-    warnings.warn(
-        f"memory does not suffice for {len(noise)} draws at once; going on with {half} "
-        "(score.memory_gb bounds it from the start)",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return torch.cat([_fitting(engine, module, part) for part in (noise[:half], noise[half:])])
 
 
 def _outputs_name(module: str, at: int, draws: range) -> str:

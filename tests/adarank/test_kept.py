@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
 from adarank.modules import find_modules
 from adarank.scoring.exact import Exact
 from adarank.scoring.linearized import Linearized
 from adarank.scoring.published import AsPublished
-from adarank.scoring.replay import Replay
 from adarank.scoring.score import Settings, score_modules
 from adarank.scoring.stopping import stop_rule
 from tests.architectures import pico, pico_batch
@@ -107,37 +105,3 @@ def test_other_passes_are_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("adarank.scoring.exact.draws_per_pass", lambda *_, n=per_pass: n)
         run(Exact(trials=2), kept)
     assert len(kept.parts) == 2 * 4
-
-
-def test_draws_that_do_not_fit_together_go_in_halves_to_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("adarank.scoring.exact.draws_per_pass", lambda *_: 6)
-    whole = run(Exact(trials=3), None)
-    real = Replay.outputs
-
-    def small(self: Replay, module: Any, draws: Any) -> Tensor:
-        if len(draws) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return real(self, module, draws)
-
-    monkeypatch.setattr(Replay, "outputs", small)
-    with pytest.warns(RuntimeWarning, match="6 draws at once; going on with 3"):
-        pieced = run(Exact(trials=3), None)
-    assert pieced.engine == whole.engine and pieced.table.equals(whole.table)
-
-
-def test_a_single_draw_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
-    real = Replay.outputs
-    calls = [0]
-
-    def full(self: Replay, module: Any, draws: Any) -> Tensor:
-        calls[0] += 1
-        if calls[0] > 2:  # The proof of the engine passes.
-            raise RuntimeError(text)
-        return real(self, module, draws)
-
-    monkeypatch.setattr(Replay, "outputs", full)
-    with pytest.raises(RuntimeError, match="allocate"), pytest.warns(RuntimeWarning):
-        run(Exact(trials=1), None)
