@@ -104,7 +104,7 @@ def test_the_same_again_is_the_same_bytes(finished: tuple[Path, Result]):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         before = files("data/adapters") | files("data/curves")
-        assert len(before) == 9
+        assert len(before) == 10
         shutil.rmtree("data/adapters")
         finetune()
         assert files("data/adapters") | files("data/curves") == before
