@@ -9,7 +9,7 @@ from pydantic import Field
 
 from adarank.selection import Selection, select
 from stages.card import card
-from stages.cell import RATES, TRAINED, Cell
+from stages.cell import TRAINED, Cell
 from stages.cell_record import read_cell
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description
@@ -103,7 +103,7 @@ def _copied(cell: Cell, seed: int, record: Record, folder: Path) -> Record:
         "budget": record["budget"],
         "tuner": record["tuner"],
         "trained": trained,
-        "learning_rates": read_json(cell.adapters / RATES),
+        "learning_rates": cell.rates(),
         "plan": read_json(Path("data/plans") / f"{cell.name}.json"),
         "model": read_json(SOURCES / "model.json"),
         "dataset": read_json(SOURCES / "dataset.json"),
