@@ -1,6 +1,8 @@
 """The errors a user can act on: what, where, got, expected, remedy."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Problem:
             lines.append(f"  expected: {self.expected}")
         if self.remedy:
             lines.append(f"  remedy:   {self.remedy}")
-        return "\n".join(lines)
+        return _printable("\n".join(lines))
 
 
 class AdaRankError(Exception):
@@ -79,6 +81,22 @@ def out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Let the errors of what is done inside say in which file, or section, it is wrong."""
+    try:
+        yield
+    except AdaRankError as error:
+        placed = (f"{place}: {p.where}" if p.where else place for p in error.problems)
+        told = (replace(p, where=w) for p, w in zip(error.problems, placed, strict=True))
+        raise type(error)(*told) from None
+
+
+def _printable(text: str) -> str:
+    # What is told may quote a damaged file: no terminal's codes, nothing that cannot be encoded.
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _shortened(value: object, limit: int = 300) -> str:

@@ -91,9 +91,9 @@ def check_kinds(kinds: Sequence[str], present: Iterable[str]) -> None:
     counts = Counter(present)
     found = ", ".join(f"{kind} ({n})" for kind, n in counts.items())
     if not kinds:
-        raise InputError(
-            Problem("no kind of module asked for", expected=f"{ALL_LINEAR}, or some of: {found}")
-        )
+        expected = f"{ALL_LINEAR}, or some of: {found}"
+        what, remedy = "no kind of module asked for", f"ask for {ALL_LINEAR}"
+        raise InputError(Problem(what, "score.modules", "none", expected, remedy))
     unknown = [kind for kind in kinds if kind != ALL_LINEAR and kind not in counts]
     if unknown:
         raise InputError(*(_unknown(kind, list(counts), found) for kind in unknown))

@@ -15,7 +15,8 @@ from pydantic import Field
 from adarank.allocation.allocate import allocate
 from adarank.allocation.scale import Policy, Scale
 from adarank.allocation.strategies import find_strategy
-from adarank.errors import input_error
+from adarank.allocation.table import read_signal
+from adarank.errors import input_error, within
 from stages.cli import PARAMS_FILE, ParamsFile, reporting
 from stages.files import read_parquet, write_json
 from stages.params import Section, Slice, describe, load
@@ -114,6 +115,9 @@ def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
     _check_scored(wanted, there)
     read = {name: read_parquet(SCORES / f"{name}.parquet") for name in wanted}
     models = {name: _model_sha256(name, about) for name, (_, about) in read.items()}
+    for name, (table, _) in read.items():
+        with within(f"{SCORES / name}.parquet"):
+            read_signal(table)
     if len(set(models.values())) > 1:
         raise input_error(
             "the score tables are of different models",

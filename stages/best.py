@@ -9,8 +9,8 @@ from pydantic import Field
 
 from adarank.selection import Selection, select
 from stages.card import card
-from stages.cell import RATES, TRAINED, Cell
-from stages.cell_record import read_record
+from stages.cell import TRAINED, Cell
+from stages.cell_record import read_cell
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import read_description
 from stages.files import read_json, whole_folder, write_bytes, write_json
@@ -62,7 +62,7 @@ def run(params: Params) -> None:
     """
     study = params.study
     cells = [Cell(s, str(b)) for s in study.strategies for b in study.budgets]
-    records = {cell.name: read_record(cell.name) for cell in cells}
+    records = {cell.name: read_cell(cell.name) for cell in cells}
     chosen = select(list(records.values()), reference=study.reference)
     origin = _chosen_from(chosen, next(iter(records.values()))) | {"hidden": params.task.hidden}
     with whole_folder(BEST) as folder:
@@ -103,7 +103,7 @@ def _copied(cell: Cell, seed: int, record: Record, folder: Path) -> Record:
         "budget": record["budget"],
         "tuner": record["tuner"],
         "trained": trained,
-        "learning_rates": read_json(cell.adapters / RATES),
+        "learning_rates": cell.rates(),
         "plan": read_json(Path("data/plans") / f"{cell.name}.json"),
         "model": read_json(SOURCES / "model.json"),
         "dataset": read_json(SOURCES / "dataset.json"),

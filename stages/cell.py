@@ -1,5 +1,6 @@
 """One cell of the study: its plan, checked against the model at hand, and its files."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +9,10 @@ import typer
 from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import input_error
+from adarank.errors import input_error, within
 from stages.checkpoint import MODEL
-from stages.files import folder_sha256, read_json
+from stages.files import Record as Form
+from stages.files import folder_sha256, read_json, read_record
 from stages.params import Slice
 from stages.study import Seeds, cell_name
 
@@ -30,6 +32,32 @@ RATES = "learning_rates.json"
 Record = dict[str, Any]
 
 
+class TrainedForm(Form):
+    """What a seed's record tells; see `stages.runs.save_checked`."""
+
+    ranks: dict[str, int]
+    parameters: int
+    peak_parameters: int
+    head_parameters: int
+    learning_rate: float
+
+
+class FailedForm(Form):
+    """What is told of a seed whose training could not go on; see `stages.runs.save_failure`."""
+
+    error: str
+    parameters: int
+    head_parameters: int
+    learning_rate: float
+
+
+class RatesForm(Form):
+    """What a cell's record of learning rates tells."""
+
+    learning_rate: float
+    tried: list[dict[str, Any]]
+
+
 class StudySeeds(Slice):
     """What a cell reads of the study."""
 
@@ -47,6 +75,19 @@ class Cell:
 
     strategy: str
     budget: str
+
+    def __post_init__(self) -> None:
+        # The name becomes a path, which must not lead elsewhere.
+        if not (
+            re.fullmatch(r"\w+", self.strategy) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", self.budget)
+        ):
+            raise input_error(
+                "no cell can have this name",
+                where="--strategy, --budget",
+                got=self.name,
+                expected="a strategy's name and a budget in plain digits, such as uniform and 4",
+                remedy="take both from study.strategies and study.budgets",
+            )
 
     @property
     def name(self) -> str:
@@ -75,7 +116,16 @@ class Cell:
             InputError: No such plan, or one made for another model than data/model.
         """
         path = self.plan
-        plan = RankPlan.from_json(read_json(path))
+        with within(str(path)):
+            plan = RankPlan.from_json(read_json(path))
+        if (plan.strategy, plan.budget) != (self.strategy, float(self.budget)):
+            raise input_error(
+                "the plan is another cell's",
+                where=str(path),
+                got=f"strategy {plan.strategy}, budget {plan.budget:g}",
+                expected=f"strategy {self.strategy}, budget {self.budget}",
+                remedy="delete it and run `dvc repro`, which plans anew",
+            )
         model = folder_sha256(MODEL)
         if plan.model_sha256 != model:
             raise input_error(
@@ -102,20 +152,20 @@ class Cell:
             raise input_error(
                 "nothing trained here",
                 where=str(folder),
+                got="no such file",
                 expected=f"{TRAINED} and the weights it tells of",
                 remedy="`dvc repro` trains every seed of study.seeds",
             )
-        return folder, read_json(path)
+        return folder, read_record(path, TrainedForm)
 
     def failure(self, seed: int) -> Record | None:
         """Read why a seed's training could not go on; None if it did."""
         path = seed_folder(self.adapters, seed) / FAILED
-        return read_json(path) if path.exists() else None
+        return read_record(path, FailedForm) if path.exists() else None
 
-    @property
-    def rates(self) -> Path:
-        """Where the choice of its learning rate is told."""
-        return self.adapters / RATES
+    def rates(self) -> Record:
+        """Read how its learning rate was chosen; InputError if that is not told there."""
+        return read_record(self.adapters / RATES, RatesForm)
 
 
 def seed_folder(folder: Path, seed: int) -> Path:

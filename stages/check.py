@@ -10,7 +10,7 @@ from adarank.errors import InputError, Problem
 from stages import allocate, best, download, evaluate, finetune, score, score_task, summarize
 from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.params import Slice, load, read_yaml
+from stages.params import Slice, load, parse, read_yaml
 from stages.pull_request import section
 from stages.study import Study
 
@@ -48,10 +48,10 @@ def check(path: Path) -> list[Problem]:
     problems = _unknown_sections(values, path)
     for schema in SCHEMAS:
         try:
-            load(schema, path)
+            parse(schema, values, path)
         except InputError as error:
             problems += error.problems
-    problems += _contradictions(path)
+    problems += _contradictions(values, path)
     return list({str(problem): problem for problem in problems}.values())
 
 
@@ -61,6 +61,7 @@ def _unknown_sections(values: dict[str, Any], path: Path) -> list[Problem]:
         Problem(
             "unknown section",
             f"{path}: {name}",
+            got=name if isinstance(name, str) else f"{name!r}",
             expected=f"one of: {', '.join(known)}",
             remedy="remove it, or mend its name",
         )
@@ -69,11 +70,11 @@ def _unknown_sections(values: dict[str, Any], path: Path) -> list[Problem]:
     ]
 
 
-def _contradictions(path: Path) -> list[Problem]:
+def _contradictions(values: dict[str, Any], path: Path) -> list[Problem]:
     """What no stage's own schema can see: whether the study's parts fit together."""
     try:
-        study = load(summarize.Params, path).study
-        defined = load(allocate.Params, path).strategies.strategies()
+        study = parse(summarize.Params, values, path).study
+        defined = parse(allocate.Params, values, path).strategies.strategies()
     except InputError as error:
         return list(error.problems)
     problems = _misplaced("signals", study.signals, tuple(score.SIGNALS), path)
@@ -81,7 +82,8 @@ def _contradictions(path: Path) -> list[Problem]:
     if study.reference not in study.strategies:
         listed = f"one of study.strategies: {', '.join(study.strategies)}"
         what = "the reference is no strategy of the study"
-        problems.append(Problem(what, f"{path}: study.reference", study.reference, listed))
+        remedy = "name one of these, or add it to study.strategies"
+        problems.append(Problem(what, f"{path}: study.reference", study.reference, listed, remedy))
     needed: dict[str, tuple[str, ...]] = {}
     for name in study.strategies:
         try:
@@ -94,7 +96,11 @@ def _contradictions(path: Path) -> list[Problem]:
 def _misplaced(key: str, asked: list[str], offered: tuple[str, ...], path: Path) -> list[Problem]:
     return [
         Problem(
-            "no such signal here", f"{path}: study.{key}", name, f"any of: {', '.join(offered)}"
+            "no such signal here",
+            f"{path}: study.{key}",
+            name,
+            f"any of: {', '.join(offered)}",
+            "mend the name, or move it to the other of study.signals and study.task_signals",
         )
         for name in asked
         if name not in offered
@@ -118,7 +124,8 @@ def _unscored(study: Study, needed: dict[str, tuple[str, ...]], path: Path) -> l
     if not scored:
         what = "no signal at all, and a score table is what tells the modules"
         remedy = "study.signals: stable_rank is the quickest"
-        problems.append(Problem(what, f"{path}: study.signals", remedy=remedy))
+        where, expected = f"{path}: study.signals", "at least one signal"
+        problems.append(Problem(what, where, "none, nor in study.task_signals", expected, remedy))
     return problems
 
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, input_error
+from adarank.loading import loading
 from adarank.stacks import base_model
 from stages.cli import say
 
 MODEL = Path("data/model")
+_WHOLE = "config.json and safetensors of one model, whole"
+_TOKENIZER = "tokenizer.json or another tokenizer's files beside config.json"
 
 
 def pick_device(name: str) -> torch.device:
@@ -33,6 +35,7 @@ def pick_device(name: str) -> torch.device:
             where="device",
             got=name,
             expected=f"auto, cpu{', cuda' if torch.cuda.is_available() else ''} on this machine",
+            remedy="auto takes the best that there is",
         ) from None
 
 
@@ -40,7 +43,11 @@ def check_model(folder: Path) -> None:
     """Refuse a folder without a model: InputError."""
     if not (folder / "config.json").exists():
         raise input_error(
-            "no model here", where=str(folder), remedy="`dvc repro download@model` fetches it"
+            "no model here",
+            where=str(folder),
+            got="no config.json",
+            expected="config.json, a tokenizer and safetensors",
+            remedy="`dvc repro download@model` fetches it",
         )
 
 
@@ -67,7 +74,7 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
 
 def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
     """A model and the names of the weights that the checkpoint lacks."""
-    try:
+    with loading("the model cannot be loaded", folder, expected=_WHOLE):
         model, notes = loader.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -76,10 +83,6 @@ def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
             trust_remote_code=False,  # what is trusted has been registered: stages/remote_code.py
             use_safetensors=True,
         )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise input_error(
-            "the model cannot be loaded", where=str(folder), got=f"{error}".strip()
-        ) from None
     return model, sorted(notes["missing_keys"])
 
 
@@ -97,26 +100,36 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer.
 
     Raises:
-        InputError: It cannot be read, or needs code that is not trusted.
+        InputError: It cannot be read, needs code that is not trusted, or knows no word.
     """
+    with loading("the tokenizer cannot be loaded", folder, expected=_TOKENIZER):
+        tokenizer = _read_tokenizer(folder)
+    # Without its files transformers makes some up, to which every word is unknown.
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        raise input_error(
+            "the tokenizer knows no word",
+            where=str(folder),
+            got=f"a vocabulary of {len(tokenizer)}, all of them special tokens",
+            expected=_TOKENIZER,
+            remedy="download the model again, from a source with its tokenizer",
+        )
+    return tokenizer
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        raise _no_tokenizer(folder, error) from None
-
-
-def _no_tokenizer(folder: Path, error: Exception) -> InputError:
-    wants_code = "trust_remote_code" in str(error)
-    return input_error(
-        "the tokenizer needs the code that lies beside it, which is not run"
-        if wants_code
-        else "the tokenizer cannot be loaded",
-        where=str(folder),
-        got="auto_map in tokenizer_config.json" if wants_code else f"{error}".strip(),
-        remedy="read that code; if you trust it with this account, model.trust_remote_code: true"
-        if wants_code
-        else "tokenizer.json or another tokenizer's files beside config.json",
-    )
+    except (OSError, ValueError) as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise input_error(
+            "the tokenizer needs the code that lies beside it, which is not run",
+            where=str(folder),
+            got="auto_map in tokenizer_config.json",
+            expected="a tokenizer that transformers knows",
+            remedy="read that code; if you trust it with this account, "
+            "model.trust_remote_code: true",
+        ) from None
 
 
 def _incomplete(folder: Path, names: list[str]) -> InputError:
@@ -149,7 +162,8 @@ def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
 
 
 def _architectures(folder: Path) -> list[str]:
-    config = transformers.AutoConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    return [str(name) for name in config.architectures or []]
+    with loading("the model's config cannot be loaded", folder, expected=_WHOLE):
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        return [str(name) for name in config.architectures or []]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adarank.errors import AdaRankError, out_of_memory
+from adarank.errors import AdaRankError, Problem, out_of_memory
 from stages.files import write_json
 from stages.memory import memory_problem
 from stages.secrets import hidden
@@ -24,7 +24,16 @@ ParamsFile = Annotated[
 ]
 PARAMS_FILE = Path("params.yaml")
 
-
+# What is wrong with a place, and not with the code that names it.
+_PLACES = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -70,6 +79,9 @@ def telling_errors(name: str) -> Iterator[None]:
         typer.echo(f"{name}: cannot go on\n{memory_problem(name, error)}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
+        if error.errno in _PLACES and error.filename is not None:
+            typer.echo(f"{name}: cannot go on\n{_misplaced(error)}", err=True)
+            raise typer.Exit(2) from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         typer.echo(
@@ -85,6 +97,16 @@ def say(message: str) -> None:
     """Tell the person running the stage, once; on standard error, out of any pipe's way."""
     if os.environ.get("RANK", "0") == "0":
         print(hidden(message), file=sys.stderr, flush=True)
+
+
+def _misplaced(error: OSError) -> Problem:
+    return Problem(
+        "this place cannot be used",
+        " -> ".join(str(place) for place in (error.filename, error.filename2) if place is not None),
+        error.strerror,
+        "a file where a file should be, folders above it, and leave to read and write there",
+        "move away what is in its place, or change its permissions",
+    )
 
 
 def _be_alone() -> None:

@@ -132,7 +132,9 @@ def ranks(
     scale_value: Annotated[float, typer.Option(help="That ratio, or that alpha.")] = 1.0,
     rows: Annotated[int, typer.Option(min=1, help="Texts used, from the first on.")] = 64,
     max_length: Annotated[int, typer.Option(min=4, help="Longest text in tokens.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all that is random.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Decides all that is random.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     convert_pickle: Annotated[
         bool, typer.Option("--convert-pickle", help="Read pickled weights of a source.")
@@ -169,7 +171,13 @@ def _kinds(given: list[str] | None) -> list[str]:
 
 def _positive(noise: float) -> float:
     if not (isfinite(noise) and noise > 0):
-        raise input_error("no such noise", where="--noise", got=noise, expected="a positive number")
+        raise input_error(
+            "no such noise",
+            where="--noise",
+            got=noise,
+            expected="a positive number",
+            remedy="--noise 1.0 is the weight's own deviation",
+        )
     return noise
 
 
@@ -188,6 +196,7 @@ def _refuse_output(output: Path | None) -> None:
             where="--output",
             got=str(output),
             expected="a file in a folder that this user may write to, or that can be made",
+            remedy="name another place",
         )
 
 

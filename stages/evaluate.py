@@ -13,25 +13,19 @@ import typer
 from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import run_error
+from adarank.errors import input_error
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
 from adarank.tuning.tuners.registry import TUNERS
 from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds, seed_folder
-from stages.cell_record import write_record
+from stages.cell_record import write_cell
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import DATASET, read_description, read_split
 from stages.deciding import surroundings
-from stages.files import (
-    folder_sha256,
-    read_json,
-    sha256,
-    write_parquet,
-    write_tsv,
-)
+from stages.files import folder_sha256, sha256, write_parquet, write_tsv
 from stages.kept_measures import Measured, kept_or_measured, tell_found
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
@@ -99,9 +93,8 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Measure a cell's seeds; writes data/predictions, metrics/cells and metrics/confusion."""
-    cell = Cell(strategy, budget)
-    with reporting(f"evaluate-{cell.name}"):
-        run(load(Params, params), cell)
+    with reporting(f"evaluate-{strategy}-{budget}"):
+        run(load(Params, params), Cell(strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> None:
@@ -126,7 +119,7 @@ def run(params: Params, cell: Cell) -> None:
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
     write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
-    write_record(_record(work, cell, measured, failed))
+    write_cell(_record(work, cell, measured, failed))
 
 
 def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
@@ -217,7 +210,7 @@ def _key(params: Params, cell: Cell, seed: int) -> Key:
 def _check(found: Found, trained: Record, folder: Path) -> None:
     told = {name: trained[name] for name in ("ranks", "parameters", "head_parameters")}
     if asdict(found) != told:
-        raise run_error(
+        raise input_error(
             "what is loaded is not what fine-tuning told of",
             where=str(folder),
             got=asdict(found),
@@ -244,7 +237,7 @@ def _record(
     work: Work, cell: Cell, measured: list[Measured], failed: dict[int, Record]
 ) -> dict[str, Any]:
     task, metrics = work.task, list(work.task.better)
-    rates = read_json(cell.rates)
+    rates = cell.rates()
     built = [one.trained for one in measured] + list(failed.values())
     # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {

@@ -12,11 +12,19 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adarank.errors import input_error
+from adarank.errors import InputError, Problem, input_error
 from stages.temporary import temporary_beside
 
 _METADATA_KEY = b"adarank"
+_REMAKE = "delete it and run `dvc repro`, which restores or remakes it"
+
+
+class Record(BaseModel):
+    """What is read of a JSON file of ours; entries beside are let be."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def write_bytes(path: Path, *parts: bytes) -> None:
@@ -56,8 +64,29 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _absent(path) from None
-    except ValueError as error:
-        raise _broken(path, error) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(path, error, "JSON, in UTF-8") from None
+
+
+def read_record(path: Path, form: type[Record]) -> dict[str, Any]:
+    """Read a JSON file of ours; InputError if it is absent, torn or not of the form."""
+    value = read_json(path)
+    try:
+        form.model_validate(value)
+    except ValidationError as error:
+        raise InputError(
+            *(
+                Problem(
+                    "not what the stage before writes",
+                    f"{path}: {'.'.join(str(part) for part in detail['loc']) or 'the whole'}",
+                    "null" if detail["input"] is None else detail["input"],
+                    detail["msg"],
+                    _REMAKE,
+                )
+                for detail in error.errors(include_url=False)
+            )
+        ) from None
+    return value
 
 
 def write_tsv(path: Path, frame: pd.DataFrame) -> None:
@@ -98,13 +127,15 @@ def from_parquet(data: bytes) -> pd.DataFrame:
 def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a table and its metadata; InputError if it is absent or torn."""
     try:
-        table = pq.read_table(path)
+        # From memory, for Arrow takes a folder of tables, or columns from a path's name, too.
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        frame = table.to_pandas()
+        note = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
     except FileNotFoundError:
         raise _absent(path) from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _broken(path, error) from None
-    note = (table.schema.metadata or {}).get(_METADATA_KEY, b"{}")
-    return table.to_pandas(), json.loads(note)
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise _broken(path, error, "a parquet table") from None
+    return frame, note if isinstance(note, dict) else {}
 
 
 @contextmanager
@@ -140,13 +171,20 @@ def folder_sha256(folder: Path, names: Collection[str] | None = None) -> str:
 
 
 def _absent(path: Path) -> Exception:
-    return input_error("file not found", where=str(path), remedy="run `dvc repro` to make it")
+    return input_error(
+        "file not found",
+        where=str(path),
+        got="nothing there",
+        expected="what the stage before writes",
+        remedy="run `dvc repro` to make it",
+    )
 
 
-def _broken(path: Path, error: Exception) -> Exception:
+def _broken(path: Path, error: Exception, expected: str) -> Exception:
     return input_error(
         "file damaged or of another format",
         where=str(path),
-        got=str(error),
-        remedy="delete it and run `dvc repro`, which restores or remakes it",
+        got=f"{getattr(error, 'strerror', None) or error}",
+        expected=expected,
+        remedy=_REMAKE,
     )

@@ -49,9 +49,8 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Train a cell once with every seed; writes data/adapters and data/curves."""
-    cell = Cell(strategy, budget)
-    with reporting(f"finetune-{cell.name}") as costs:
-        costs |= run(load(Params, params), cell)
+    with reporting(f"finetune-{strategy}-{budget}") as costs:
+        costs |= run(load(Params, params), Cell(strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> dict[str, Any]:

@@ -70,5 +70,6 @@ def _existing(folder: Path) -> Path:
             where="model.source",
             got=str(folder),
             expected=f"a folder with config.json, absolute or below {Path.cwd()}",
+            remedy="mend the path",
         )
     return folder

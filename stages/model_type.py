@@ -38,7 +38,7 @@ def check_model_type(folder: Path, *, trust_remote_code: bool = False) -> None:
     raise input_error(
         "unknown model type" if found else "the config names no model type",
         where="config.json: model_type",
-        got=found,
+        got="none" if found is None else found,
         expected=f"one that transformers knows: {', '.join(near) or 'bert, llama, t5 ...'}",
         remedy="a checkpoint whose code is in transformers; any other code is never run",
     )

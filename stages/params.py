@@ -5,6 +5,7 @@ is a number, and `no` a word.
 """
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,13 +18,16 @@ from adarank.errors import InputError, Problem, input_error
 
 S = TypeVar("S", bound="Slice")
 
+LARGEST = 2**63 - 1
+"""The largest whole number that a key takes: what arrays and random generators can hold."""
+
 Digest = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 
 
 class Section(BaseModel):
     """A whole section of params.yaml: a key not declared here is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def contradictions(self) -> list[Problem]:
         """List what good values say against each other; a section that can overrides this."""
@@ -33,7 +37,7 @@ class Section(BaseModel):
 class Slice(BaseModel):
     """The keys one stage reads of a section that it shares with others."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def load(schema: type[S], path: Path) -> S:
@@ -47,16 +51,20 @@ def load(schema: type[S], path: Path) -> S:
         InputError: Unreadable file, or every unknown, missing, wrongly typed and
             out-of-range key at once; or every contradiction between keys at once.
     """
-    values = read_yaml(path)
+    return parse(schema, read_yaml(path), path)
+
+
+def parse(schema: type[S], values: dict[str, Any], path: Path) -> S:
+    """Do what `load` does, with what was read of the file before."""
     try:
         found = schema.model_validate(values)
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [_problem(detail, schema, path) for detail in details]
         raise InputError(*problems) from None
-    problems = _contradictions(found, path)
+    problems = list(_unholdable(found.model_dump())) or _contradictions(found)
     if problems:
-        raise InputError(*problems)
+        raise InputError(*(replace(p, where=f"{path}: {p.where}") for p in problems))
     return found
 
 
@@ -64,20 +72,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping; InputError if it is none or cannot be read."""
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError as error:
         raise input_error(
-            "no such parameters file", where=str(path), remedy="run from the project's top folder"
+            "no such parameters file, or none that can be read",
+            where=str(path),
+            got=error.strerror,
+            expected="a file",
+            remedy="run from the project's top folder, or name another by --params",
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise input_error(
-            "not valid YAML", where=str(path), got=str(error), remedy="mend the line named"
+            "not valid YAML",
+            where=str(path),
+            got="nested too deeply" if isinstance(error, RecursionError) else str(error),
+            expected="one YAML 1.2 document, in UTF-8, each key once",
+            remedy="mend the line named",
         ) from None
     if not isinstance(values, dict):
         raise input_error(
             "not a mapping of sections",
             where=str(path),
-            got=values,
+            got="null" if values is None else values,
             expected="model:, dataset:, ...",
+            remedy="begin from the params.yaml that the project comes with",
         )
     return values
 
@@ -108,28 +125,48 @@ def describe(schema: type[Slice]) -> str:
     return "\n\n".join(lines)
 
 
-def _contradictions(found: Slice, path: Path) -> list[Problem]:
+def _unholdable(value: Any, where: str = "") -> Iterator[Problem]:
+    """What no library behind a key could take: numbers and texts beyond what it can hold."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = f"{where}.{key}" if where else f"{key}"
+            yield from _unholdable(key, f"{name}, a key")
+            yield from _unholdable(inner, name)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _unholdable(inner, where)
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        yield Problem("number too large", where, value, f"at most {LARGEST}", "a smaller one")
+    elif isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+        what = "text with a NUL, or half a character"
+        yield Problem(what, where, value, "text that UTF-8 can hold", "write it anew")
+
+
+def _contradictions(found: Slice) -> list[Problem]:
     sections = [value for _, value in found if isinstance(value, Section)]
-    problems = [problem for section in sections for problem in section.contradictions()]
-    return [replace(problem, where=f"{path}: {problem.where}") for problem in problems]
+    return [problem for section in sections for problem in section.contradictions()]
 
 
 def _problem(detail: ErrorDetails, schema: type[Slice], path: Path) -> Problem:
     location = detail["loc"]
     where = f"{path}: {'.'.join(str(part) for part in location)}"
+    got = "null" if detail["input"] is None else detail["input"]
+    keys, near = _known(schema, location)
     if detail["type"] == "missing":
-        return Problem("key missing", where, None, "a value", "add it; " + _known(schema, location))
+        return Problem("key missing", where, "no such key", "a value", f"add it; {keys}")
     if detail["type"] == "extra_forbidden":
-        return Problem("unknown key", where, detail["input"], "", _known(schema, location))
-    return Problem("value refused", where, detail["input"], detail["msg"], "change this value")
+        hint = f"did you mean {near!r}?" if near else "remove it, or mend its name"
+        return Problem("unknown key", where, got, keys, hint)
+    return Problem("value refused", where, got, detail["msg"], "change this value")
 
 
-def _known(schema: type[BaseModel], location: tuple[int | str, ...]) -> str:
+def _known(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, str]:
+    """The keys at a place, and the nearest to the last of the location, if any is near."""
     inner: Any = schema
     for part in location[:-1]:
         fields = getattr(inner, "model_fields", {})
         inner = fields[part].annotation if part in fields else None
     keys = sorted(getattr(inner, "model_fields", {}))
     near = difflib.get_close_matches(str(location[-1]), [k for k in keys if k != location[-1]], n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{hint}keys here: {', '.join(keys)}" if keys else "see the README's parameters"
+    told = f"keys here: {', '.join(keys)}" if keys else "see the README's parameters"
+    return told, next(iter(near), "")

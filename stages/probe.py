@@ -56,6 +56,7 @@ def read_texts(probe: ProbeSection) -> list[str]:
             where="probe.rows",
             got=probe.rows,
             expected=f"at most {len(texts)}, the texts in {path}",
+            remedy="lower probe.rows, or name a larger probe.source",
         )
     return texts
 
@@ -83,12 +84,12 @@ def text_lines(path: Path) -> list[str]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise input_error(
-            "the probe cannot be read", where="probe.source", got=f"{path}: {error.strerror}"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise input_error(
-            "the probe is not UTF-8 text", where="probe.source", got=f"{path}: {error}"
+            "the probe cannot be read",
+            where="probe.source",
+            got=f"{path}: {getattr(error, 'strerror', None) or error}",
+            expected="a file of UTF-8 text, a text a line",
+            remedy="mend the path, or save the file as UTF-8",
         ) from None
     return [line.strip() for line in lines if line.strip()]

@@ -157,8 +157,7 @@ def _ready(
         check_model_type(folder)
     model = load_model(folder, with_head=output == "logits").to(device).eval()
     refuse_other_inputs(model)
-    tokenizer = load_tokenizer(folder)
-    length = reading.max_length
+    tokenizer, length = load_tokenizer(folder), reading.max_length
     probe = make_probe(
         texts, tokenizer, model=model, max_length=length, batch_size=_BATCH, device=device
     )
@@ -191,6 +190,7 @@ def _refuse_early(modules: Sequence[Module], sharing: Sharing) -> None:
             where="--strategy",
             got=sharing.strategy,
             expected="a strategy that plans ranks, such as disagreement or linear_decay",
+            remedy="--strategy disagreement",
         )
 
 

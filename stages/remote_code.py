@@ -8,7 +8,7 @@ import transformers
 from pydantic import Field
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from adarank.errors import InputError, input_error
+from adarank.errors import InputError, input_error, within
 from stages.cli import say
 from stages.files import read_json
 from stages.model_type import check_model_type, code_references
@@ -41,8 +41,9 @@ def admit_code(folder: Path, *, trusted: bool) -> None:
     """
     if not (folder / "config.json").exists():
         return  # whoever loads the model says so
-    check_model_type(folder, trust_remote_code=trusted)
-    references = code_references(folder)
+    with within(str(folder)):
+        check_model_type(folder, trust_remote_code=trusted)
+        references = code_references(folder)
     if not trusted or not references:
         return
     say(
@@ -94,5 +95,6 @@ def _broken(name: str, reference: str, error: Exception) -> InputError:
         "the code beside the weights does not work",
         where=f"auto_map.{name}",
         got=f"{reference}: {type(error).__name__}: {error}",
+        expected="Python that this version of transformers can import and register",
         remedy="look at the code, and at what its repository says of the packages it needs",
     )

@@ -208,6 +208,7 @@ def _sample(rows: pd.DataFrame, wanted: int, seed: int) -> pd.DataFrame:
             where="signal.rows",
             got=wanted,
             expected=f"at most {len(rows)}, the rows of {DATASET}/train.parquet",
+            remedy=f"signal.rows: {len(rows)}, or less",
         )
     picked = np.random.default_rng(seed).permutation(len(rows))[:wanted]
     return rows.iloc[np.sort(picked)].reset_index(drop=True)

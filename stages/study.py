@@ -1,5 +1,6 @@
 """The study: which strategies, at which budgets, over which seeds; and its cells' names."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,12 +18,21 @@ def distinct(values: Sequence[object]) -> Sequence[object]:
     return values
 
 
+def _plain(values: Sequence[float]) -> Sequence[float]:
+    """Refuse a number that no file can be named by as it is: 1e-07."""
+    odd = [f"{value}" for value in values if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", f"{value}")]
+    if odd:
+        raise ValueError(f"plain digits, such as 4 or 0.5; not {', '.join(odd)}")
+    return values
+
+
 Names = Annotated[list[str], AfterValidator(distinct)]
 Strategies = Annotated[Names, Field(min_length=1)]
 Budgets = Annotated[
     list[Annotated[int | float, Field(gt=0, allow_inf_nan=False)]],
     Field(min_length=1),
     AfterValidator(distinct),
+    AfterValidator(_plain),
 ]
 Seeds = Annotated[
     list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(distinct)

@@ -14,16 +14,16 @@ from adarank.comparison import Comparison, compare, comparisons, measured_on_tes
 from adarank.errors import input_error
 from adarank.overall import study_verdict
 from adarank.verdicts import sentence, verdict
-from stages.cell_record import CELLS, read_record
+from stages.cell_record import CELLS, read_cell
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.costs import score_costs, stage_costs
-from stages.files import read_json, write_json, write_tsv
+from stages.files import write_json, write_tsv
+from stages.pages.summary import SUMMARY, read_whole
 from stages.params import Slice, describe, load
 from stages.predictions import row_intervals
 from stages.study import Study, cell_name
 from stages.summary_table import cost_table, summary_table
 
-SUMMARY = Path("metrics/summary.json")
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
@@ -51,7 +51,7 @@ def main(params: ParamsFile = PARAMS_FILE, show: Show = False) -> None:
     """Summarise the study's cells: summary.json, headline.json and two tables in metrics."""
     with reporting("summarize-show" if show else "summarize"):
         if show:
-            _show(read_json(SUMMARY))
+            _show(read_whole().model_dump())
         else:
             run(load(Params, params))
 
@@ -200,9 +200,10 @@ def _cells(study: Study) -> list[Cell]:
             f"{len(missing)} of the study's {len(names)} cells are not evaluated",
             where=str(CELLS),
             got=f"none for {', '.join(missing)}",
+            expected="a file for each cell",
             remedy="run `dvc repro`, which makes them first",
         )
-    return [read_record(name) for name in names]
+    return [read_cell(name) for name in names]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ class TaskSection(Section):
 
     hidden: int | None = Field(
         ge=1,
+        le=2**16,
         description="classification, regression: width of a GELU layer before the last one, 768 "
         "as published; null for none",
     )

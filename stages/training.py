@@ -105,6 +105,7 @@ def _select_by(wanted: str, task: Task) -> str:
             where="finetune.select_by",
             got=wanted,
             expected=f"one of: {', '.join([*task.better, HEADLINE])}",
+            remedy="name one that this task has; headline fits every task",
         )
     return wanted
 
@@ -117,5 +118,6 @@ def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
             where="finetune.bf16",
             got=True,
             expected="auto or false on this machine",
+            remedy="finetune.bf16: auto",
         )
     return able if wanted == "auto" else wanted

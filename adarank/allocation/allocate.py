@@ -140,15 +140,17 @@ def _bounds(
         problems.append(Problem("no such rank", "min_rank", min_rank, "0 or more"))
     if max_rank is not None and max_rank < max(min_rank, 1):
         at_least = f"at least min_rank ({min_rank}) and 1, or null"
-        problems.append(Problem("no such rank", "max_rank", max_rank, at_least))
+        remedy = "raise max_rank, or lower min_rank"
+        problems.append(Problem("no such rank", "max_rank", max_rank, at_least, remedy))
     if full.min() < min_rank:
         narrowest = int(full.argmin())
         name, limit = modules["module"].tolist()[narrowest], int(full[narrowest])
         expected = f"at most {limit}, the smaller dimension of {name}"
-        problems.append(Problem("more than a module can take", "min_rank", min_rank, expected))
+        what, remedy = "more than a module can take", "lower min_rank"
+        problems.append(Problem(what, "min_rank", min_rank, expected, remedy))
     if problems:
         raise InputError(*problems)
-    upper = full if max_rank is None else np.minimum(full, index(max_rank))
+    upper = full if max_rank is None else np.minimum(full, min(index(max_rank), int(full.max())))
     return np.full_like(full, index(min_rank)), upper
 
 

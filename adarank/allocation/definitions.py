@@ -1,6 +1,7 @@
 """Strategies of one's own: a rank per block, lists per kind of module, or signals combined."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,11 @@ from adarank.errors import InputError, Problem, input_error
 from adarank.kinds import ATTENTION, FEED_FORWARD
 
 Weights = NDArray[np.float64]
+
+_LONGEST = 9
+"""Digits of a rank at most: far beyond any module's size."""
+
+_MOST = 1e100
 
 _ORDER = list(dict.fromkeys([*ATTENTION.values(), *FEED_FORWARD.values()]))
 
@@ -67,20 +73,29 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
     Raises:
         InputError: No parts, an unknown one, or one that counts for nothing.
     """
-    bad = {part: count for part, count in parts.items() if not 0 < count < float("inf")}
+    bad = {part: count for part, count in parts.items() if not 0 < count <= _MOST}
     if bad or not parts:
         raise input_error(
             "parts that cannot be combined",
             where=f"strategies.{name}.combined",
             got=bad or "none",
-            expected="strategies, each with a number above 0",
+            expected=f"strategies, each with a number above 0 and at most {_MOST:g}",
+            remedy="such as {disagreement: 1, linear_decay: 0.5}",
         )
     found = {part: find_strategy(part) for part in parts}
+    if peers := [part for part, strategy in found.items() if strategy.tuner != "lora"]:
+        raise input_error(
+            "strategies that own their training have no weights to combine",
+            where=f"strategies.{name}.combined",
+            got=", ".join(peers),
+            expected="strategies that weigh modules, such as disagreement or linear_decay",
+            remedy="leave them out",
+        )
 
     def weights(question: Question) -> Weights:
         total = np.zeros(len(question.modules))
         for part, count in parts.items():
-            share = weigh(part, found[part], question)
+            share = weigh(part, replace(found[part], literal=False), question)
             total += count * share / share.sum()
         return total
 
@@ -108,6 +123,7 @@ def _by_kind(
             where=f"strategies.{name}.explicit",
             got=", ".join(unknown),
             expected=f"some of: {', '.join(kinds)}",
+            remedy="mend the kind's name, or score modules of it (score.modules)",
         )
     return {kind: v.split(",") if isinstance(v, str) else v for kind, v in ranks.items()}
 
@@ -117,12 +133,16 @@ def _checked(name: str, ranks: Sequence[int] | Sequence[str], n_blocks: int) -> 
     where = f"strategies.{name}"
     if len(ranks) != n_blocks:
         expected = f"{n_blocks}, one a block of the model, the one nearest the input first"
-        problems.append(Problem("not as many ranks as blocks", where, len(ranks), expected))
+        remedy = "list a rank for each block, 0 for none"
+        problems.append(Problem("not as many ranks as blocks", where, len(ranks), expected, remedy))
     for place, rank in enumerate(ranks):
-        if not str(rank).strip().isdecimal():
-            what = "not a rank"
-            place_told = f"{where}[{place}]"
-            problems.append(Problem(what, place_told, rank, "a whole number, 0 or more"))
+        told = str(rank).strip()
+        if not told.isdecimal() or len(told) > _LONGEST:
+            place_told, expected = (
+                f"{where}[{place}]",
+                f"a whole number, 0 or more, below 1e{_LONGEST}",
+            )
+            problems.append(Problem("not a rank", place_told, rank, expected, "mend this one"))
     if problems:
         raise InputError(*problems)
     return np.array([float(rank) for rank in ranks])

@@ -28,6 +28,8 @@ def lora_config(
         raise input_error(
             "every module has rank 0, so there is nothing to train",
             where=f"plan of strategy {plan.strategy}, budget {plan.budget:g}",
+            got=f"{len(plan.modules)} modules, none of a rank",
+            expected="a rank above 0 for at least one module",
             remedy="raise the budget, or set min_rank: 1",
         )
     decided = _decided(plan, model)

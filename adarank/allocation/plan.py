@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -83,11 +84,19 @@ class RankPlan:
         spent = sum(module.parameters for module in self.modules)
         if places != sorted(places) or len(names) != len(places):
             problems.append(
-                Problem("modules not sorted by block and name, each once", "plan.modules")
+                Problem(
+                    "modules not sorted by block and name, each once",
+                    "plan.modules",
+                    ", ".join(name for _, name in places),
+                    "each module once, the block nearest the input first",
+                    _REMEDY,
+                )
             )
         if spent != self.parameters:
             problems.append(
-                Problem("not the modules' sum", "plan.parameters", self.parameters, f"{spent}")
+                Problem(
+                    "not the modules' sum", "plan.parameters", self.parameters, f"{spent}", _REMEDY
+                )
             )
         if problems:
             raise InputError(*problems)
@@ -95,7 +104,11 @@ class RankPlan:
     def _contradictions(self, module: PlannedModule) -> list[Problem]:
         where, expected = f"plan.modules: {module.name}", self.scale.alpha(max(module.rank, 0))
         problems: list[Problem] = []
-        if module.alpha != expected:
+        if not isfinite(expected):
+            what = "alpha is beyond what a number can hold"
+            remedy = "a lower scale.value"
+            problems.append(Problem(what, where, expected, "a finite number", remedy))
+        elif module.alpha != expected:
             problems.append(
                 Problem("alpha is not the scale's", where, module.alpha, f"{expected}", _REMEDY)
             )
@@ -120,10 +133,11 @@ class RankPlan:
             raise InputError(
                 *(
                     Problem(
+                        "not a plan's",
+                        ".".join(["plan", *(str(part) for part in detail["loc"])]),
+                        "null" if detail["input"] is None else detail["input"],
                         detail["msg"],
-                        f"plan.{'.'.join(str(part) for part in detail['loc'])}",
-                        detail["input"],
-                        remedy=_REMEDY,
+                        _REMEDY,
                     )
                     for detail in error.errors(include_url=False)
                 )

@@ -28,11 +28,19 @@ class Scale:
         if self.policy not in get_args(Policy):
             policies = ", ".join(get_args(Policy))
             raise input_error(
-                "no such scale policy", where="scale.policy", got=self.policy, expected=policies
+                "no such scale policy",
+                where="scale.policy",
+                got=self.policy,
+                expected=policies,
+                remedy="ratio gives every module the same factor",
             )
         if not (isfinite(self.value) and self.value > 0):
             raise input_error(
-                "no such scale", where="scale.value", got=self.value, expected="a positive number"
+                "no such scale",
+                where="scale.value",
+                got=self.value,
+                expected="a positive number",
+                remedy="1.0 is usual for ratio",
             )
 
     def alpha(self, rank: int) -> float:

@@ -16,6 +16,8 @@ COMPONENT = "component"
 _WORDS = ["module", "kind"]
 _COUNTS = ["block", "d_in", "d_out", "parameters_per_rank", "trial"]
 _REMEDY = "score again: `dvc repro`"
+# Far above any model's; below these all that is reckoned with them stays exact.
+_WIDEST, _DEEPEST = 2**24, 2**20
 
 Floats = NDArray[np.float64]
 
@@ -100,13 +102,17 @@ def _column_problems(scores: pd.DataFrame) -> list[Problem]:
             remedy=_REMEDY,
         )
     if scores.empty:
-        raise input_error("no rows", where="scores", expected="a row per module and trial")
+        raise input_error(
+            "no rows", where="scores", got=0, expected="a row per module and trial", remedy=_REMEDY
+        )
     kinds = dict.fromkeys(_WORDS, "text") | dict.fromkeys(_COUNTS, "whole numbers")
     kinds["score"] = "numbers"
     if COMPONENT in scores.columns:
         kinds[COMPONENT] = "whole numbers"
     return [
-        Problem("column of another type", f"scores.{column}", f"{scores[column].dtype}", kind)
+        Problem(
+            "column of another type", f"scores.{column}", f"{scores[column].dtype}", kind, _REMEDY
+        )
         for column, kind in kinds.items()
         if not _is(kind, scores[column].to_numpy())
     ]
@@ -125,6 +131,8 @@ def _value_problems(rows: pd.DataFrame, keys: list[str]) -> list[Problem]:
         "score is not a finite number": ~np.isfinite(column["score"]),
         "score is negative": column["score"] < 0,
         "a dimension is not positive": np.minimum(column["d_in"], column["d_out"]) < 1,
+        f"a dimension is above {_WIDEST}": np.maximum(column["d_in"], column["d_out"]) > _WIDEST,
+        f"the block is not 0 to {_DEEPEST}": (column["block"] < 0) | (column["block"] > _DEEPEST),
         "parameters_per_rank is not d_in + d_out": (
             column["parameters_per_rank"] != column["d_in"] + column["d_out"]
         ),
@@ -140,4 +148,5 @@ def _value_problems(rows: pd.DataFrame, keys: list[str]) -> list[Problem]:
 
 def _fault(what: str, row: dict[Hashable, Any], count: int) -> Problem:
     where = f"scores: {row['module']}, trial {row['trial']}"
-    return Problem(f"{what} ({count} rows)", where, f"{row}", remedy=_REMEDY)
+    expected = "a finite score, not below 0, and each module described once, in one way"
+    return Problem(f"{what} ({count} rows)", where, f"{row}", expected, _REMEDY)

@@ -59,6 +59,7 @@ def make_probe(
             where="probe.source",
             got=f"{len(texts)} texts, {sum(not text.strip() for text in texts)} of them empty",
             expected="at least one text, none empty",
+            remedy="name a file with a text a line",
         )
     limit = min(max_length, tokenizer.model_max_length)
     if model is not None:

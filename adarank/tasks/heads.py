@@ -11,6 +11,7 @@ import transformers
 from torch import nn
 
 from adarank.errors import input_error
+from adarank.loading import loading
 from adarank.scoring.text_inputs import most_tokens
 from adarank.stacks import base_model
 from adarank.tasks.base import Headed
@@ -97,7 +98,12 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
     # The caller's random state stays as it was; the head's draws start from the seed alone.
     with torch.random.fork_rng(devices=[]), _quietly():
         torch.manual_seed(seed)
-        try:
+        with loading(
+            f"cannot be loaded with {auto_class.__name__}",
+            folder,
+            expected="a model folder of a type that this task supports",
+            remedy="another model.source, or another dataset.task",
+        ):
             model, info = auto_class.from_pretrained(
                 folder,
                 dtype=torch.float32,
@@ -107,8 +113,6 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
                 use_safetensors=True,
                 **config,
             )
-        except (ValueError, OSError, RuntimeError, ImportError) as error:
-            raise _unloadable(auto_class, folder, error) from None
     return model, [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
 
 
@@ -139,16 +143,6 @@ def _check_new(model: nn.Module, owner: str, new_weights: list[str]) -> None:
             expected="every weight but the head's",
             remedy="check model.source, and download it again",
         )
-
-
-def _unloadable(auto_class: Any, folder: Path, error: Exception) -> Exception:
-    return input_error(
-        f"cannot be loaded with {auto_class.__name__}",
-        where=str(folder),
-        got=str(error).splitlines()[0],
-        expected="a model folder of a type that this task supports",
-        remedy="another model.source, or another dataset.task",
-    )
 
 
 @contextmanager

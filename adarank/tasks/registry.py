@@ -48,6 +48,7 @@ def make_task(
             where="dataset.task",
             got=name,
             expected=f"one of: {', '.join(sorted(CLASSES))}",
+            remedy="mend dataset.task and download the dataset again",
         )
     _check_length(tokenizer, max_length)
     _ensure_padding(tokenizer)

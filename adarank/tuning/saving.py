@@ -105,6 +105,7 @@ def check_loaded(path: Path, stored: Mapping[str, Tensor], loaded: Mapping[str, 
             "the file and the model loaded from it do not hold the same tensors",
             where=str(path),
             got=", ".join(differing),
+            expected="the same finite numbers under the same names",
             remedy="delete the folder and train again: `dvc repro`",
         )
 

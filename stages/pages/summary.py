@@ -108,14 +108,14 @@ class Summary(_Part):
         return next(found, None)
 
 
-def read_summary(strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
-    """Read the summary, its cells in the study's order: by budget, and the reference first.
+def read_whole() -> Summary:
+    """Read the summary as it is.
 
     Raises:
-        InputError: No summary, or one that lacks what the report shows.
+        InputError: No summary, or one that is not as it should be.
     """
     try:
-        summary = Summary.model_validate(read_json(SUMMARY))
+        return Summary.model_validate(read_json(SUMMARY))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise input_error(
@@ -125,6 +125,15 @@ def read_summary(strategies: Sequence[str], budgets: Sequence[Number]) -> Summar
             expected="the study's cells, comparisons and verdict",
             remedy="make it again: `dvc repro summarize`",
         ) from None
+
+
+def read_summary(strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
+    """Read the summary, its cells in the study's order: by budget, and the reference first.
+
+    Raises:
+        InputError: No summary, or one that lacks what the report shows.
+    """
+    summary = read_whole()
     first_named = sorted(strategies, key=lambda name: name != summary.reference)
     named = [cell_name(s, b) for b in sorted(budgets) for s in first_named]
     names = [name for name in named if name in summary.cells]

@@ -10,6 +10,8 @@ from adarank.errors import InputError, Problem, input_error, run_error
 from stages.files import read_json, sha256
 from stages.sources.kept import INDEX
 
+_WHOLE = {"expected": "safetensors, whole", "remedy": "fetch or copy the file anew"}
+
 
 def check_room(folder: Path, needed: int) -> None:
     """Refuse to begin what cannot fit; RunError with the numbers."""
@@ -66,6 +68,7 @@ def settle_weights(folder: Path) -> None:
             where=INDEX,
             got=", ".join(sorted(wanted - present)),
             expected="every file that its weight_map names",
+            remedy="a complete copy of the model",
         )
     for name in present - wanted:
         (folder / name).unlink()
@@ -96,7 +99,7 @@ def shards_of(index: Path) -> set[str]:
         raise input_error(
             "not an index of shards beside it",
             where=index.name,
-            got=f"{wrong[0]}",
+            got="no weight_map" if wrong[0] is None else f"{wrong[0]}",
             expected="weight_map, a file's name by tensor",
             remedy="choose another source",
         )
@@ -108,6 +111,8 @@ def _check_whole(path: Path) -> None:
         with safe_open(path, framework="numpy") as tensors:
             empty = not tensors.keys()
     except SafetensorError as error:
-        raise input_error("the weights are damaged", where=path.name, got=str(error)) from None
+        raise input_error(
+            "the weights are damaged", where=path.name, got=str(error), **_WHOLE
+        ) from None
     if empty:
-        raise input_error("the weights are empty", where=path.name, expected="named tensors")
+        raise input_error("the weights are empty", where=path.name, got="no tensor", **_WHOLE)

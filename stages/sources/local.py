@@ -20,6 +20,7 @@ def open_folder(folder: Path) -> Offer:
             where="model.source",
             got=str(folder),
             expected=f"a folder with config.json, absolute or below {Path.cwd()}",
+            remedy="mend the path",
         )
     sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     return Offer(sizes, lambda names, into: copy_files(folder, names, into))

@@ -19,7 +19,7 @@ def convert(folder: Path) -> None:
         InputError: A pickle that holds something else than named tensors.
     """
     index = folder / PICKLED_INDEX
-    names = sorted(shards_of(index)) if index.exists() else [PICKLED]
+    names = sorted(shards_of(index) if index.exists() else ()) or [PICKLED]
     tensors: dict[str, torch.Tensor] = {}
     for name in names:
         tensors |= _load(folder / name)

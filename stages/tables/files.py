@@ -68,8 +68,16 @@ def _read(path: Path, form: Form, where: str) -> Table:
     except UnicodeError as error:
         raise _undecodable(path, form, error) from None
     except LookupError as error:
-        raise input_error("unknown encoding", where="dataset.encoding", got=str(error)) from None
-    except (csv.Error, pa.ArrowInvalid, ValueError) as error:
+        raise input_error(
+            "unknown encoding",
+            where="dataset.encoding",
+            got=str(error),
+            expected="a text encoding that Python knows",
+            remedy="such as utf-8, latin-1 or utf-16",
+        ) from None
+    except RecursionError:
+        raise _damaged(path, "nested too deeply") from None
+    except (csv.Error, pa.ArrowException, ValueError) as error:
         raise _damaged(path, str(error)) from None
 
 
@@ -107,7 +115,7 @@ def _jsonl(path: Path, form: Form) -> Table:
 
 
 def _parquet(path: Path, form: Form) -> Table:  # noqa: ARG001 - one signature for all readers
-    return pq.read_table(path).to_pydict()
+    return pq.read_table(pa.BufferReader(path.read_bytes())).to_pydict()
 
 
 def _columns(rows: Any) -> Table:
@@ -129,6 +137,7 @@ def _undecodable(path: Path, form: Form, error: UnicodeError) -> InputError:
         f"the file is not {form.encoding} text",
         where=str(path),
         got=str(error),
+        expected=f"{form.encoding}, as dataset.encoding says",
         remedy="dataset.encoding: the one it was written in, such as latin-1 or utf-16",
     )
 

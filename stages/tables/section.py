@@ -100,7 +100,10 @@ class DatasetSection(Section):
     validation_seed: int = Field(ge=0, description="decides which rows of train those are")
     encoding: str = Field(description="of csv, tsv, json and jsonl files, such as utf-8, latin-1")
     separator: str | None = Field(
-        min_length=1, max_length=1, description="between fields; null: , in csv and tab in tsv"
+        min_length=1,
+        max_length=1,
+        pattern=r'[^"\r\n]',
+        description="between fields; null: , in csv and tab in tsv",
     )
     sha256: dict[str, Digest] = Field(
         description="pinned sha256 by file name, of file: sources or of what is written; {}: none"

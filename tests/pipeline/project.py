@@ -26,10 +26,12 @@ class Project:
     Attributes:
         path: The folder; DVC's cache is its own.
         environment: What is added to the environment of every command.
+        umask: The permissions that new files go without; -1: those of the tests themselves.
     """
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
+    umask: int = -1
 
     def dvc(self, *arguments: str, **environment: str) -> str:
         """Run a DVC command; its whole output, or an error that holds it."""
@@ -43,6 +45,7 @@ class Project:
             [sys.executable, "-m", "dvc", *arguments],
             cwd=self.path,
             env=_environment(self.environment | environment),
+            umask=self.umask,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

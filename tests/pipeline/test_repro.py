@@ -33,12 +33,6 @@ def test_every_stage_runs_once_with_upstream_first(first: Run) -> None:
     assert first.ran.index("report") > first.ran.index("summarize")
 
 
-def test_from_scratch_twice_gives_the_same_lock_whatever_the_hash_seed(
-    first: Run, second: Run
-) -> None:
-    assert first.project.lock() == second.project.lock()
-
-
 def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
     began = time.perf_counter()
     assert project.repro() == []

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from stages import evaluate, finetune
 from stages.cell import Cell
-from stages.cell_record import read_record
+from stages.cell_record import read_cell
 from stages.files import read_json, read_parquet, write_json
 from stages.params import key_paths, load
 from tests.cells import LABELS, files, write_params, write_project
@@ -49,7 +49,7 @@ def here(project: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell() -> dict[str, Any]:
-    return read_record("explicit-2")
+    return read_cell("explicit-2")
 
 
 def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
@@ -153,7 +153,7 @@ def test_a_record_that_is_not_of_these_weights_is_refused():
     write_json(path, read_json(path) | {"parameters": 7})
     result = run_evaluate()
     path.write_bytes(record)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "seed-1" in result.stderr and "'parameters': 7" in result.stderr
 
 
@@ -239,7 +239,7 @@ def of_failed_seeds(tmp_path: Path, pico_model: Path, monkeypatch: pytest.Monkey
 def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
     result = run_evaluate()
     assert result.exit_code == 0, result.output
-    record = read_record("explicit-2")
+    record = read_cell("explicit-2")
     assert record["failed"] == [{"seed": seed, "error": "step 3: why"} for seed in (0, 1)]
     assert record["seeds"] == record["gap"] == []
     assert record["trainable_parameters"] == record["peak_parameters"] == 7

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from adarank.errors import InputError
 from stages import download, score
 from stages.checkpoint import load_tokenizer
 from tests.pico import save_pico_model
@@ -141,4 +142,7 @@ def test_a_tokenizer_s_code_is_not_run(project):
         load_tokenizer(folder)
     except Exception as error:
         assert "trust_remote_code" in str(error), error
+    (folder / "config.json").unlink()  # nothing now says of which other class it could be
+    with pytest.raises(InputError, match=r"(?s)needs the code.*model\.trust_remote_code: true"):
+        load_tokenizer(folder)
     assert not (project / "ran").exists()

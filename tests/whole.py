@@ -1,0 +1,83 @@
+"""A whole pico project, every stage of it run: what bad input is tried on."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+from ruamel.yaml import YAML
+from typer import Typer
+from typer.testing import CliRunner
+
+from stages import (
+    allocate,
+    best,
+    check,
+    command,
+    download,
+    evaluate,
+    finetune,
+    score,
+    score_task,
+    summarize,
+)
+from tests.pico import pico_rows
+
+TOP = Path(__file__).parents[1]
+APPS: dict[str, Typer] = {
+    "download": download.app,
+    "score": score.app,
+    "score_task": score_task.app,
+    "allocate": allocate.app,
+    "finetune": finetune.app,
+    "evaluate": evaluate.app,
+    "summarize": summarize.app,
+    "best": best.app,
+    "check": check.app,
+    "adarank": command.app,
+}
+CELLS = ("uniform", "disagreement")
+CHANGED: dict[str, dict[str, Any]] = {
+    "model": {"source": "file:source/model", "sha256": {}},
+    "dataset": {
+        "source": "file:source",
+        "splits": {"train": "train.csv", "validation": "validation.csv", "test": "test.csv"},
+    },
+    "probe": {"rows": 4, "source": "source/probe.txt", "max_length": 32},
+    "score": {"estimator": "linearized", "device": "cpu"},
+    "signal": {"rows": 8, "batch_size": 8, "warmup_steps": 1, "device": "cpu"},
+    "study": {"task_signals": ["weight_gradient"], "budgets": [2], "seeds": [0]},
+    "finetune": {"steps": 2, "evaluate_every": 2, "max_length": 32, "device": "cpu"},
+    "evaluate": {"train_rows": 8, "device": "cpu"},
+}
+
+
+def call(line: str) -> Result:
+    """Run a command in this process, as `python -m stages.NAME ...` or `adarank ...` would."""
+    name, *arguments = line.split()
+    return CliRunner().invoke(APPS[name], arguments)
+
+
+def write_whole_project(model: Path) -> None:
+    """Write sources and params.yaml below the current folder, and run every stage on them."""
+    shutil.copytree(model, "source/model")
+    for seed, (split, n) in enumerate({"train": 24, "validation": 9, "test": 9}.items()):
+        pico_rows(n, seed=seed).to_csv(f"source/{split}.csv", index=False)
+    Path("source/probe.txt").write_text("\n".join(pico_rows(6, seed=5)["text"]))
+    change_params(TOP / "params.yaml", CHANGED)
+    lines = ["download model", "download dataset", "score --signal disagreement"]
+    lines += ["score_task --signal weight_gradient"]
+    stages = ("allocate", "finetune", "evaluate")
+    lines += [f"{stage} --strategy {cell} --budget 2" for stage in stages for cell in CELLS]
+    for line in [*lines, "summarize", "check"]:
+        done = call(line)
+        assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+
+
+def change_params(read: Path, changed: dict[str, dict[str, Any]]) -> None:
+    """Write params.yaml from another, keys of its sections changed."""
+    yaml = YAML()
+    values = yaml.load(read)
+    for section, keys in changed.items():
+        values[section].update(keys)
+    yaml.dump(values, Path("params.yaml"))
