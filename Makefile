@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+JOBS ?= 2
 
 # The stages' `python` and `dvc` are this environment's, whichever other one is active.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -13,7 +14,8 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro summary test pipeline-test lint types check clean
+.PHONY: help install repro sweep experiments report summary pr-report pr-reproduce test \
+	pipeline-test lint types check audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -39,8 +41,40 @@ repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's su
 	@dvc repro
 	@python -m stages.summarize --show
 
+sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
+	@python -m stages.check
+	@python -m stages.sweep --jobs $(JOBS)
+	@python -m stages.summarize --show
+
+experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
+	@dvc exp show --only-changed --no-pager \
+		--drop '^(adarank|stages|data|metrics/(cells|scores)|Created|State|Executor)'
+
+report: $(PROJECT) ## Make the report of the study, and a page of what it took beside it
+	@dvc repro report
+	@python -m stages.report --costs
+	@echo "open report/index.html in a browser"
+
 summary: $(PROJECT) ## Print the summary of the last run
 	@python -m stages.summarize --show
+
+# What the report imports: without torch and its like, a pull request's check takes seconds.
+REPORTING := $(VENV)/.reporting
+BASE ?= main
+
+$(REPORTING): constraints.txt | $(VENV)/bin/python
+	$(PIP) dvc pandas pyarrow pydantic ruamel.yaml typer
+	@touch $@
+
+# By the environment, not by make, into the shell: a branch's name may hold what both obey.
+pr-report: export PR_BASE = $(value BASE)
+pr-report: $(REPORTING) ## Report what this branch changes in the study: make pr-report BASE=main
+	@python -m stages.pull_request --base "$$PR_BASE"
+
+pr-reproduce: $(PROJECT) ## Run what a pull request staled, with what remotes have; push the rest
+	@python -m stages.check
+	dvc repro --pull --allow-missing
+	dvc push --run-cache
 
 test: $(TOOLS) ## Unit tests (make pipeline-test runs the rest)
 	python -m pytest -m 'not pipeline' -n auto --maxprocesses 4 $(PYTEST_ARGS)
@@ -57,6 +91,11 @@ types: $(TOOLS) ## Type check, strict on adarank/
 	pyright
 
 check: lint types test pipeline-test ## All of the above
+
+# --strict: a dependency that could not be asked about is no clean one.
+audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (needs the network)
+	$(PIP) -e '.[audit]'
+	pip-audit --strict --vulnerability-service pypi --no-deps --disable-pip -r constraints.txt
 
 clean: ## Remove the environment, caches of tools and timings; keep data, metrics and DVC's cache
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings

@@ -1,21 +1,150 @@
-"""Cells side by side: a mean with its interval each, and its difference from the reference.
+"""Cells side by side: a mean with its interval each, and differences within pairs of seeds.
 
 A cell is the record that evaluation writes: strategy, budget, tuner, parameters, and for each
 seed and split the metrics. Two cells are compared at one budget only, seed by seed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import pandas as pd
 
-from adarank.stats import Estimate, Paired, estimate, paired
+from adarank.caveats import Cell, unfinished
+from adarank.controls import original
+from adarank.stats import Estimate, detectable, estimate, holm, paired, sign_flip_floor
+from adarank.stats import sign_flip_p as flip_p
+from adarank.stats import t_p as student_p
 
-Cell = Mapping[str, Any]
-Values = dict[object, float]
+Role = Literal["reference", "control"]
+Values = dict[int, float]
+Interval = tuple[float, float]
 
 _NOT_METRICS = ("seed", "split", "n", "headline")
 _COPIED = ("cell", "strategy", "budget", "trainable_parameters", "peak_parameters")
+_ESTIMATED = ("n", "mean", "sd", "low", "high")
+_COMPARED = ("difference", "difference_low", "difference_high", "pairs", "p", "t_p")
+_COLUMNS = [*_COPIED, "split", "metric", *_ESTIMATED, *_COMPARED]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells of one budget to compare.
+
+    Attributes:
+        cell: The one that is told about.
+        against: The one that it is compared with.
+        role: What that one is: the study's reference, or the cell's own control.
+    """
+
+    cell: Cell
+    against: Cell
+    role: Role
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The cells' names."""
+        return self.cell["cell"], self.against["cell"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of two cells on test, within pairs of seeds; None where nothing is known.
+
+    Attributes:
+        pair: The cells.
+        metric: What is compared.
+        n: Pairs of seeds.
+        difference: The cell's mean less the other's, in the metric's unit.
+        low: Lower end of its 95 % interval (Student's t over seeds).
+        high: Upper end.
+        p: Exact sign-flip p over seeds.
+        p_holm: The same, corrected for the study's comparisons.
+        p_floor: The least p that n pairs can give.
+        t_p: Paired t's p.
+        t_p_holm: The same, corrected.
+        rows: 95 % interval by bootstrap over rows and seeds; None where not known.
+        detectable: Smallest true difference that n pairs would find with 80 % power at 5 %.
+        gain: The difference, signed so that positive is better.
+        family: How many comparisons of the study are corrected for together.
+        unfinished: What is amiss with planned seeds of either cell, each in words.
+    """
+
+    pair: Pair
+    metric: str
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    p_floor: float | None
+    t_p: float | None
+    t_p_holm: float | None
+    rows: Interval | None
+    detectable: float | None
+    gain: float | None
+    family: int
+    unfinished: tuple[str, ...]
+
+
+def pairs(cells: Sequence[Cell], *, reference: str) -> list[Pair]:
+    """List what is compared with what: each cell with its budget's reference and own controls.
+
+    Args:
+        cells: Records with `cell`, `strategy` and `budget`.
+        reference: The strategy that all others are compared with, at each budget.
+
+    Returns:
+        By cell, in their order. Two cells are paired once: where the reference's own control is
+        compared with it already, that comparison is the one.
+    """
+    references = {cell["budget"]: cell for cell in cells if cell["strategy"] == reference}
+    with_reference = [
+        Pair(cell, references[cell["budget"]], "reference")
+        for cell in cells
+        if cell["strategy"] != reference and cell["budget"] in references
+    ]
+    with_controls = [
+        Pair(cell, control, "control")
+        for cell in cells
+        for control in cells
+        if cell["budget"] == control["budget"]
+        and original(control["strategy"]) == cell["strategy"]
+        and cell["strategy"] != reference
+        and control["strategy"] != reference
+    ]
+    return with_reference + with_controls
+
+
+def comparisons(
+    compared: Sequence[Pair],
+    *,
+    metric: str,
+    better: str,
+    seeds: Sequence[int],
+    rows: Mapping[tuple[str, str], Interval],
+) -> list[Comparison]:
+    """Compare pairs of cells by one metric on test, and correct for their number.
+
+    Args:
+        compared: The pairs.
+        metric: What they are compared by.
+        better: `higher` or `lower`: which way it improves.
+        seeds: The seeds that every cell should have been trained with.
+        rows: Bootstrap intervals by the pair's names, where there are any.
+
+    Raises:
+        RunError: A metric that is not finite.
+    """
+    sign = 1 if better == "higher" else -1
+    found = [_comparison(pair, metric, sign, seeds, rows.get(pair.names)) for pair in compared]
+    tested = [one for one in found if one.p is not None]
+    flips, ts = holm([one.p or 0 for one in tested]), holm([one.t_p or 0 for one in tested])
+    corrected = iter(zip(flips, ts, strict=True))
+    return [
+        one if one.p is None else _corrected(one, *next(corrected), len(tested)) for one in found
+    ]
 
 
 def compare(cells: Sequence[Cell], *, reference: str) -> pd.DataFrame:
@@ -30,114 +159,83 @@ def compare(cells: Sequence[Cell], *, reference: str) -> pd.DataFrame:
     Returns:
         One row a cell, split and metric: cell, strategy, budget, trainable_parameters,
         peak_parameters, split, metric, n, mean, sd, low, high, difference, difference_low,
-        difference_high, pairs. What is unknown (one seed; the reference's own difference) is
-        None.
+        difference_high, pairs, p, t_p, the last two by themselves, corrected for nothing. What
+        is unknown (one seed; the reference's own difference) is None.
 
     Raises:
         RunError: A metric that is not finite.
     """
-    references = _references(cells, reference)
+    references = {cell["budget"]: cell for cell in cells if cell["strategy"] == reference}
     rows = [
         _row(cell, references.get(cell["budget"]), split, metric)
         for cell in cells
         for split, metric in _measured(cell)
     ]
-    return pd.DataFrame(rows, dtype=object)
+    return pd.DataFrame(rows, columns=_COLUMNS, dtype=object)
 
 
-def caveats(cells: Sequence[Cell], seeds: Sequence[int], *, reference: str) -> list[str]:
-    """Say what makes a comparison weaker than it looks; empty when nothing does.
+def measured_on_test(cell: Cell) -> dict[str, Estimate]:
+    """Estimate every metric that a cell has on test; none where every seed failed.
 
-    Args:
-        cells: As for `compare`.
-        seeds: The seeds that every cell should have been trained with.
-        reference: As for `compare`.
+    Raises:
+        RunError: A metric that is not finite.
     """
-    found = [note for cell in cells for note in _missing_seeds(cell, seeds)]
-    for budget in dict.fromkeys(cell["budget"] for cell in cells):
-        found += _unfair(budget, [c for c in cells if c["budget"] == budget], reference)
-    if len(seeds) == 1:
-        found.append("one seed: nothing is known of the spread, so there are no intervals")
-    return found
+    metrics = [metric for split, metric in _measured(cell) if split == "test"]
+    return {metric: estimate(list(_values(cell, "test", metric).values())) for metric in metrics}
 
 
-def costs(cells: Sequence[Cell], *, reference: str) -> list[str]:
-    """Say what each cell trains whose cost is its own affair, not the budget's.
-
-    Peers that own their training end at parameters of their own, and ranks given literally cost
-    what they cost; neither is a fault of the comparison, but both must be known.
-
-    Args:
-        cells: As for `compare`; those with another tuner than `lora`, or literal ranks, are told.
-        reference: As for `compare`.
-    """
-    references = _references(cells, reference)
-    return [_cost(c, references.get(c["budget"])) for c in cells if _owns_its_cost(c)]
-
-
-def _cost(cell: Cell, reference: Cell | None) -> str:
-    trained, peak = cell["trainable_parameters"], cell["peak_parameters"]
-    told = f"{cell['cell']} trains {trained:,} parameters"
-    if reference is not None:
-        share = 100 * trained / reference["trainable_parameters"]
-        told += f", {share:.1f} % of {reference['strategy']}'s"
-    return told + (f"; {peak:,} at its peak" if peak != trained else "")
-
-
-def _owns_its_cost(cell: Cell) -> bool:
-    return cell["tuner"] != "lora" or cell["strategy"].startswith("literal_")
-
-
-def _references(cells: Sequence[Cell], reference: str) -> dict[float, Cell]:
-    return {cell["budget"]: cell for cell in cells if cell["strategy"] == reference}
-
-
-def _missing_seeds(cell: Cell, seeds: Sequence[int]) -> list[str]:
-    present = {row["seed"] for row in cell["seeds"]}
-    missing = [str(seed) for seed in seeds if seed not in present]
-    if not missing:
-        return []
-    rest = f"its mean and its pairs rest on {len(seeds) - len(missing)} of {len(seeds)} seeds"
-    return [f"{cell['cell']} lacks seed {', '.join(missing)}: {rest}"]
+def _comparison(
+    pair: Pair, metric: str, sign: int, seeds: Sequence[int], rows: Interval | None
+) -> Comparison:
+    first, second = (_values(cell, "test", metric) for cell in (pair.cell, pair.against))
+    found = paired(first, second)
+    each, gain = found.differences, found.difference
+    return Comparison(
+        pair=pair,
+        metric=metric,
+        n=len(each),
+        difference=gain.mean if gain else None,
+        low=gain.low if gain else None,
+        high=gain.high if gain else None,
+        p=flip_p(each) if each else None,
+        p_holm=None,
+        p_floor=sign_flip_floor(len(each)) if each else None,
+        t_p=student_p(each) if each else None,
+        t_p_holm=None,
+        rows=rows if each else None,
+        detectable=detectable(gain.sd, gain.n) if gain else None,
+        gain=sign * gain.mean if gain else None,
+        family=0,
+        unfinished=tuple(
+            f"{cell['cell']}'s {fault}"
+            for cell in (pair.cell, pair.against)
+            for fault in unfinished(cell, seeds, metric)
+        ),
+    )
 
 
-def _unfair(budget: float, cells: Sequence[Cell], reference: str) -> list[str]:
-    found: list[str] = []
-    counts = {c["cell"]: c["trainable_parameters"] for c in cells if not _owns_its_cost(c)}
-    if len(set(counts.values())) > 1:
-        each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        found.append(f"budget {budget:g}: NOT EQUAL trainable parameters, so not a test ({each})")
-    if all(cell["strategy"] != reference for cell in cells):
-        found.append(f"budget {budget:g} has no {reference} cell: no differences are taken there")
-    return found
+def _corrected(one: Comparison, p: float, t_p: float, family: int) -> Comparison:
+    return replace(one, p_holm=p, t_p_holm=t_p, family=family)
 
 
 def _row(cell: Cell, reference: Cell | None, split: str, metric: str) -> dict[str, Any]:
     values = _values(cell, split, metric)
     itself = estimate(list(values.values()))
-    against: Paired | None = None
-    if reference is not None and reference is not cell:
-        against = paired(values, _values(reference, split, metric))
-    gain = against.difference if against else None
+    # The reference itself has no pairs, as has a cell whose budget lacks one.
+    other = {} if reference is None or reference is cell else _values(reference, split, metric)
+    found = paired(values, other)
+    each, gain = found.differences, found.difference
     return {
         **{key: cell[key] for key in _COPIED},
         "split": split,
         "metric": metric,
-        **_named(itself),
+        **{name: getattr(itself, name) for name in _ESTIMATED},
         "difference": gain.mean if gain else None,
         "difference_low": gain.low if gain else None,
         "difference_high": gain.high if gain else None,
-        "pairs": gain.n if gain else 0,
-    }
-
-
-def _named(itself: Estimate) -> dict[str, Any]:
-    return {
-        "n": itself.n,
-        "mean": itself.mean,
-        "sd": itself.sd,
-        "low": itself.low,
-        "high": itself.high,
+        "pairs": len(each),
+        "p": flip_p(each) if each else None,
+        "t_p": student_p(each) if each else None,
     }
 
 

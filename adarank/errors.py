@@ -73,6 +73,16 @@ def run_error(
     return RunError(Problem(what, where, got, expected, remedy))
 
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory did not suffice, on a GPU or a CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error).lower() for words in _NO_MEMORY)
+
+
 @contextmanager
 def within(place: str) -> Iterator[None]:
     """Let the errors of what is done inside say in which file, or section, it is wrong."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from adarank.errors import input_error
+from adarank.errors import input_error, out_of_memory
 
 _UNREADABLE = (
     ArithmeticError,
     AttributeError,
+    ImportError,
     LookupError,
     OSError,
     RuntimeError,
@@ -43,6 +44,8 @@ def loading(
     try:
         yield
     except _UNREADABLE as error:
+        if out_of_memory(error):  # no fault of the folder's
+            raise
         told = " ".join(f"{error}".split())
         raise input_error(
             what,

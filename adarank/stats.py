@@ -1,4 +1,4 @@
-"""Means, intervals and paired comparisons over seeds.
+"""Means, intervals, paired comparisons over seeds, and their tests.
 
 A few seeds are a small sample, so every interval is Student's t. With a single seed nothing is
 known of the spread: the fields that would say so are None, never zero and never NaN.
@@ -7,14 +7,20 @@ known of the spread: the fields that would say so are None, never zero and never
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy import stats
+from scipy.special import nctdtrinc, stdtrit
 
 from adarank.errors import run_error
 
 Key = TypeVar("Key", bound=Hashable)
+
+FLIPS = 9999
+"""Sign flips tried at most: all of them up to 13 pairs, a sample from 14 on."""
+
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,12 @@ class Paired:
 
     Attributes:
         difference: Mean of first minus second over the pairs; None where no pair is whole.
+        differences: First minus second of each pair, in the order of the sorted keys.
         unpaired: Keys, in sorted order, that only one of the two settings has.
     """
 
     difference: Estimate | None
+    differences: tuple[float, ...]
     unpaired: tuple[object, ...]
 
 
@@ -68,7 +76,8 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     n, mean = len(values), math.fsum(values) / len(values)
     if n == 1:
         return Estimate(1, mean, None, None, None)
-    sd = float(np.std(values, ddof=1))
+    # Equal values have no spread; their mean's rounding must not make one.
+    sd = float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
     half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * sd / math.sqrt(n)
     return Estimate(n, mean, sd, mean - half, mean + half)
 
@@ -88,8 +97,120 @@ def paired(
     """
     shared = sorted(first.keys() & second.keys(), key=repr)
     unpaired = tuple(sorted(first.keys() ^ second.keys(), key=repr))
-    differences = [first[key] - second[key] for key in shared]
-    return Paired(estimate(differences, confidence) if differences else None, unpaired)
+    differences = tuple(_less(first[key], second[key]) for key in shared)
+    gain = estimate(differences, confidence) if differences else None
+    return Paired(gain, differences, unpaired)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Test whether paired differences are centred on zero, by flipping their signs.
+
+    p = the share of the 2^n sign patterns whose mean is at least as far from zero as the one
+    found (Fisher 1935, The Design of Experiments, section 21). No shape is assumed but symmetry.
+    From 14 pairs on, a fixed sample of patterns and p = (hits + 1) / (patterns + 1), two-sided
+    (Phipson and Smyth 2010, arXiv 1603.05766).
+
+    Args:
+        differences: One number per pair, shape (n,), n at least 1.
+
+    Raises:
+        ValueError: No differences.
+        RunError: A difference that is not finite.
+    """
+    _require_some(differences)
+    if len(differences) == 1:
+        return 1.0
+    found = stats.permutation_test(
+        (np.asarray(differences, dtype=float),),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=FLIPS,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.pvalue)
+
+
+def sign_flip_floor(n: int) -> float:
+    """Give the least p that `sign_flip_p` can find in n pairs: 2 / 2^n, or the sample's."""
+    patterns = 2**n
+    return 2 / patterns if patterns <= FLIPS else 2 / (FLIPS + 1)
+
+
+def t_p(differences: Sequence[float]) -> float:
+    """Test whether paired differences are centred on zero, by Student's paired t.
+
+    Where all differences are the same number, as with one pair, they tell no spread and t has no
+    meaning: the sign flips' p stands in, which is 1 if the number is zero.
+
+    Args:
+        differences: One number per pair, shape (n,), n at least 1.
+
+    Raises:
+        ValueError: No differences.
+        RunError: A difference that is not finite.
+    """
+    _require_some(differences)
+    if len(set(differences)) == 1:
+        return sign_flip_p(differences)
+    found: Any = stats.ttest_1samp(differences, 0.0)
+    return float(found.pvalue)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Correct p-values for their number, so that any false finding is as rare as one would be.
+
+    Sorted ascending, p_(i) becomes the largest of (m - j + 1) * p_(j) over j <= i, at most 1
+    (Holm 1979, Scandinavian Journal of Statistics 6:2).
+
+    Args:
+        ps: p-values of one family, shape (m,), m may be 0.
+
+    Returns:
+        Corrected p-values in the order given.
+    """
+    order = np.argsort(ps, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    ascending = np.minimum(1, np.maximum.accumulate(factors * np.asarray(ps, dtype=float)[order]))
+    corrected = np.empty(len(order))
+    corrected[order] = ascending
+    return corrected.tolist()
+
+
+def detectable(sd: float | None, n: int, power: float = 0.8, level: float = 0.05) -> float | None:
+    """Compute the smallest true difference that n pairs would find, in the unit of `sd`.
+
+    The d at which a two-sided paired t test at `level` comes out significant, on d's side, with
+    probability `power`: d sqrt(n) / sd is the noncentrality at which the noncentral t with n - 1
+    degrees of freedom exceeds t(1 - level / 2, n - 1) so often (Cohen 1988).
+
+    Args:
+        sd: Standard deviation of the pairs' differences; None with one pair.
+        n: Number of pairs.
+        power: How often such a difference should be found.
+        level: The test's two-sided level, for a single comparison.
+
+    Returns:
+        The difference; None where the spread is not known: one pair, or all differences alike.
+    """
+    if n < 2 or not sd:
+        return None
+    critical = stdtrit(n - 1, 1 - level / 2)
+    return float(nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
+
+
+def _less(first: float, second: float) -> float:
+    """Subtract, and drop the dust of rounding, which would break ties between pairs."""
+    scale = max(abs(first), abs(second))
+    if not scale or not math.isfinite(scale):
+        return first - second
+    return round(first - second, _DIGITS - math.ceil(math.log10(scale)))
+
+
+def _require_some(differences: Sequence[float]) -> None:
+    if not differences:
+        raise ValueError("no differences to test")
+    _require_finite(differences)
 
 
 def _require_finite(values: Sequence[float]) -> None:

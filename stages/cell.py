@@ -23,6 +23,9 @@ Budget = Annotated[str, typer.Option("--budget", help="The cell's budget, as par
 TRAINED = "trained.json"
 """A seed's record: ranks as read back, parameters, learning rate."""
 
+FAILED = "failed.json"
+"""In place of the former: why a seed's training could not go on."""
+
 RATES = "learning_rates.json"
 """A cell's learning rate, and what it was chosen from."""
 
@@ -35,6 +38,15 @@ class TrainedForm(Form):
     ranks: dict[str, int]
     parameters: int
     peak_parameters: int
+    head_parameters: int
+    learning_rate: float
+
+
+class FailedForm(Form):
+    """What is told of a seed whose training could not go on; see `stages.runs.save_failure`."""
+
+    error: str
+    parameters: int
     head_parameters: int
     learning_rate: float
 
@@ -88,6 +100,11 @@ class Cell:
         return Path("data/adapters") / self.name
 
     @property
+    def plan(self) -> Path:
+        """Where its plan is."""
+        return Path("data/plans") / f"{self.name}.json"
+
+    @property
     def curves(self) -> Path:
         """Where its training curves are, a file a seed."""
         return Path("data/curves") / self.name
@@ -98,7 +115,7 @@ class Cell:
         Raises:
             InputError: No such plan, or one made for another model than data/model.
         """
-        path = Path("data/plans") / f"{self.name}.json"
+        path = self.plan
         with within(str(path)):
             plan = RankPlan.from_json(read_json(path))
         if (plan.strategy, plan.budget) != (self.strategy, float(self.budget)):
@@ -140,6 +157,11 @@ class Cell:
                 remedy="`dvc repro` trains every seed of study.seeds",
             )
         return folder, read_record(path, TrainedForm)
+
+    def failure(self, seed: int) -> Record | None:
+        """Read why a seed's training could not go on; None if it did."""
+        path = seed_folder(self.adapters, seed) / FAILED
+        return read_record(path, FailedForm) if path.exists() else None
 
     def rates(self) -> Record:
         """Read how its learning rate was chosen; InputError if that is not told there."""

@@ -7,10 +7,11 @@ import typer
 
 from adarank.allocation.strategies import find_strategy
 from adarank.errors import InputError, Problem
-from stages import allocate, download, evaluate, finetune, score, score_task, summarize
+from stages import allocate, best, download, evaluate, finetune, score, score_task, summarize
 from stages.allocate import SCORES
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.params import Slice, load, parse, read_yaml
+from stages.pull_request import section
 from stages.study import Study
 
 SCHEMAS: tuple[type[Slice], ...] = (
@@ -22,6 +23,8 @@ SCHEMAS: tuple[type[Slice], ...] = (
     summarize.Params,
     finetune.Params,
     evaluate.Params,
+    best.Params,
+    section.Params,
 )
 
 app = typer.Typer(add_completion=False)

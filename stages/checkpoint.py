@@ -16,6 +16,7 @@ from stages.cli import say
 
 MODEL = Path("data/model")
 _WHOLE = "config.json and safetensors of one model, whole"
+_TOKENIZER = "tokenizer.json or another tokenizer's files beside config.json"
 
 
 def pick_device(name: str) -> torch.device:
@@ -75,7 +76,12 @@ def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
     """A model and the names of the weights that the checkpoint lacks."""
     with loading("the model cannot be loaded", folder, expected=_WHOLE):
         model, notes = loader.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,  # what is trusted has been registered: stages/remote_code.py
+            use_safetensors=True,
         )
     return model, sorted(notes["missing_keys"])
 
@@ -91,20 +97,39 @@ def _complete_under_its_head(folder: Path, missing: list[str]) -> nn.Module:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the checkpoint's tokenizer; InputError if it cannot be read or knows no word."""
-    expected = "tokenizer.json or another tokenizer's files beside config.json"
-    with loading("the tokenizer cannot be loaded", folder, expected=expected):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    """Load the checkpoint's tokenizer.
+
+    Raises:
+        InputError: It cannot be read, needs code that is not trusted, or knows no word.
+    """
+    with loading("the tokenizer cannot be loaded", folder, expected=_TOKENIZER):
+        tokenizer = _read_tokenizer(folder)
     # Without its files transformers makes some up, to which every word is unknown.
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
         raise input_error(
             "the tokenizer knows no word",
             where=str(folder),
             got=f"a vocabulary of {len(tokenizer)}, all of them special tokens",
-            expected=expected,
+            expected=_TOKENIZER,
             remedy="download the model again, from a source with its tokenizer",
         )
     return tokenizer
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise input_error(
+            "the tokenizer needs the code that lies beside it, which is not run",
+            where=str(folder),
+            got="auto_map in tokenizer_config.json",
+            expected="a tokenizer that transformers knows",
+            remedy="read that code; if you trust it with this account, "
+            "model.trust_remote_code: true",
+        ) from None
 
 
 def _incomplete(folder: Path, names: list[str]) -> InputError:
@@ -121,16 +146,11 @@ def _names_a_head(folder: Path) -> bool:
     return any("For" in name for name in _architectures(folder))
 
 
-def _architectures(folder: Path) -> list[str]:
-    with loading("the model's config cannot be loaded", folder, expected=_WHOLE):
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        return [str(name) for name in config.architectures or []]
-
-
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
     names = _architectures(folder)
-    found = getattr(transformers, names[0], None) if names else None
-    if found is None or not found.__name__.rpartition("For")[1]:
+    found: Any = getattr(transformers, names[0], None) if names else None
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    if not is_model or "For" not in names[0]:
         raise input_error(
             "the checkpoint has no head, so it has no logits",
             where="score.output",
@@ -139,3 +159,11 @@ def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:
             remedy="score.output: pooled or last_hidden",
         )
     return found
+
+
+def _architectures(folder: Path) -> list[str]:
+    with loading("the model's config cannot be loaded", folder, expected=_WHOLE):
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        return [str(name) for name in config.architectures or []]

@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from adarank.errors import AdaRankError, Problem
+from adarank.errors import AdaRankError, Problem, out_of_memory
 from stages.files import write_json
+from stages.memory import memory_problem
+from stages.secrets import hidden
+from stages.stopping import Stopped, stoppable, what_next
 
 ParamsFile = Annotated[
     Path, typer.Option("--params", help="The parameters file, YAML.", show_default=True)
@@ -35,10 +38,11 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 
 @contextmanager
-def reporting(name: str, *, shared: bool = False) -> Iterator[None]:
+def reporting(name: str, *, shared: bool = False) -> Iterator[dict[str, Any]]:
     """Run a stage's body as `telling_errors` does, and take its time.
 
-    Times, host and peak memory go to timings/NAME.json, which no stage depends on.
+    Times, host and peak memory go to timings/NAME.json, which no stage depends on, with whatever
+    else of its cost the body puts into the mapping that it is given.
 
     Args:
         name: The stage, and its cell if it has one.
@@ -49,18 +53,31 @@ def reporting(name: str, *, shared: bool = False) -> Iterator[None]:
     with telling_errors(name):
         if not shared:
             _be_alone()
-        yield
-    _record(name, time.perf_counter() - began)
+        costs: dict[str, Any] = {}
+        yield costs
+        _record(name, time.perf_counter() - began, costs)
 
 
 @contextmanager
 def telling_errors(name: str) -> Iterator[None]:
-    """Run a command's body; a known error prints as itself and sets the exit code."""
+    """Run a command's body; a known error prints as itself and sets the exit code.
+
+    An interruption (SIGINT, SIGTERM) ends it as cleanly, with 128 + the signal's number.
+    """
     try:
-        yield
+        with stoppable():
+            yield
+    except Stopped as stop:
+        typer.echo(f"\n{name}: {stop}; {what_next(name)}", err=True)
+        raise typer.Exit(stop.exit_code) from None
     except AdaRankError as error:
-        typer.echo(f"{name}: cannot go on\n{error}", err=True)
+        typer.echo(hidden(f"{name}: cannot go on\n{error}"), err=True)
         raise typer.Exit(error.exit_code) from None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        typer.echo(f"{name}: cannot go on\n{memory_problem(name, error)}", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         if error.errno in _PLACES and error.filename is not None:
             typer.echo(f"{name}: cannot go on\n{_misplaced(error)}", err=True)
@@ -79,7 +96,7 @@ def telling_errors(name: str) -> Iterator[None]:
 def say(message: str) -> None:
     """Tell the person running the stage, once; on standard error, out of any pipe's way."""
     if os.environ.get("RANK", "0") == "0":
-        print(message, file=sys.stderr, flush=True)
+        print(hidden(message), file=sys.stderr, flush=True)
 
 
 def _misplaced(error: OSError) -> Problem:
@@ -100,7 +117,7 @@ def _be_alone() -> None:
         os.environ.pop(variable, None)
 
 
-def _record(name: str, seconds: float) -> None:
+def _record(name: str, seconds: float, costs: dict[str, Any]) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     record = {"seconds": round(seconds, 3), "peak_mib": round(peak, 1), "host": platform.node()}
-    write_json(Path("timings") / f"{name}.json", record)
+    write_json(Path("timings") / f"{name}.json", record | costs)

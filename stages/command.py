@@ -1,6 +1,7 @@
-"""The command `adarank`: ranks for a model, without a project.
+"""The command `adarank`: ranks for a model without a project, and the scratch store's contents.
 
 Run: adarank ranks MODEL --budget 8 --output ranks.json
+     adarank scratch
 """
 
 import os
@@ -16,6 +17,7 @@ import typer
 import adarank
 from adarank.allocation.scale import Policy, Scale
 from adarank.errors import AdaRankError, Problem, input_error
+from stages import scratch_command
 from stages.cli import telling_errors
 from stages.files import write_bytes
 
@@ -31,6 +33,8 @@ app = typer.Typer(
 _FLAGS = {
     "model.source": "MODEL",
     "model.convert_pickle: true": "--convert-pickle",
+    # This command has no leave to give: it takes any folder that it is pointed at.
+    "model.trust_remote_code": "the pipeline's model.trust_remote_code",
     "probe.source": "--probe",
     "probe.max_length": "--max-length",
     "score.output": "--output-compared",
@@ -44,6 +48,9 @@ _FLAGS = {
     "score.memory_gb": "memory",
     "a smaller noise scale, such as": "--noise",
 }
+
+
+app.add_typer(scratch_command.app, name="scratch")
 
 
 def _version(wanted: bool) -> None:

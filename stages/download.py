@@ -11,7 +11,9 @@ from adarank.tasks.catalogue import Rows
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.files import whole_folder, write_json, write_parquet
 from stages.params import Digest, Section, Slice, describe, load
+from stages.secrets import hide_in_logs
 from stages.sources.checks import check_pins, hashes
+from stages.sources.commits import record, recorded
 from stages.sources.model import fetch_model
 from stages.tables.files import Form
 from stages.tables.labels import labels
@@ -44,6 +46,9 @@ class ModelSection(Section):
     convert_pickle: bool = Field(
         description="read pickled weights, by the weights-only loader, where no safetensors are"
     )
+    trust_remote_code: bool = Field(
+        description="fetch and run the Python code that lies beside the model's weights"
+    )
     sha256: dict[str, Digest] = Field(description="pinned sha256 by file name; {} for none")
 
 
@@ -66,6 +71,7 @@ Part = Annotated[Literal["model", "dataset"], typer.Argument(help="What to fetch
 @app.command(epilog=f"{describe(ModelParams)}\n\n{describe(DatasetParams)}")
 def main(part: Part, params: ParamsFile = PARAMS_FILE) -> None:
     """Fetch the model to data/model, or the dataset to data/dataset."""
+    hide_in_logs()
     with reporting(f"download-{part}"):
         if part == "model":
             run_model(load(ModelParams, params).model)
@@ -74,25 +80,33 @@ def main(part: Part, params: ParamsFile = PARAMS_FILE) -> None:
 
 
 def run_model(section: ModelSection) -> None:
-    """Write data/model, whole, and data/sources/model.json."""
+    """Write data/model, whole, data/sources/model.json, and for a branch locks/model.json."""
     with whole_folder(MODEL) as folder:
-        record = fetch_model(
-            section.source, folder, convert_pickle=section.convert_pickle, pins=section.sha256
+        found = fetch_model(
+            section.source,
+            folder,
+            convert_pickle=section.convert_pickle,
+            trust_remote_code=section.trust_remote_code,
+            pins=section.sha256,
+            recorded=recorded("model", section.source),
         )
-    write_json(SOURCES / "model.json", record)
+    write_json(SOURCES / "model.json", found)
+    record("model", section.source, found["revision"])
 
 
 def run_dataset(section: DatasetSection) -> None:
-    """Write data/dataset, whole, and data/sources/dataset.json."""
+    """Write data/dataset, whole, data/sources/dataset.json, and locks as `run_model` does."""
     rules = section.rules()
     form = Form(section.encoding, section.separator)
-    raw = read_dataset(section.source, section.named_splits(), rules.columns, form)
+    known = recorded("dataset", section.source)
+    raw = read_dataset(section.source, section.named_splits(), rules.columns, form, known)
     found = NORMALISERS[section.kind.rows](first_rows(raw, section.train_rows), rules)
     with whole_folder(DATASET) as folder:
         note = _write(folder, found, raw, section)
     _tell(note)
-    record = {"source": section.source, "revision": raw.revision, "sha256": raw.sha256}
-    write_json(SOURCES / "dataset.json", record)
+    found_at = {"source": section.source, "revision": raw.revision, "sha256": raw.sha256}
+    write_json(SOURCES / "dataset.json", found_at)
+    record("dataset", section.source, raw.revision)
 
 
 def _write(folder: Path, found: Normalised, raw: Raw, section: DatasetSection) -> dict[str, Any]:

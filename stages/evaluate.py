@@ -1,7 +1,8 @@
 """Measure one cell: metrics by seed and split, predictions, a confusion table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +19,27 @@ from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
 from adarank.tuning.tuners.registry import TUNERS
-from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds
+from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds, seed_folder
+from stages.cell_record import write_cell
 from stages.checkpoint import MODEL, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import read_description, read_split
-from stages.files import write_json, write_parquet, write_tsv
+from stages.dataset import DATASET, read_description, read_split
+from stages.deciding import surroundings
+from stages.files import folder_sha256, sha256, write_parquet, write_tsv
+from stages.kept_measures import Measured, kept_or_measured, tell_found
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
+from stages.scratch import Key, make_key, open_store
 from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
+
+_NONE = pd.DataFrame(
+    {name: pd.Series(dtype="int64") for name in ("seed", "row", "label", "predicted")}
+    | {"split": pd.Series(dtype="str"), "loss": pd.Series(dtype="float64")}
+)
+"""The predictions of a cell of which every seed failed."""
 
 
 class EvaluateSection(Section):
@@ -53,6 +65,7 @@ class Params(Slice):
     task: TaskSection
     finetune: TrainedLength
     evaluate: EvaluateSection
+    model: ModelCode
 
 
 @dataclass(frozen=True)
@@ -74,23 +87,6 @@ class Work:
     device: torch.device
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one seed came to, measured.
-
-    Attributes:
-        predictions: A row per row of validation and test, with columns seed and split.
-        rows: A record per split: seed, split, n, headline and the metrics.
-        found: What the loaded model holds.
-        trained: What fine-tuning told of it.
-    """
-
-    predictions: pd.DataFrame
-    rows: list[dict[str, Any]]
-    found: Found
-    trained: Record
-
-
 app = typer.Typer(add_completion=False)
 
 
@@ -103,16 +99,27 @@ def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -
 
 def run(params: Params, cell: Cell) -> None:
     """Measure every seed of a cell and write what came out."""
-    work = _work(params, cell)
+    work, store = _work(params, cell), open_store()
     seeds = params.study.seeds
     batches = sum(batches_of(len(s.examples), work.batch_size) for s in work.splits.values())
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
-        measured = [_measure(work, cell, seed, advance) for seed in seeds]
-    predictions = pd.concat([one.predictions for one in measured], ignore_index=True)
+        failures = {seed: cell.failure(seed) for seed in seeds}
+        failed = {seed: told for seed, told in failures.items() if told is not None}
+        keys = {seed: _key(params, cell, seed) for seed in seeds if seed not in failed}
+        tell_found(store, f"evaluate {cell.name}", keys)
+        measured: list[Measured] = []
+        for seed, key in keys.items():
+            one = kept_or_measured(store, key, partial(_measure, work, cell, seed, advance))
+            if one.error is None:
+                measured.append(one)
+            else:
+                failed[seed] = one.trained | {"error": one.error}
+    tables = [one.predictions for one in measured] or [_NONE]
+    predictions = pd.concat(tables, ignore_index=True)
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
     write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
-    write_json(Path(f"metrics/cells/{cell.name}.json"), _record(work, cell, measured))
+    write_cell(_record(work, cell, measured, failed))
 
 
 def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
@@ -130,6 +137,7 @@ def _work(params: Params, cell: Cell) -> Work:
     section = params.evaluate
     plan = cell.read_plan()
     length, options = params.finetune.max_length, options_of(params.task)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(), load_tokenizer(MODEL), length, options)
     splits = {split: task.encode(read_split(split)) for split in REPORTED}
     splits["train"] = task.encode(_some(read_split("train"), section.train_rows))
@@ -162,10 +170,41 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
         )
         for split, encoded in work.splits.items()
     }
+    error = non_finite(tables)
+    if error is not None:
+        say(f"seed {seed}: FAILED, {error}")
+        return Measured(_NONE, [], trained, error)
     rows = [_row(work.task, seed, split, table) for split, table in tables.items()]
     predictions = pd.concat([_labelled(tables[split], seed, split) for split in REPORTED])
     _tell(seed, rows)
-    return Measured(predictions, rows, found, trained)
+    return Measured(predictions, rows, trained)
+
+
+def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
+    """Say of the first split with predictions that are not finite how many; None without any.
+
+    Whatever is not finite in a prediction makes its loss so. Rows of which nothing counts have
+    none, and are no fault.
+    """
+    for split, table in tables.items():
+        counted = table.loc[table["tokens"] > 0] if "tokens" in table.columns else table
+        bad = int((~np.isfinite(counted["loss"].to_numpy(dtype="float64"))).sum())
+        if bad:
+            return f"{split}: {bad} of {len(table)} predictions are not finite"
+    return None
+
+
+def _key(params: Params, cell: Cell, seed: int) -> Key:
+    return make_key(
+        "evaluation",
+        f"evaluate {cell.name}, seed {seed}",
+        seed=seed,
+        plan=sha256(cell.plan),
+        adapter=folder_sha256(seed_folder(cell.adapters, seed)),
+        data=folder_sha256(DATASET),
+        params=params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
+        **surroundings("stages.evaluate", pick_device(params.evaluate.device)),
+    )
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:
@@ -194,9 +233,12 @@ def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
     return named
 
 
-def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
+def _record(
+    work: Work, cell: Cell, measured: list[Measured], failed: dict[int, Record]
+) -> dict[str, Any]:
     task, metrics = work.task, list(work.task.better)
     rates = cell.rates()
+    built = [one.trained for one in measured] + list(failed.values())
     # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {
         "cell": cell.name,
@@ -205,11 +247,12 @@ def _record(work: Work, cell: Cell, measured: list[Measured]) -> dict[str, Any]:
         "tuner": work.plan.tuner,
         "headline": task.headline,
         "better": task.better[task.headline],
-        "trainable_parameters": max(one.found.parameters for one in measured),
-        "peak_parameters": max(one.trained["peak_parameters"] for one in measured),
-        "head_parameters": measured[0].found.head_parameters,
+        "trainable_parameters": max(one["parameters"] for one in built),
+        "peak_parameters": max(one.get("peak_parameters", one["parameters"]) for one in built),
+        "head_parameters": built[0]["head_parameters"],
         "learning_rate": rates["learning_rate"],
         "tuned": rates["tried"],
+        "failed": [{"seed": seed, "error": told["error"]} for seed, told in failed.items()],
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],
     }

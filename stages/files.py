@@ -1,10 +1,9 @@
 """Files that are whole or absent: temporary name, fsync, rename; and their hashes."""
 
+import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adarank.errors import InputError, Problem, input_error
+from stages.temporary import temporary_beside
 
 _METADATA_KEY = b"adarank"
 _REMAKE = "delete it and run `dvc repro`, which restores or remakes it"
@@ -27,20 +27,29 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that no reader ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+def write_bytes(path: Path, *parts: bytes) -> None:
+    """Write a file, given in one part or several, so that no reader ever sees half of it."""
+    with temporary_beside(path, folder=False) as working:
+        with working.open("wb") as stream:
+            for part in parts:
+                stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        working.chmod(0o644)
+        working.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file's content, or by which names the files of a folder go."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Not every file system can sync a folder.
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -82,17 +91,37 @@ def read_record(path: Path, form: type[Record]) -> dict[str, Any]:
 
 def write_tsv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as tab-separated text, floats at full precision."""
-    write_bytes(path, frame.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+    write_bytes(path, as_tsv(frame))
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Read a table that `write_tsv` wrote, every float as it was."""
+    return pd.read_csv(path, sep="\t", float_precision="round_trip")
+
+
+def as_tsv(frame: pd.DataFrame) -> bytes:
+    """Make the bytes that `write_tsv` writes."""
+    return frame.to_csv(sep="\t", index=False, lineterminator="\n").encode()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
     """Write a table as parquet, byte-stable, with `metadata` (JSON) in its footer."""
+    write_bytes(path, as_parquet(frame, metadata))
+
+
+def as_parquet(frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> bytes:
+    """Make the bytes that `write_parquet` writes."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
     note = json.dumps(metadata or {}, sort_keys=True).encode()
     table = table.replace_schema_metadata({_METADATA_KEY: note})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, write_page_checksum=True)
-    write_bytes(path, sink.getvalue().to_pybytes())
+    return sink.getvalue().to_pybytes()
+
+
+def from_parquet(data: bytes) -> pd.DataFrame:
+    """Read a table from bytes that `as_parquet` made."""
+    return pq.read_table(pa.BufferReader(data)).to_pandas()
 
 
 def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -114,16 +143,17 @@ def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Fill a folder under a temporary name; it takes its own name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    with temporary_beside(path, folder=True) as working:
         yield working
+        for file in working.rglob("*"):
+            _sync(file)
         working.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        working.replace(path)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
+        with temporary_beside(path, folder=True) as aside:
+            if path.exists():
+                # Not removed where it is: killed meanwhile, half of it would bear the name.
+                path.replace(aside)
+            working.replace(path)
+    _sync(path.parent)
 
 
 def sha256(path: Path) -> str:

@@ -1,84 +1,37 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 import typer
-from pydantic import AfterValidator, BeforeValidator, Field
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
-from adarank.tasks.base import Encoded, Task
+from adarank.tasks.base import Encoded
 from adarank.tasks.registry import make_task
+from adarank.tuning.checkpoint import Checkpoints
 from adarank.tuning.rates import Chosen, choose_rate
-from adarank.tuning.schedules import Schedule, ScheduleName
-from adarank.tuning.training import Settings
 from adarank.tuning.tuners.registry import TUNERS
+from adarank.tuning.watch import Trained
 from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
-from stages.checkpoint import MODEL, load_tokenizer, pick_device
+from stages.checkpoint import MODEL, load_tokenizer
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import read_description, read_split
-from stages.files import whole_folder, write_json, write_tsv
-from stages.params import Section, Slice, describe, load
+from stages.curves import looks
+from stages.dataset import DATASET, read_description, read_split
+from stages.deciding import surroundings
+from stages.files import folder_sha256, read_tsv, sha256, whole_folder, write_json, write_tsv
+from stages.kept_runs import Finished, KeptRuns
+from stages.params import Slice, describe, load
 from stages.progress import progress
-from stages.runs import Work, save_checked, train_once
-from stages.study import distinct
+from stages.remote_code import ModelCode, admit_code
+from stages.runs import Work, train_once, train_whole, write_finished
+from stages.scratch import open_store
 from stages.task import TaskSection, options_of
-
-HEADLINE = "headline"
-"""What finetune.select_by may say instead of a metric's name."""
-
-
-def _listed(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-Rates = Annotated[
-    list[Annotated[float, Field(gt=0, allow_inf_nan=False)]],
-    Field(min_length=1),
-    BeforeValidator(_listed),
-    AfterValidator(distinct),
-]
-
-
-class FinetuneSection(Section):
-    """How a plan is trained."""
-
-    learning_rate: Rates = Field(
-        description="AdamW's highest rate; of a list, the one that does best on validation"
-    )
-    tuning_seed: int = Field(
-        ge=0, lt=2**32, description="with which a list's rates are tried; none of study.seeds"
-    )
-    schedule: ScheduleName = Field(
-        description="linear, cosine, constant, or staircase (decay_rate every decay_steps)"
-    )
-    warmup_fraction: float = Field(
-        ge=0, lt=1, description="part of the steps: a linear rise from 0"
-    )
-    decay_rate: float = Field(gt=0, le=1, description="staircase: the factor of one stair")
-    decay_steps: int = Field(ge=1, description="staircase: optimiser steps per stair")
-    steps: int = Field(ge=1, description="optimiser steps at most")
-    batch_size: int = Field(ge=1, description="rows an optimiser step")
-    max_length: int = Field(ge=4, description="tokens of a text at most; longer ones are cut")
-    evaluate_every: int = Field(ge=1, description="optimiser steps between looks at validation")
-    select_by: str = Field(
-        description="validation metric that chooses the weights kept, and the learning rate of "
-        "a list: loss ..., or headline for the one that the task is told by"
-    )
-    patience: int | None = Field(
-        ge=1, description="looks without a better one that end a run; null for never"
-    )
-    dropout: float = Field(ge=0, lt=1, description="on the adapters' inputs")
-    weight_decay: float = Field(ge=0, allow_inf_nan=False, description="AdamW's")
-    max_grad_norm: float = Field(
-        ge=0, allow_inf_nan=False, description="gradients are scaled down to this norm; 0: never"
-    )
-    bf16: Literal["auto"] | bool = Field(
-        description="forwards in bfloat16; auto where a GPU has it"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(description="auto, cpu or cuda")
+from stages.training import FinetuneSection, settings_of
 
 
 class Params(Slice):
@@ -87,6 +40,7 @@ class Params(Slice):
     study: StudySeeds
     task: TaskSection
     finetune: FinetuneSection
+    model: ModelCode
 
 
 app = typer.Typer(add_completion=False)
@@ -94,29 +48,75 @@ app = typer.Typer(add_completion=False)
 
 @app.command(epilog=describe(Params))
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
-    """Train a cell once with every seed; writes data/adapters/CELL and data/curves/CELL."""
-    with reporting(f"finetune-{strategy}-{budget}"):
-        run(load(Params, params), Cell(strategy, budget))
+    """Train a cell once with every seed; writes data/adapters and data/curves."""
+    with reporting(f"finetune-{strategy}-{budget}") as costs:
+        costs |= run(load(Params, params), Cell(strategy, budget))
 
 
-def run(params: Params, cell: Cell) -> None:
-    """Choose the learning rate and train every seed; the folders appear when all is done."""
+def run(params: Params, cell: Cell) -> dict[str, Any]:
+    """Choose the learning rate and train every seed; the folders appear when all is done.
+
+    A seed whose training diverges is recorded as failed, and the others go on.
+
+    Returns:
+        What the seeds that did not fail cost to train, without the choice of the rate.
+    """
     section, seeds = params.finetune, params.study.seeds
     rates = section.learning_rate
     _check_tuning_seed(section, seeds)
     work = _work(params, cell)
+    kept = _kept(params, cell, work)
     runs = len(seeds) + (len(rates) if len(rates) > 1 else 0)
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
         progress(f"finetune {cell.name}", work.settings.steps * runs) as advance,
     ):
-        chosen = _choose(work, rates, section.tuning_seed, advance)
+        chosen = _choose(work, kept, rates, section.tuning_seed, advance)
         write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
+        rate = chosen.learning_rate
+        kept.tell_found("seed", [(seed, rate) for seed in seeds])
+        done: list[Finished] = []
         for seed in seeds:
-            one = train_once(work, seed, chosen.learning_rate, advance)
-            save_checked(work, one, seed_folder(adapters, seed))
-            write_tsv(curves / f"seed-{seed}.tsv", one.trained.curve)
+            folder, curve = seed_folder(adapters, seed), curves / f"seed-{seed}.tsv"
+            one = kept.seed(seed, rate, partial(train_whole, work, seed, rate, advance, folder))
+            done.append(one.without_files())
+            write_finished(one, folder, curve)
+        write_tsv(cell.curves.with_name(f"{cell.name}.tsv"), looks(_drawn(curves)))
+    return _costs(done, work.settings.device)
+
+
+def _drawn(folder: Path) -> dict[int, pd.DataFrame]:
+    """Read the curves of the seeds that did not fail."""
+    found = sorted(folder.glob("seed-*.tsv"), key=_seed_of)
+    return {_seed_of(path): read_tsv(path) for path in found}
+
+
+def _seed_of(path: Path) -> int:
+    return int(path.stem.removeprefix("seed-"))
+
+
+def _kept(params: Params, cell: Cell, work: Work) -> KeptRuns:
+    without = {"learning_rate", "tuning_seed", "device", "bf16"}
+    decides = {
+        "plan": sha256(cell.plan),
+        "data": folder_sha256(DATASET, ("dataset.json", "train.parquet", "validation.parquet")),
+        "task": params.task.model_dump(),
+        "finetune": params.finetune.model_dump(exclude=without),
+        "bf16": work.settings.bf16,
+        **surroundings("stages.finetune", torch.device(work.settings.device)),
+    }
+    return KeptRuns(open_store(), f"finetune {cell.name}", decides)
+
+
+def _costs(runs: list[Finished], device: str) -> dict[str, Any]:
+    seconds, tokens = sum(run.seconds for run in runs), sum(run.tokens for run in runs)
+    told: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
+    if seconds:
+        told["tokens_per_second"] = round(tokens / seconds, 1)
+    if device == "cuda":
+        told["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return told
 
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
@@ -134,22 +134,31 @@ def _work(params: Params, cell: Cell) -> Work:
     section = params.finetune
     plan = cell.read_plan()
     options = options_of(params.task)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(), load_tokenizer(MODEL), section.max_length, options)
     learned, looked_at = (task.encode(read_split(split)) for split in ("train", "validation"))
     rows = task.for_training(learned.examples)
     _tell(cell, plan, len(rows), learned, looked_at)
-    settings = _settings(section, task)
+    settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
     return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout)
 
 
 def _choose(
-    work: Work, rates: list[float], tuning_seed: int, advance: Callable[[], None]
+    work: Work, kept: KeptRuns, rates: list[float], tuning_seed: int, advance: Callable[[], None]
 ) -> Chosen:
     metric = work.settings.select_by
+    kept.tell_found("rate", [(tuning_seed, rate) for rate in rates if len(rates) > 1])
+
+    def train_at(rate: float) -> Trained:
+        def run(checkpoints: Checkpoints) -> Trained:
+            return train_once(work, tuning_seed, rate, advance, checkpoints).trained
+
+        return kept.tried(tuning_seed, rate, run)
+
     chosen = choose_rate(
         rates,
-        lambda rate: train_once(work, tuning_seed, rate, advance).trained,
+        train_at,
         metric,
         work.task.better[metric],
     )
@@ -167,56 +176,6 @@ def _rates_record(work: Work, tuning_seed: int, chosen: Chosen) -> dict[str, Any
         "tuning_seed": tuning_seed if chosen.tried else None,
         "tried": chosen.to_json(),
     }
-
-
-def _settings(section: FinetuneSection, task: Task) -> Settings:
-    device = pick_device(section.device).type
-    schedule = Schedule(
-        section.schedule,
-        warmup_steps=round(section.warmup_fraction * section.steps),
-        decay_rate=section.decay_rate,
-        decay_steps=section.decay_steps,
-    )
-    return Settings(
-        learning_rate=section.learning_rate[0],
-        schedule=schedule,
-        steps=section.steps,
-        batch_size=section.batch_size,
-        evaluate_every=section.evaluate_every,
-        select_by=_select_by(section.select_by, task),
-        patience=section.patience,
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
-        bf16=_bf16(section.bf16, device),
-        device=device,
-    )
-
-
-def _select_by(wanted: str, task: Task) -> str:
-    if wanted == HEADLINE:
-        return task.headline
-    if wanted not in task.better:
-        raise input_error(
-            "no such metric",
-            where="finetune.select_by",
-            got=wanted,
-            expected=f"one of: {', '.join([*task.better, HEADLINE])}",
-            remedy="name one that this task has; headline fits every task",
-        )
-    return wanted
-
-
-def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
-    able = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if wanted is True and device == "cuda" and not able:
-        raise input_error(
-            "this GPU has no bfloat16",
-            where="finetune.bf16",
-            got=True,
-            expected="auto or false on this machine",
-            remedy="finetune.bf16: auto",
-        )
-    return able if wanted == "auto" else wanted
 
 
 def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at: Encoded) -> None:

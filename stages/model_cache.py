@@ -1,7 +1,6 @@
 """Model folders fetched once for all projects of a user, by their source."""
 
 import hashlib
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from adarank.errors import input_error
+from stages.caches import cache_folder
 from stages.cli import say
 from stages.files import read_json, whole_folder, write_json
 from stages.sources.model import fetch_model
@@ -49,13 +49,6 @@ def model_folder(
         else:
             _fetch(model, kept, convert_pickle)
     return kept / "model", read_json(kept / "source.json")
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept: ADARANK_CACHE, or adarank in the user's cache folder."""
-    own = os.environ.get("ADARANK_CACHE")
-    users = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own or f"{users}/adarank").expanduser()
 
 
 def _fetch(source: str, kept: Path, convert_pickle: bool) -> None:

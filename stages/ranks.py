@@ -29,11 +29,11 @@ from stages.checkpoint import load_model, load_tokenizer, pick_device
 from stages.cli import say
 from stages.files import folder_sha256
 from stages.model_cache import model_folder
+from stages.model_type import check_model_type
 from stages.probe import text_lines
 from stages.progress import progress
 from stages.rank_json import about_modules, about_probe, lora_options
 from stages.rank_table import show_ranks
-from stages.sources.checks import check_model_type
 from stages.sources.kept import choose
 
 _SENTENCES = Path(__file__).parent / "builtin" / "sentences.txt"

@@ -8,14 +8,17 @@ from torch import nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
+from adarank.tuning.checkpoint import Checkpoints
+from adarank.tuning.finite import DivergedError
 from adarank.tuning.saving import verify_saved
 from adarank.tuning.training import Settings, train
 from adarank.tuning.tuners.base import Start, Tuner
 from adarank.tuning.watch import Trained
-from stages.cell import TRAINED
+from stages.cell import FAILED, TRAINED
 from stages.checkpoint import MODEL
 from stages.cli import say
-from stages.files import write_json
+from stages.files import as_tsv, write_bytes, write_json
+from stages.kept_runs import Finished
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,16 @@ class Run:
     peak_parameters: int
 
 
-def train_once(work: Work, seed: int, rate: float, advance: Callable[[], None]) -> Run:
+def train_once(
+    work: Work,
+    seed: int,
+    rate: float,
+    advance: Callable[[], None],
+    checkpoints: Checkpoints | None = None,
+) -> Run:
     """Train a cell with one seed at one rate; `advance` is called `settings.steps` times.
+
+    With `checkpoints` it goes on from where an earlier run was cut short, if one was.
 
     Raises:
         DivergedError: A loss or gradient that is not finite.
@@ -79,11 +90,56 @@ def train_once(work: Work, seed: int, rate: float, advance: Callable[[], None]) 
     during = tuner.during(model, plan, settings.steps)
     steps = _Steps(settings.steps, advance)
     try:
-        trained = train(model, task, work.train, work.validation, settings, seed, steps.one, during)
+        trained = train(
+            model,
+            task,
+            work.train,
+            work.validation,
+            settings,
+            seed,
+            steps.one,
+            during,
+            checkpoints=checkpoints,
+        )
     finally:
         steps.rest()
     tuner.verify(model, plan, headed.head)
     return Run(seed, rate, model, trained, peak)
+
+
+def train_whole(
+    work: Work,
+    seed: int,
+    rate: float,
+    advance: Callable[[], None],
+    folder: Path,
+    checkpoints: Checkpoints,
+) -> Finished:
+    """Train a cell with one seed, save what comes of it in a folder, and tell it.
+
+    A run that diverges is saved as a failure.
+    """
+    try:
+        one = train_once(work, seed, rate, advance, checkpoints)
+    except DivergedError as error:
+        save_failure(work, seed, rate, error, folder)
+        return Finished(_files(folder), None)
+    save_checked(work, one, folder)
+    trained = one.trained
+    return Finished(_files(folder), as_tsv(trained.curve), trained.seconds, trained.tokens)
+
+
+def write_finished(one: Finished, folder: Path, curve: Path) -> None:
+    """Write what a run left, as far as it is not there."""
+    if not folder.exists():
+        for name, data in one.files.items():
+            write_bytes(folder / name, data)
+    if one.curve is not None:
+        write_bytes(curve, one.curve)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def save_checked(work: Work, one: Run, folder: Path) -> None:
@@ -109,6 +165,25 @@ def save_checked(work: Work, one: Run, folder: Path) -> None:
         f"{len(found.ranks)} ranks read back, {found.parameters} parameters{more} "
         f"+ {found.head_parameters} in the head"
     )
+
+
+def save_failure(work: Work, seed: int, rate: float, error: DivergedError, folder: Path) -> None:
+    """Write failed.json for a seed that diverged: what happened, and the parameters it trained.
+
+    A seed that fails is a result of its cell: it must be seen beside those that did not.
+    """
+    headed = work.fresh(seed)
+    model = work.tuner.attach(headed, work.plan, _start(work, seed))
+    found = work.tuner.verify(model, work.plan, headed.head)
+    problem = error.problems[0]
+    record = {
+        "error": f"{problem.where}: {problem.what}",
+        "parameters": found.parameters,
+        "head_parameters": found.head_parameters,
+        "learning_rate": rate,
+    }
+    write_json(folder / FAILED, record)
+    say(f"seed {seed}: FAILED, {record['error']}\n  got:      {problem.got}")
 
 
 class _Steps:

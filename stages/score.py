@@ -4,6 +4,7 @@ Run: python -m stages.score --signal disagreement
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -23,14 +24,19 @@ from adarank.scoring.stopping import stop_rule
 from adarank.scoring.workers import is_first
 from adarank.stacks import reapplied_blocks
 from adarank.tasks.catalogue import TASKS
-from stages.checkpoint import MODEL, load_model, load_tokenizer, pick_device
+from stages.checkpoint import MODEL, check_model, load_model, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
+from stages.deciding import surroundings
+from stages.files import folder_sha256
+from stages.kept_parts import kept_parts
 from stages.params import Slice, describe, load
 from stages.probe import ProbeSection, read_texts
 from stages.processes import joined_processes
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.score_table import about_modules, write_scores
 from stages.scoring import EstimatorName, ScoreSection, settings_of
+from stages.scratch import Key, make_key, open_store
 
 
 class DatasetTask(Slice):
@@ -45,6 +51,7 @@ class Params(Slice):
     dataset: DatasetTask
     probe: ProbeSection
     score: ScoreSection
+    model: ModelCode
 
 
 SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank"]
@@ -58,9 +65,12 @@ def run(params: Params, signal: SignalName) -> None:
         params: What the stage reads.
         signal: Which score to compute.
     """
-    scores, estimator, facts = SIGNALS[signal](params)
+    check_model(MODEL)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    model_sha256 = folder_sha256(MODEL)
+    scores, estimator, facts = SIGNALS[signal](params, model_sha256)
     if is_first():
-        write_scores(signal, estimator, scores, facts)
+        write_scores(signal, estimator, scores, facts, model_sha256)
 
 
 def compared(wanted: str, task: str) -> Output:
@@ -87,7 +97,7 @@ def compared(wanted: str, task: str) -> Output:
     return TASKS[task].output
 
 
-def _by_disturbing(params: Params, estimator: EstimatorName | None) -> Scored:
+def _by_disturbing(params: Params, model_sha256: str, estimator: EstimatorName | None) -> Scored:
     section = params.score
     output = compared(section.output, params.dataset.task)
     estimator = estimator or section.estimator
@@ -105,10 +115,22 @@ def _by_disturbing(params: Params, estimator: EstimatorName | None) -> Scored:
     )
     say(f"score: {estimator}, {len(modules)} modules, {probe.rows} texts, output {output}")
     facts = {"output": output, **_about_probe(probe), **_about_modules(model, modules, probe)}
-    return _scored(model, modules, probe, section, settings, facts), estimator, facts
+    key = make_key(
+        "scores",
+        f"score {estimator}",
+        **surroundings("stages.score", device),
+        model=model_sha256,
+        texts=texts,
+        max_length=params.probe.max_length,
+        output=output,
+        estimator=estimator,
+        # How many draws memory allows at once is in the parts' own names.
+        score=section.model_dump(exclude={"device", "memory_gb", "output", "estimator"}),
+    )
+    return _scored(model, modules, probe, section, settings, facts, key), estimator, facts
 
 
-def _by_weights(params: Params) -> Scored:
+def _by_weights(params: Params, model_sha256: str) -> Scored:  # noqa: ARG001 -- takes seconds
     section = params.score
     model = load_model(MODEL).to(pick_device(section.device))
     modules = find_modules(model, section.modules)
@@ -118,7 +140,7 @@ def _by_weights(params: Params) -> Scored:
     return scores, "stable_rank", about_modules(modules)
 
 
-SIGNALS: dict[SignalName, Callable[[Params], Scored]] = {
+SIGNALS: dict[SignalName, Callable[[Params, str], Scored]] = {
     "disagreement": partial(_by_disturbing, estimator=None),
     "linearized": partial(_by_disturbing, estimator="linearized"),
     "as_published": partial(_by_disturbing, estimator="as_published"),
@@ -133,12 +155,18 @@ def _scored(
     section: ScoreSection,
     settings: Settings,
     facts: dict[str, Any],
+    key: Key,
 ) -> Scores:
     if section.precision == "bfloat16":
         facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
     stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
-    with progress("score", steps(settings, len(modules), len(probe.batches))) as advance:
-        return score_modules(model, probe.batches, modules, settings, stop=stop, advance=advance)
+    total, store = steps(settings, len(modules), len(probe.batches)), open_store()
+    # Processes that share the work must not wait for each other here.
+    held = store.held(key) if is_first() else nullcontext()
+    with held, kept_parts(store, key) as kept, progress("score", total) as advance:
+        return score_modules(
+            model, probe.batches, modules, settings, stop=stop, advance=advance, kept=kept
+        )
 
 
 def _about_probe(probe: Probe) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import Any
 from adarank.modules import Module
 from adarank.scoring.scores import Scores
 from adarank.scoring.table import summary
-from stages.checkpoint import MODEL
 from stages.cli import say
-from stages.files import folder_sha256, write_json, write_parquet
+from stages.files import write_json, write_parquet
 
 
 def about_modules(
@@ -30,7 +29,9 @@ def about_modules(
     return {"shared_weights": shared, "reapplied_blocks": dict(reapplied or {})}
 
 
-def write_scores(signal: str, estimator: str, scores: Scores, facts: Mapping[str, Any]) -> None:
+def write_scores(
+    signal: str, estimator: str, scores: Scores, facts: Mapping[str, Any], model_sha256: str
+) -> None:
     """Write data/scores/SIGNAL.parquet, and its summary metrics/scores/SIGNAL.json.
 
     Args:
@@ -38,9 +39,10 @@ def write_scores(signal: str, estimator: str, scores: Scores, facts: Mapping[str
         estimator: How the signal was estimated; its own name where there is but one way.
         scores: The table, and what it took.
         facts: What else the summary keeps.
+        model_sha256: The hash of the model scored.
     """
     say(f"score: computed by {scores.engine}")
-    note = {"signal": signal, "estimator": estimator, "model_sha256": folder_sha256(MODEL)}
+    note = {"signal": signal, "estimator": estimator, "model_sha256": model_sha256}
     write_parquet(Path(f"data/scores/{signal}.parquet"), scores.table, note)
     record = {
         **facts,

@@ -29,9 +29,14 @@ from adarank.tasks.registry import make_task
 from stages.checkpoint import MODEL, check_model, load_tokenizer, pick_device
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.dataset import DATASET, read_description, read_split
+from stages.deciding import surroundings
+from stages.entry import of_files
+from stages.files import as_parquet, folder_sha256, from_parquet
 from stages.params import Section, Slice, describe, load
 from stages.progress import progress
+from stages.remote_code import ModelCode, admit_code
 from stages.score_table import about_modules, write_scores
+from stages.scratch import Key, make_key, open_store
 from stages.task import TaskSection, options_of
 
 
@@ -78,6 +83,7 @@ class Params(Slice):
     task: TaskSection
     score: ScoredModules
     finetune: TrainedLength
+    model: ModelCode
 
 
 SignalName = Literal["weight_gradient", "fisher", "gradient_spectrum", "activation_variance"]
@@ -130,6 +136,38 @@ class Work:
 
 def run(params: Params, name: SignalName) -> None:
     """Score data/model on rows of data/dataset's train, and write the table and its summary."""
+    check_model(MODEL)
+    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    model_sha256, store = folder_sha256(MODEL), open_store()
+    key = _key(params, name, model_sha256)
+    with store.held(key):
+        entry = store.get(key)
+        if entry is not None:
+            say(f"{key.what}: taken from {store.name}")
+        else:
+            scores, facts = _computed(params, name)
+            note = {"engine": scores.engine, "forwards": scores.forwards, "facts": facts}
+            entry = of_files({"table": as_parquet(scores.table)}, note)
+            store.put(key, entry)
+    table = from_parquet(entry.files["table"])
+    scores = Scores(table, entry.note["engine"], entry.note["forwards"])
+    write_scores(name, name, scores, entry.note["facts"], model_sha256)
+
+
+def _key(params: Params, name: SignalName, model_sha256: str) -> Key:
+    read = params.model_dump(exclude={"signal": {"device"}})
+    return make_key(
+        "scores",
+        f"score {name}",
+        **surroundings("stages.score_task", pick_device(params.signal.device)),
+        model=model_sha256,
+        data=folder_sha256(DATASET, ("dataset.json", "train.parquet")),
+        signal=name,
+        params=read,
+    )
+
+
+def _computed(params: Params, name: SignalName) -> tuple[Scores, dict[str, Any]]:
     kind, section = SIGNALS[name], params.signal
     work, facts = _prepared(params, kind)
     model, batches, modules = work.headed.model, work.batches, work.modules
@@ -142,13 +180,12 @@ def run(params: Params, name: SignalName) -> None:
     steps = len(batches) + (len(modules) if kind.spectrum else 0)
     with progress(f"score {name}", steps) as advance:
         scores = kind.compute(model, batches, modules, work.objective, advance=advance, **kept)
-    write_scores(name, name, scores, facts)
+    return scores, facts
 
 
 def _prepared(params: Params, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
     section = params.signal
     device = pick_device(section.device)
-    check_model(MODEL)
     tokenizer, length = load_tokenizer(MODEL), params.finetune.max_length
     task = make_task(read_description(), tokenizer, length, options_of(params.task))
     encoded = task.encode(_sample(read_split("train"), section.rows, section.seed))

@@ -1,28 +1,39 @@
 """Bring the study's cells together: means, intervals, paired differences, figures' data."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from pydantic import ConfigDict, Field
 from rich.console import Console
 
-from adarank.comparison import caveats, compare, costs
+from adarank.caveats import caveats, costs
+from adarank.comparison import Comparison, compare, comparisons, measured_on_test, pairs
 from adarank.errors import input_error
+from adarank.overall import study_verdict
+from adarank.verdicts import sentence, verdict
+from stages.cell_record import CELLS, read_cell
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.files import Record, read_record, write_json, write_tsv
+from stages.costs import score_costs, stage_costs
+from stages.files import write_json, write_tsv
+from stages.pages.summary import SUMMARY, read_whole
 from stages.params import Slice, describe, load
+from stages.predictions import row_intervals
 from stages.study import Study, cell_name
-from stages.summary_table import summary_table
+from stages.summary_table import cost_table, summary_table
 
-CELLS = Path("metrics/cells")
-SUMMARY = Path("metrics/summary.json")
+HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
 DIGITS = 6
+CONFIDENCE = 0.95
 
 _COSTS = ("trainable_parameters", "peak_parameters")
+_FACTS = ("strategy", "budget", "tuner", *_COSTS, "head_parameters", "learning_rate")
+
+Cell = dict[str, Any]
 
 
 class Params(Slice):
@@ -31,120 +42,143 @@ class Params(Slice):
     study: Study
 
 
-class Row(Record):
-    """What a cell tells of a seed and split; its metrics lie beside."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[str, float | None]  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    seed: int
-    split: Literal["train", "validation", "test"]
-    n: int
-    headline: float | None
-
-
-class CellForm(Record):
-    """What the summary reads of a cell; see `stages.evaluate`."""
-
-    cell: str
-    strategy: str
-    budget: float
-    tuner: str
-    headline: str
-    better: Literal["higher", "lower"]
-    trainable_parameters: int
-    peak_parameters: int
-    learning_rate: float
-    tuned: list[dict[str, Any]]
-    seeds: list[Row] = Field(min_length=1)
-
-
-class SummaryCell(Record):
-    """What is shown of a cell; its metrics lie beside."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[str, float | None]  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    trainable_parameters: int
-    n: int
-
-
-class SummaryForm(Record):
-    """What is shown of a summary; its cells lie beside."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[str, SummaryCell]  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    headline: str
-    better: str
-    reference: str
-    notes: list[str]
-    costs: list[str]
-
-
 app = typer.Typer(add_completion=False)
 Show = Annotated[bool, typer.Option("--show", help="Only print the summary written before.")]
 
 
 @app.command(epilog=describe(Params))
 def main(params: ParamsFile = PARAMS_FILE, show: Show = False) -> None:
-    """Summarise the study's cells; writes summary.json, comparison.tsv, frontier.tsv in metrics."""
+    """Summarise the study's cells: summary.json, headline.json and two tables in metrics."""
     with reporting("summarize-show" if show else "summarize"):
         if show:
-            Console().print(summary_table(read_record(SUMMARY, SummaryForm)))
+            _show(read_whole().model_dump())
         else:
             run(load(Params, params))
 
 
 def run(params: Params) -> None:
-    """Compare every cell of the study and write the three files."""
+    """Compare every cell of the study and write the four files."""
     study = params.study
     cells = _cells(study)
-    headline, better = _headline(cells)
+    told = summary(cells, study)
+    for line in [told["verdict"], *told["notes"], *told["costs"]]:
+        say(f"summarize: {line}")
     table = compare(cells, reference=study.reference)
-    test = pd.DataFrame(table[table["split"] == "test"])
-    said = {
-        "notes": caveats(cells, study.seeds, reference=study.reference),
-        "costs": costs(cells, reference=study.reference),
-    }
-    for note in said["notes"] + said["costs"]:
-        say(f"summarize: {note}")
-    told = {"headline": headline, "better": better, "reference": study.reference}
-    write_json(SUMMARY, {**_with_rates(summary(test, headline), cells), **told, **said})
+    write_json(SUMMARY, rounded(told))
+    write_json(HEADLINE, rounded(metric(told)))
     write_tsv(COMPARISON, table)
-    write_tsv(FRONTIER, frontier(test, headline))
+    test = pd.DataFrame(table[table["split"] == "test"])
+    write_tsv(FRONTIER, frontier(test, told["headline"]))
 
 
-def summary(test: pd.DataFrame, headline: str) -> dict[str, Any]:
-    """Sum up the test split: by cell, parameters, seeds and every metric's mean.
+def summary(cells: Sequence[Cell], study: Study) -> dict[str, Any]:
+    """Sum up the test split: every cell, every comparison by the headline metric, what they show.
 
-    The headline metric comes with its deviation, interval and difference from the reference; the
-    others' are in comparison.tsv. Rounded, so that a table of differences shows no arithmetic's
-    dust.
+    Args:
+        cells: The study's cells, as evaluation wrote them.
+        study: What is compared with what.
     """
-    cells: dict[str, Any] = {}
-    for row in test.to_dict("records"):
-        cell = cells.setdefault(row["cell"], {key: row[key] for key in (*_COSTS, "n")})
-        cell[row["metric"]] = _rounded(row["mean"])
-        if row["metric"] == headline:
-            cell["n"] = row["n"]
-            cell |= {
-                f"{headline}_{key}": _rounded(row[key])
-                for key in ("sd", "low", "high", "difference", "difference_low", "difference_high")
-            }
-    return cells
+    headline, better = _headline(cells)
+    reference, seeds = study.reference, study.seeds
+    compared = pairs(cells, reference=reference)
+    rows = row_intervals(cells, compared, headline)
+    found = comparisons(compared, metric=headline, better=better, seeds=seeds, rows=rows.intervals)
+    return {
+        "headline": headline,
+        "better": better,
+        "reference": reference,
+        "split": "test",
+        "confidence": CONFIDENCE,
+        "seeds": seeds,
+        "verdict": study_verdict(found, seeds, reference),
+        "cells": {cell["cell"]: _cell(cell) for cell in cells},
+        "comparisons": [_comparison(one) for one in found],
+        "notes": caveats(cells, seeds, reference=reference) + rows.notes,
+        "costs": costs(cells, reference=reference),
+    }
+
+
+def metric(summary: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Pick what DVC tables show: each cell's headline mean, and its difference from the reference.
+
+    Args:
+        summary: What summary.json holds. A cell of which every seed failed is left out.
+    """
+    headline, reference = summary["headline"], summary["reference"]
+    means = {name: cell["metrics"].get(headline) for name, cell in summary["cells"].items()}
+    less = {
+        one["cell"]: one["difference"]
+        for one in summary["comparisons"]
+        if one["role"] == "reference" and one["difference"] is not None
+    }
+    return {
+        headline: {name: found["mean"] for name, found in means.items() if found},
+        f"less_{reference}": less,
+    }
 
 
 def frontier(test: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Pick the headline metric against parameters: a row a cell, for the frontier's figure."""
-    columns = ["strategy", "budget", *_COSTS, "n", "metric", "mean", "low", "high"]
+    """Pick the headline metric against parameters: a row a cell, for DVC's figures."""
+    mean, less = ["mean", "low", "high"], ["difference", "difference_low", "difference_high"]
+    columns = ["strategy", "budget", *_COSTS, "n", "metric", *mean, *less]
     return pd.DataFrame(test[test["metric"] == headline], columns=columns)
 
 
-def _headline(cells: list[dict[str, Any]]) -> tuple[str, str]:
+def rounded(value: Any) -> Any:
+    """Round all floats within a value to six digits that count, so that no dust shows."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{round(value, 12):.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _show(summary: dict[str, Any]) -> None:
+    console = Console()
+    console.print(summary_table(summary))
+    console.print(cost_table(stage_costs(summary["cells"]), score_costs()))
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    found = measured_on_test(cell)
+    return {
+        **{key: cell[key] for key in _FACTS},
+        "tuned": bool(cell["tuned"]),
+        "n": len({row["seed"] for row in cell["seeds"]}),
+        "failed": cell["failed"],
+        "metrics": {name: asdict(one) for name, one in found.items()},
+    }
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    cell, against = one.pair.names
+    low, high = one.rows or (None, None)
+    return {
+        "cell": cell,
+        "against": against,
+        "strategy": one.pair.cell["strategy"],
+        "budget": one.pair.cell["budget"],
+        "role": one.pair.role,
+        "metric": one.metric,
+        "n": one.n,
+        "difference": one.difference,
+        "low": one.low,
+        "high": one.high,
+        "p": one.p,
+        "p_holm": one.p_holm,
+        "p_floor": one.p_floor,
+        "t_p": one.t_p,
+        "t_p_holm": one.t_p_holm,
+        "rows_low": low,
+        "rows_high": high,
+        "detectable": one.detectable,
+        "gain": one.gain,
+        "verdict": verdict(one),
+        "sentence": sentence(one),
+    }
+
+
+def _headline(cells: Sequence[Cell]) -> tuple[str, str]:
     by_headline = {(cell["headline"], cell["better"]): cell["cell"] for cell in cells}
     if len(by_headline) > 1:
         told = ", ".join(f"{name} by {metric}" for (metric, _), name in by_headline.items())
@@ -158,14 +192,7 @@ def _headline(cells: list[dict[str, Any]]) -> tuple[str, str]:
     return next(iter(by_headline))
 
 
-def _with_rates(told: dict[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:
-    for cell in cells:
-        if cell["tuned"]:
-            told[cell["cell"]]["learning_rate"] = cell["learning_rate"]
-    return told
-
-
-def _cells(study: Study) -> list[dict[str, Any]]:
+def _cells(study: Study) -> list[Cell]:
     names = [cell_name(s, b) for b in study.budgets for s in study.strategies]
     missing = [name for name in names if not (CELLS / f"{name}.json").exists()]
     if missing:
@@ -176,25 +203,7 @@ def _cells(study: Study) -> list[dict[str, Any]]:
             expected="a file for each cell",
             remedy="run `dvc repro`, which makes them first",
         )
-    return [_cell(s, b) for b in study.budgets for s in study.strategies]
-
-
-def _cell(strategy: str, budget: float) -> dict[str, Any]:
-    path = CELLS / f"{cell_name(strategy, budget)}.json"
-    cell = read_record(path, CellForm)
-    if (cell["strategy"], cell["budget"]) != (strategy, budget):
-        raise input_error(
-            "another cell's measurements",
-            where=str(path),
-            got=f"strategy {cell['strategy']}, budget {cell['budget']:g}",
-            expected=f"strategy {strategy}, budget {budget:g}",
-            remedy="delete it and run `dvc repro`, which measures anew",
-        )
-    return cell
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
+    return [read_cell(name) for name in names]
 
 
 if __name__ == "__main__":

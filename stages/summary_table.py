@@ -1,4 +1,4 @@
-"""The study's summary as a table for a terminal."""
+"""The study's summary as a table for a terminal of 100 columns."""
 
 from typing import Any
 
@@ -7,76 +7,147 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-_SHARES = ("auc", "exact_match")
+from adarank.wording import digits, is_share, probability
+
+_WIDTH = 100
+_SHORT = {"not distinguishable": "not distinct"}
 _SECOND = ("macro_f1", "spearman", "perplexity", "loss")
 
 Cell = dict[str, Any]
+Rows = list[list[str]]
 
 
 def summary_table(summary: dict[str, Any]) -> Group:
-    """Lay out metrics/summary.json: a row a cell, then costs, and what to be careful about."""
-    headline = summary["headline"]
-    cells: dict[str, Cell] = {n: cell for n, cell in summary.items() if isinstance(cell, dict)}
-    names = sorted(cells, key=lambda name: _place(name, cells[name], headline))
-    tuned = any("learning_rate" in cell for cell in cells.values())
-    second = _second(list(cells.values()), headline)
-    columns = ["parameters", "n", _title(headline), f"less {summary['reference']}'s"]
-    table = Table(box=box.SIMPLE_HEAD, title=_heading(headline, summary["better"]))
-    table.add_column("cell", no_wrap=True)
-    for column in [*columns, *map(_title, second), *(["rate"] if tuned else [])]:
-        table.add_column(column, justify="right", no_wrap=True)
-    for name in names:
-        rate = [_rate(cells[name])] if tuned else []
-        table.add_row(name, *_row(cells[name], headline, second), *rate)
-    costs = [Text(cost) for cost in summary["costs"]]
+    """Lay out metrics/summary.json: a row a cell, the verdicts in full, then what weakens them."""
+    texts = [Text(summary["verdict"], style="bold"), Text("")]
+    texts += [Text(f"- {one['sentence']}") for one in summary["comparisons"]]
+    texts += [Text(cost) for cost in summary["costs"]]
     notes = [Text(f"! {note}", style="bold red") for note in summary["notes"]]
-    return Group(table, *costs, *notes)
+    return Group(_cells(summary), *texts, *notes)
 
 
-def _heading(headline: str, better: str) -> str:
-    percent = " in percent" if _is_share(headline) else ""
-    lower = "; lower is better" if better == "lower" else ""
+def cost_table(cells: dict[str, dict[str, float]], scores: dict[str, float]) -> Group:
+    """Lay out what stages took here; nothing where no times are known.
+
+    Args:
+        cells: By cell, a number by title, as `costs.stage_costs` gives them.
+        scores: Seconds by signal.
+    """
+    each = ", ".join(f"{name} {seconds:,.1f}" for name, seconds in scores.items())
+    told = [Text(f"Seconds to score by signal: {each}")] if scores else []
+    return Group(*([_costs(cells)] if cells else []), *told)
+
+
+def _costs(cells: dict[str, dict[str, float]]) -> Table:
+    titles = list(dict.fromkeys(title for one in cells.values() for title in one))
+    table = _narrow("What it took here; no metric depends on it")
+    table.add_column("cell", no_wrap=True)
+    for title in titles:
+        table.add_column(title, justify="right")
+    for name, one in cells.items():
+        table.add_row(name, *(f"{one[t]:,.0f}" if t in one else "-" for t in titles))
+    return table
+
+
+def _cells(summary: dict[str, Any]) -> Table:
+    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
+    less = f"less {summary['reference']}'s"
+    columns = ["cell", "parameters", "n", _title(summary["headline"]), less, "p (Holm)", "verdict"]
+    rows = [_row(summary, name) for name in names]
+    for title, cells in _extra(summary, names):
+        if _fits([[*columns, title], *([*row, new] for row, new in zip(rows, cells, strict=True))]):
+            columns.append(title)
+            rows = [[*row, new] for row, new in zip(rows, cells, strict=True)]
+    table = _narrow(_heading(summary))
+    for column in columns:
+        words = column in ("cell", "verdict")
+        side = "left" if words else "right"
+        # Where names are long, a verdict may take a second line.
+        room = len("comparable") if column == "verdict" else None
+        table.add_column(column, justify=side, no_wrap=room is None, min_width=room)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _narrow(title: str) -> Table:
+    return Table(box=box.SIMPLE_HEAD, title=title, collapse_padding=True, pad_edge=False)
+
+
+def _heading(summary: dict[str, Any]) -> str:
+    percent = " in percent" if is_share(summary["headline"]) else ""
+    lower = "; lower is better" if summary["better"] == "lower" else ""
     return f"Test split{percent}: mean over n seeds ± half its 95 % interval{lower}"
 
 
-def _second(cells: list[Cell], headline: str) -> list[str]:
-    """Pick one metric to show beside the headline, if the cells have another."""
-    known = [name for name in _SECOND if any(name in cell for cell in cells)]
-    return [name for name in known if name != headline][:1]
-
-
-def _place(name: str, cell: Cell, headline: str) -> tuple[int, bool, str]:
-    """Sort by cost, and at each cost what the others are compared with first."""
-    compared = cell.get(f"{headline}_difference") is not None
-    return cell["trainable_parameters"], compared, name
-
-
-def _row(cell: Cell, headline: str, second: list[str]) -> list[str]:
+def _row(summary: dict[str, Any], name: str) -> list[str]:
+    cell, headline = summary["cells"][name], summary["headline"]
+    found = cell["metrics"].get(headline)
+    planned = len(summary["seeds"])
     return [
+        name,
         f"{cell['trainable_parameters']:,}",
-        str(cell["n"]),
-        _number(cell, headline),
-        _number(cell, f"{headline}_difference", "+"),
-        *(_number(cell, name) for name in second),
+        str(planned) if cell["n"] == planned else f"{cell['n']} of {planned}",
+        _estimate(headline, found["mean"], found["high"]) if found else "failed",
+        *_compared(summary, name),
     ]
 
 
-def _number(cell: Cell, key: str, sign: str = "") -> str:
-    """Write a mean with half its interval: a share in percent, anything else as it is."""
-    mean, high = cell.get(key), cell.get(f"{key}_high")
-    if mean is None:
+def _compared(summary: dict[str, Any], name: str) -> list[str]:
+    one = _against_reference(summary, name)
+    if one is None:
+        return ["-", "-", "-"]
+    verdict: str = one["verdict"]
+    if one["difference"] is None:
+        return ["-", "-", verdict]
+    less = _estimate(one["metric"], one["difference"], one["high"], "+")
+    return [less, _deciding_p(summary, one), _SHORT.get(verdict, verdict)]
+
+
+def _deciding_p(summary: dict[str, Any], one: dict[str, Any]) -> str:
+    """The greater p of those tests that can reach 5 %: the one that a verdict hangs on."""
+    if one["n"] == 1:
         return "-"
-    factor, digits = (100, 2) if _is_share(key.removesuffix("_difference")) else (1, 4)
-    half = "" if high is None else f" ± {factor * (high - mean):.{digits}f}"
-    return f"{factor * mean:{sign}.{digits}f}{half}"
+    family = sum(other["p"] is not None for other in summary["comparisons"])
+    flips = [one["p_holm"]] if family * one["p_floor"] <= 0.05 else []
+    return probability(max([one["t_p_holm"], *flips]))
 
 
-def _rate(cell: Cell) -> str:
-    return f"{cell['learning_rate']:g}" if "learning_rate" in cell else "-"
+def _against_reference(summary: dict[str, Any], name: str) -> dict[str, Any] | None:
+    found = (
+        one for one in summary["comparisons"] if one["cell"] == name and one["role"] == "reference"
+    )
+    return next(found, None)
 
 
-def _is_share(metric: str) -> bool:
-    return metric in _SHARES or "accuracy" in metric or "f1" in metric
+def _extra(summary: dict[str, Any], names: list[str]) -> list[tuple[str, list[str]]]:
+    """What is shown too where there is room: a chosen learning rate, and a second metric."""
+    cells = [summary["cells"][name] for name in names]
+    found: list[tuple[str, list[str]]] = []
+    if any(cell["tuned"] for cell in cells):
+        found.append(("rate", [f"{c['learning_rate']:g}" if c["tuned"] else "-" for c in cells]))
+    for second in [m for m in _SECOND if m != summary["headline"]]:
+        if any(second in cell["metrics"] for cell in cells):
+            means = [cell["metrics"].get(second) for cell in cells]
+            found.append((_title(second), [digits(second, m["mean"]) if m else "-" for m in means]))
+            break
+    return found
+
+
+def _fits(rows: Rows) -> bool:
+    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) <= _WIDTH
+
+
+def _place(summary: dict[str, Any], name: str) -> tuple[int, bool, str]:
+    """Sort by cost, and at each cost what the others are compared with first."""
+    cell = summary["cells"][name]
+    return cell["trainable_parameters"], cell["strategy"] != summary["reference"], name
+
+
+def _estimate(metric: str, mean: float, high: float | None, sign: str = "") -> str:
+    """Write a mean with half its interval."""
+    half = "" if high is None else f" ± {digits(metric, high - mean)}"
+    return digits(metric, mean, sign) + half
 
 
 def _title(metric: str) -> str:

@@ -58,6 +58,7 @@ def write_params(*, seeds: object = (0, 1), evaluate: Any = None, **finetune: An
     """Write params.yaml, with what is given changed."""
     values = {
         "study": {"strategies": ["explicit"], "budgets": [2], "seeds": seeds},
+        "model": {"trust_remote_code": False},
         "task": TASK,
         "finetune": FINETUNE | finetune,
         "evaluate": EVALUATE | (evaluate or {}),

@@ -6,6 +6,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start: sums are the same
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["ADARANK_SCRATCH"] = "off"  # A test of a stage must run it, not find what it once made.
 
 import pytest
 import torch

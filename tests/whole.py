@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from stages import (
     allocate,
+    best,
     check,
     command,
     download,
@@ -31,6 +32,7 @@ APPS: dict[str, Typer] = {
     "finetune": finetune.app,
     "evaluate": evaluate.app,
     "summarize": summarize.app,
+    "best": best.app,
     "check": check.app,
     "adarank": command.app,
 }

@@ -14,6 +14,7 @@ from adarank.allocation.greedy import greedy
 from adarank.allocation.heuristics import attention_heavy, empirical, linear_decay
 from adarank.allocation.plan import Tuner
 from adarank.allocation.question import Question
+from adarank.controls import DEFAULT
 from adarank.errors import input_error
 
 Weights = NDArray[np.float64]
@@ -202,9 +203,6 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
     "literal": literal_of,
 }
 """What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
-
-DEFAULT = "disagreement"
-"""What `reversed` and `permuted` alone are of."""
 
 
 def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from adarank.modules import Module, resolve
+from adarank.scoring.kept import Kept, NothingKept, kept_or_made
 from adarank.scoring.noise import Noise, deviation, draw_seed, non_finite
 from adarank.scoring.outputs import Batch, Output, compared_output
 from adarank.scoring.table import score_table
@@ -49,6 +51,7 @@ def linearized(
     settings: Linearized,
     *,
     advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
 ) -> pd.DataFrame:
     """Score modules by linearized disagreement.
 
@@ -63,6 +66,7 @@ def linearized(
         modules: What to score. Needs no labels.
         settings: See Linearized.
         advance: Called after each (sketch, batch).
+        kept: Has what an interrupted run had finished, by (sketch, batch).
 
     Returns:
         A score table with sketches * n_batches trials per module; see `score_table`.
@@ -76,7 +80,9 @@ def linearized(
     with _only_gradients_of(model, modules, settings.noise):
         for sketch, index in my_share(passes):
             u_seed = draw_seed(settings.seed, f"sketch {sketch}", index)
-            found[f"{sketch}/{index}"] = _one_pass(model, batches[index], modules, settings, u_seed)
+            one = partial(_one_pass, model, batches[index], modules, settings, u_seed)
+            name = f"sketch {sketch}, batch {index}"
+            found[f"{sketch}/{index}"] = kept_or_made(kept or NothingKept(), name, one)
             advance()
     together = gathered(found)
     return score_table(modules, np.stack([together[f"{s}/{b}"] for s, b in passes], axis=1))

@@ -9,13 +9,15 @@ module's score measures all of them (google-research, adaptive_low_rank).
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from adarank.modules import Module, resolve
+from adarank.scoring.kept import Kept, NothingKept, kept_or_made
 from adarank.scoring.noise import Noise, draw, non_finite
 from adarank.scoring.outputs import Batch, Output, compared_output
 from adarank.scoring.table import score_table
@@ -46,6 +48,7 @@ def as_published(
     settings: AsPublished,
     *,
     advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
 ) -> pd.DataFrame:
     """Score modules as the published notebook does, in the order given, noise never taken away.
 
@@ -63,13 +66,21 @@ def as_published(
         for row, (module, layer) in enumerate(zip(modules, layers, strict=True)):
             for trial in range(settings.trials):
                 _pile_up(layer, settings, module.name, trial)
-                moved = [compared_output(model, batch, settings.output) for batch in batches]
-                differences = [(m.float() - p).abs() for m, p in zip(moved, pristine, strict=True)]
-                scores[row, trial] = torch.cat([d.flatten() for d in differences]).mean().item()
+                one = partial(_moved, model, batches, pristine, settings.output)
+                name = f"score of {module.name}, trial {trial}"
+                scores[row, trial] = kept_or_made(kept or NothingKept(), name, one).item()
                 if not np.isfinite(scores[row, trial]):
                     raise non_finite(module.name, settings.noise)
                 advance()
     return score_table(modules, scores)
+
+
+def _moved(
+    model: nn.Module, batches: Sequence[Batch], pristine: Sequence[Tensor], output: Output
+) -> np.ndarray:
+    moved = [compared_output(model, batch, output) for batch in batches]
+    differences = [(m.float() - p).abs() for m, p in zip(moved, pristine, strict=True)]
+    return np.array(torch.cat([d.flatten() for d in differences]).mean().item())
 
 
 def _pile_up(layer: nn.Module, settings: AsPublished, name: str, trial: int) -> None:

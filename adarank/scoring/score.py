@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from adarank.errors import input_error
 from adarank.modules import Module, find_modules, resolve
 from adarank.scoring.exact import Exact, Stop, exact
+from adarank.scoring.kept import Kept
 from adarank.scoring.linearized import Linearized, linearized
 from adarank.scoring.noise import global_deviation
 from adarank.scoring.outputs import Batch
@@ -84,6 +85,7 @@ def score_modules(
     *,
     stop: Stop | None = None,
     advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
 ) -> Scores:
     """Score modules with the estimator that the settings belong to.
 
@@ -94,16 +96,17 @@ def score_modules(
         settings: Exact, Linearized or AsPublished.
         stop: Ends the exact estimator early; see `exact`.
         advance: Called as work is done, `steps` times in all.
+        kept: Has what an interrupted run had finished; the scores are the same bit for bit.
     """
     settings = _with_global_noise(model, modules, settings)
     if isinstance(settings, Exact):
-        result = exact(model, batches, modules, settings, stop=stop, advance=advance)
+        result = exact(model, batches, modules, settings, stop=stop, advance=advance, kept=kept)
         draws = result.trials * (2 if settings.reference == "perturbed" else 1)
         return Scores(result.table, result.engine, draws * len(modules) * len(batches))
     if isinstance(settings, Linearized):
-        table = linearized(model, batches, modules, settings, advance=advance)
+        table = linearized(model, batches, modules, settings, advance=advance, kept=kept)
         return Scores(table, "backward", settings.sketches * len(batches))
-    table = as_published(model, batches, modules, settings, advance=advance)
+    table = as_published(model, batches, modules, settings, advance=advance, kept=kept)
     return Scores(table, "full forwards", settings.trials * len(modules) * len(batches))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from adarank.measures import loss_per_token
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
 from adarank.tasks.continuation import Continuation, require_offsets
 from adarank.tasks.heads import check_positions, load_writer
@@ -18,7 +19,6 @@ from adarank.tasks.packing import check_packing, pack
 from adarank.tasks.tokens import (
     UNCOUNTED,
     mean_nats,
-    nats_per_token,
     padded,
     perplexity,
     presence,
@@ -138,7 +138,7 @@ class CausalLM:
 
     def metrics(self, predictions: pd.DataFrame) -> dict[str, float | None]:
         """Compute loss, perplexity, bits per byte and token accuracy, over all tokens at once."""
-        loss = nats_per_token(predictions)
+        loss = loss_per_token(predictions)
         size = total(predictions, "bytes")
         bits = total(predictions, "nats") / math.log(2)
         right = total(predictions, "predicted") / total(predictions, "tokens")

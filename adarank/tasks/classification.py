@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
+from adarank.measures import accuracy
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
 from adarank.tasks.heads import check_positions, load_headed
 from adarank.tasks.hidden import with_hidden
@@ -136,7 +137,7 @@ class Classification:
         predicted = predictions["predicted"].to_numpy()
         return {
             "loss": float(predictions["loss"].to_numpy().mean()),
-            "accuracy": float(sk.accuracy_score(label, predicted)),
+            "accuracy": accuracy(predictions),
             "macro_f1": float(_macro_f1(label, predicted)),
             "matthews": float(sk.matthews_corrcoef(label, predicted)),
             "auc": self._auc(predictions),

@@ -109,6 +109,8 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=True,
                 **config,
             )
     return model, [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]

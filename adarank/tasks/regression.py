@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
+from adarank.measures import pearson
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
 from adarank.tasks.heads import check_positions, load_headed
 from adarank.tasks.hidden import with_hidden
@@ -142,8 +143,8 @@ class Regression:
             "loss": float(predictions["loss"].to_numpy().mean()),
             "mae": float(np.abs(error).mean()),
             "rmse": float(np.sqrt(np.square(error).mean())),
-            "pearson": None if constant else _correlation(stats.pearsonr, label, predicted),
-            "spearman": None if constant else _correlation(stats.spearmanr, label, predicted),
+            "pearson": None if constant else pearson(predictions),
+            "spearman": None if constant else _spearman(label, predicted),
         }
 
     def confusion(self, predictions: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002
@@ -160,8 +161,9 @@ def _answers(model: nn.Module, batch: Batch) -> Tensor:
     return model(**inputs).logits[:, 0]
 
 
-def _correlation(measure: Any, label: Any, predicted: Any) -> float:
-    return float(measure(label, predicted).statistic)
+def _spearman(label: Any, predicted: Any) -> float:
+    found: Any = stats.spearmanr(label, predicted)
+    return float(found.statistic)
 
 
 def _number(description: Mapping[str, Any], key: str) -> float:

@@ -12,17 +12,16 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerBase
 
+from adarank.measures import accuracy, exact_match, loss_per_token
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
 from adarank.tasks.heads import check_positions, load_writer
 from adarank.tasks.texts import cut_rows
 from adarank.tasks.tokens import (
     UNCOUNTED,
     mean_nats,
-    nats_per_token,
     padded,
     presence,
     token_table,
-    total,
 )
 from adarank.tasks.words import label_id, label_words, refuse_empty, written
 
@@ -172,8 +171,8 @@ class Seq2Seq:
         label is neither true nor predicted.
         """
         free: dict[str, float | None] = {
-            "loss": nats_per_token(predictions),
-            "exact_match": total(predictions, "exact") / len(predictions),
+            "loss": loss_per_token(predictions),
+            "exact_match": exact_match(predictions),
         }
         if not self.labels:
             return free
@@ -181,7 +180,7 @@ class Seq2Seq:
         predicted = predictions["predicted"].to_numpy()
         found = sorted({*label.tolist(), *predicted.tolist()} - {_FREE})
         return free | {
-            "accuracy": float(sk.accuracy_score(label, predicted)),
+            "accuracy": accuracy(predictions),
             "macro_f1": _f1(label, predicted, found),
             "f1_positive": _f1(label, predicted, [self.positive])
             if self.positive in found

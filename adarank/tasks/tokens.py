@@ -47,11 +47,6 @@ def token_table(logits: Tensor, labels: Tensor) -> pd.DataFrame:
     return table.assign(loss=table["nats"] / table["tokens"])
 
 
-def nats_per_token(predictions: pd.DataFrame) -> float:
-    """Compute the loss of a predictions table over all its tokens."""
-    return total(predictions, "nats") / total(predictions, "tokens")
-
-
 def total(predictions: pd.DataFrame, column: str) -> float:
     """Sum a column of numbers."""
     return float(predictions[column].to_numpy().sum())

@@ -26,6 +26,11 @@ class LengthBatches(Sampler[list[int]]):
         self._batch_size = batch_size
         self._generator = generator
 
+    def skip(self, epochs: int) -> None:
+        """Deal so many epochs for nothing, for a run that has had them."""
+        for _ in range(epochs):
+            iter(self)
+
     def __len__(self) -> int:
         return -(-len(self._lengths) // self._batch_size)
 

@@ -1,5 +1,6 @@
 """Transformers' Trainer with our order of rows, schedule, checks and validation."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from adarank.tasks.base import Example, Task
 from adarank.tuning.batches import LengthBatches, length
 from adarank.tuning.finite import check_finite
 from adarank.tuning.prediction import predict
+from adarank.tuning.resuming import Resuming
 from adarank.tuning.schedules import Schedule
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import During
@@ -30,6 +32,10 @@ class PlanTrainer(Trainer):
         validation_rows: Encoded rows for `evaluate`.
         schedule: The learning rate's shape.
         during: What the tuner does beside: a penalty, and a call after every step.
+        resuming: How its state is saved, and comes back; None for neither.
+
+    Attributes:
+        looking_seconds: Time that `evaluate` has taken so far.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -44,12 +50,15 @@ class PlanTrainer(Trainer):
         validation_rows: Sequence[Example],
         schedule: Schedule,
         during: During,
+        resuming: Resuming | None = None,
     ):
         self._task = task
         self._train_rows = train_rows
         self._validation_rows = validation_rows
         self._schedule = schedule
         self._during = during
+        self._resuming = resuming
+        self.looking_seconds = 0.0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
             args=arguments,
@@ -65,6 +74,8 @@ class PlanTrainer(Trainer):
         order = generator(self.args.seed, "order")
         lengths = [length(example) for example in self._train_rows]
         batches = LengthBatches(lengths, self.args.per_device_train_batch_size, order)
+        if self._resuming is not None:
+            batches.skip(self._resuming.steps_taken // len(batches))
         rows: Any = self._train_rows
         loader = DataLoader(rows, batch_sampler=batches, collate_fn=self._task.collate)
         return self.accelerator.prepare(loader)
@@ -100,6 +111,7 @@ class PlanTrainer(Trainer):
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """Compute the task's metrics on the validation rows, just as they are reported later."""
+        began = time.perf_counter()
         table = predict(
             self.model,  # pyright: ignore[reportArgumentType]
             self._task,
@@ -108,7 +120,25 @@ class PlanTrainer(Trainer):
             device=self.args.device,
         )
         metrics: dict[str, Any] = self._task.metrics(table)
+        self.looking_seconds += time.perf_counter() - began
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _save_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        # A run that has just ended saves its result instead.
+        if self._resuming is not None and not self.control.should_training_stop:
+            self._resuming.save(self, self.looking_seconds)
+
+    def _load_from_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        if self._resuming is not None:
+            self._resuming.restore_model(self)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_optimizer(self)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_random(self)

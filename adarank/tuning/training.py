@@ -2,15 +2,18 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from transformers import TrainingArguments
 
 from adarank.tasks.base import Example, Task
+from adarank.tuning.checkpoint import Checkpoints
+from adarank.tuning.resuming import Resuming
 from adarank.tuning.schedules import Schedule
 from adarank.tuning.trainer import PlanTrainer
 from adarank.tuning.tuners.base import During
@@ -58,6 +61,7 @@ def train(
     seed: int,
     advance: Callable[[], None] = lambda: None,
     during: During | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train what is trainable in a model, and leave its best weights in it.
 
@@ -72,6 +76,8 @@ def train(
         seed: Decides the rows' order and dropout.
         advance: Called after each optimiser step.
         during: What the tuner does beside; None for nothing.
+        checkpoints: Where the run's state is saved, and comes back from when an earlier run was
+            cut short: what is trained is the same bit for bit. None for neither.
 
     Raises:
         InputError: `settings.select_by` is no metric of the task.
@@ -85,12 +91,20 @@ def train(
         _repeatable(settings.device),
     ):
         arguments = _arguments(settings, seed, folder)
+        parts = {"watch": watch} | ({"tuner": beside.part} if beside.part else {})
+        resuming = Resuming(checkpoints, parts) if checkpoints else None
         trainer = PlanTrainer(
-            model, arguments, task, train_rows, validation_rows, settings.schedule, beside
+            model, arguments, task, train_rows, validation_rows, settings.schedule, beside, resuming
         )
         trainer.add_callback(watch)
-        trainer.train()
-    return watch.finish(model)
+        if resuming:
+            trainer.add_callback(resuming)
+        began = time.perf_counter()
+        trainer.train(resume_from_checkpoint=resuming and resuming.point_for(folder))
+        seconds = time.perf_counter() - began - trainer.looking_seconds
+        seconds += resuming.seconds_before if resuming else 0
+    tokens = trainer.state.num_input_tokens_seen
+    return replace(watch.finish(model), tokens=tokens, seconds=seconds)
 
 
 def _arguments(settings: Settings, seed: int, folder: str) -> TrainingArguments:
@@ -113,6 +127,7 @@ def _arguments(settings: Settings, seed: int, folder: str) -> TrainingArguments:
         logging_steps=1,
         # The filter would replace a NaN by the mean of the losses before it.
         logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from adarank.errors import input_error
 from adarank.tasks.base import Task
+from adarank.tuning.checkpoint import State
 from adarank.tuning.finite import non_finite_prediction
 from adarank.tuning.tuners.base import During
 
@@ -27,11 +28,15 @@ class Trained:
             gradient_norm (before clipping), and validation_* where it was looked at.
         best_step: The optimiser step whose weights were kept.
         validation: Every metric on validation at that step.
+        tokens: Tokens learned from, padding left out, over all steps.
+        seconds: Time of the steps, without the looks at validation.
     """
 
     curve: pd.DataFrame
     best_step: int
     validation: dict[str, float | None]
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -75,6 +80,17 @@ class Watch(TrainerCallback):
         self._columns = [f"validation_{name}" for name in task.better]
         self._rows: list[dict[str, Any]] = []
         self._best = _Best()
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Count the steps that were taken before a run was cut short."""
+        for _ in range(state.global_step):
+            self._advance()
 
     def on_log(
         self,
@@ -135,6 +151,26 @@ class Watch(TrainerCallback):
         self._compare(state.global_step, metrics, model)
         if self._patience is not None and self._best.since >= self._patience:
             control.should_training_stop = True
+
+    def state(self) -> State:
+        """Take the curve, and the best weights with what is known of them."""
+        best = self._best
+        note = {
+            "rows": self._rows,
+            "step": best.step,
+            "value": best.value,
+            "since": best.since,
+            "metrics": best.metrics,
+        }
+        return State(best.weights, note)
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` gave."""
+        note = state.note
+        self._rows = note["rows"]
+        self._best = _Best(
+            note["step"], note["value"], note["since"], note["metrics"], state.tensors
+        )
 
     def finish(self, model: nn.Module) -> Trained:
         """Put the best weights back and hand out the curve."""

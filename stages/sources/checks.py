@@ -1,24 +1,16 @@
 """What must hold of a fetched model folder before it takes its place."""
 
-import difflib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
 
 from adarank.errors import InputError, Problem, input_error, run_error
-from stages.files import Record, read_json, read_record, sha256
+from stages.files import read_json, sha256
 from stages.sources.kept import INDEX
 
 _WHOLE = {"expected": "safetensors, whole", "remedy": "fetch or copy the file anew"}
-
-
-class WeightIndex(Record):
-    """Which file each tensor of sharded weights is in."""
-
-    weight_map: dict[str, str]
 
 
 def check_room(folder: Path, needed: int) -> None:
@@ -62,26 +54,6 @@ def check_pins(pins: dict[str, str], found: dict[str, str], where: str) -> None:
         raise InputError(*problems)
 
 
-def check_model_type(folder: Path) -> None:
-    """Check that transformers knows the config's model type, without running any model.
-
-    Raises:
-        InputError: config.json damaged, or its model_type absent or unknown.
-    """
-    config = read_json(folder / "config.json")
-    found: Any = config.get("model_type") if isinstance(config, dict) else None
-    if isinstance(found, str) and found in CONFIG_MAPPING_NAMES:
-        return
-    near = difflib.get_close_matches(str(found), CONFIG_MAPPING_NAMES, n=3)
-    raise input_error(
-        "unknown model type" if found else "the config names no model type",
-        where="config.json: model_type",
-        got="none" if found is None else found,
-        expected=f"one that transformers knows: {', '.join(near) or 'bert, llama, t5 ...'}",
-        remedy="a checkpoint whose code is in transformers; code beside weights is never run",
-    )
-
-
 def settle_weights(folder: Path) -> None:
     """Check every safetensors file's header and length; drop shards that the index omits.
 
@@ -106,7 +78,32 @@ def settle_weights(folder: Path) -> None:
 
 def _indexed(folder: Path) -> set[str]:
     index = folder / INDEX
-    return set(read_record(index, WeightIndex)["weight_map"].values()) if index.exists() else set()
+    return shards_of(index) if index.exists() else set()
+
+
+def shards_of(index: Path) -> set[str]:
+    """Read which files an index of shards names.
+
+    Raises:
+        InputError: It has no such map, or a name leads out of the model's folder.
+    """
+    content = read_json(index)
+    found: Any = content.get("weight_map") if isinstance(content, dict) else None
+    names: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
+    wrong = [
+        name
+        for name in names
+        if not isinstance(name, str) or Path(name).name != name or name == ".."
+    ]
+    if wrong:
+        raise input_error(
+            "not an index of shards beside it",
+            where=index.name,
+            got="no weight_map" if wrong[0] is None else f"{wrong[0]}",
+            expected="weight_map, a file's name by tensor",
+            remedy="choose another source",
+        )
+    return set(names)
 
 
 def _check_whole(path: Path) -> None:

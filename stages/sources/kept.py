@@ -35,6 +35,7 @@ _BESIDE = {
     "special_tokens_map.json",
 }
 _SHARD = re.compile(r"model(\.safetensors)?-\d+-of-\d+\.safetensors")
+_CODE = re.compile(r"[A-Za-z_]\w*\.py")
 _PICKLED_SHARD = re.compile(r"pytorch_model-\d+-of-\d+\.bin")
 
 
@@ -51,10 +52,17 @@ class Choice:
     pickled: bool
 
 
-def choose(offered: Collection[str], *, convert_pickle: bool, source: str) -> Choice:
+def choose(
+    offered: Collection[str],
+    *,
+    convert_pickle: bool,
+    source: str,
+    trust_remote_code: bool = False,
+) -> Choice:
     """Choose the files to fetch; names of subfolders' files are never chosen.
 
-    A single model.safetensors goes before shards, safetensors before pickles.
+    A single model.safetensors goes before shards, safetensors before pickles. Code is chosen
+    only where it is trusted.
 
     Raises:
         InputError: No config, no tokenizer, no weights, or pickled ones without leave.
@@ -65,6 +73,8 @@ def choose(offered: Collection[str], *, convert_pickle: bool, source: str) -> Ch
     if not names & _INPUT:
         raise _lacking(source, names, "a tokenizer", "a folder with tokenizer.json or vocab.txt")
     plain = names & (_CONFIG | _INPUT | _BESIDE)
+    if trust_remote_code:
+        plain |= {name for name in names if _CODE.fullmatch(name)}
     weights = _safetensors(names)
     if weights:
         return Choice(tuple(sorted(plain | weights)), pickled=False)

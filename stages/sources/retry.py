@@ -17,17 +17,23 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from adarank.errors import AdaRankError
 from stages.cli import say
 
 T = TypeVar("T")
 
 ATTEMPTS = 3
 WAIT = wait_random_exponential(multiplier=2, max=30)  # seconds
+MOST_PATIENCE = 300.0  # seconds; a server that asks for more is asked again before that
 _PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
 class NetworkError(Exception):
     """A failure of the network that another try may not meet."""
+
+
+# The hub's client reports a file that it could not reach as one absent from its cache.
+_PASSING_KINDS = (NetworkError, HTTPError, ConnectionError, TimeoutError, LocalEntryNotFoundError)
 
 
 def persistently(call: Callable[[], T]) -> T:
@@ -39,7 +45,7 @@ def persistently(call: Callable[[], T]) -> T:
     retrying = Retrying(
         retry=retry_if_exception(passing),
         stop=stop_after_attempt(ATTEMPTS),
-        wait=WAIT,
+        wait=_pause,
         before_sleep=_tell,
         reraise=True,
     )
@@ -49,9 +55,13 @@ def persistently(call: Callable[[], T]) -> T:
 def passing(error: BaseException) -> bool:
     """Tell whether another try could help: a time-out, a lost connection, a busy server."""
     causes = list(chain(error))
-    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+    if any(isinstance(cause, (OfflineModeIsEnabled, AdaRankError)) for cause in causes):
         return False
-    return any(_one_passes(cause) for cause in causes)
+    statuses = [status for cause in causes if (status := _status(cause)) is not None]
+    if statuses:
+        # The client wraps a refusal too in the words for a lost connection.
+        return statuses[0] in _PASSING_STATUS
+    return any(isinstance(cause, _PASSING_KINDS) for cause in causes)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -62,13 +72,22 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _one_passes(error: BaseException) -> bool:
+def _status(error: BaseException) -> int | None:
     response = getattr(error, "response", None) if isinstance(error, HfHubHTTPError) else None
-    if response is not None:
-        return response.status_code in _PASSING_STATUS
-    # The hub's client reports a file that it could not reach as one absent from its cache.
-    kinds = (NetworkError, HTTPError, ConnectionError, TimeoutError, LocalEntryNotFoundError)
-    return isinstance(error, kinds)
+    return None if response is None else response.status_code
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds to wait: growing, and no less than a busy server asks for."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = [_asked_for(cause) for cause in chain(error)] if error else []
+    return max([WAIT(state), *asked])
+
+
+def _asked_for(error: BaseException) -> float:
+    response = getattr(error, "response", None) if isinstance(error, HfHubHTTPError) else None
+    told = response.headers.get("Retry-After", "") if response is not None else ""
+    return min(float(told), MOST_PATIENCE) if told.isdigit() else 0.0
 
 
 def _tell(state: RetryCallState) -> None:

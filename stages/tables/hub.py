@@ -1,40 +1,97 @@
 """`hf:` sources of datasets, through the `datasets` library."""
 
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from datasets import ClassLabel, Dataset, load_dataset
 from huggingface_hub import HfApi
+from huggingface_hub.errors import OfflineModeIsEnabled
 
-from stages.sources.hub import from_hub
+from adarank.errors import AdaRankError, run_error
+from stages.cli import say
+from stages.sources.commits import cached_commit, info_at
+from stages.sources.promised import Promise, kept, promises
+from stages.sources.refusals import from_hub
+from stages.sources.retry import chain
 from stages.sources.spec import HubSource
 from stages.tables.raw import Columns, Raw, check_columns, frame_of
 
+_WHERE = "dataset.source"
 
-def read_repository(source: HubSource, splits: dict[str, str], wanted: Columns) -> Raw:
+
+def read_repository(
+    source: HubSource, splits: dict[str, str], wanted: Columns, recorded: str | None = None
+) -> Raw:
     """Resolve the revision to a commit and read the splits at that commit.
+
+    Args:
+        source: The repository, configuration and revision.
+        splits: What the source calls train, and validation and test where it has them.
+        wanted: The columns to keep.
+        recorded: The commit that the revision stood for when it was fetched first.
 
     Raises:
         InputError: No such repository, revision, configuration, split or column.
-        RunError: The hub could not be reached.
+        RunError: The hub could not be reached, or sends other bytes than it promises.
     """
-    where = "dataset.source"
-    info = from_hub(
-        lambda: HfApi().dataset_info(source.repository, revision=source.revision), source, where
+    commit, told = _resolved(source, recorded)
+    tables = from_hub(
+        lambda: kept(
+            lambda: {split: _load(source, commit, name) for split, name in splits.items()},
+            source,
+            "dataset",
+            commit,
+            told,
+            _forget,
+        ),
+        source,
+        _WHERE,
     )
-    tables = {
-        split: from_hub(lambda name=name: _load(source, info.sha, name), source, where)
-        for split, name in splits.items()
-    }
     for split, table in tables.items():
         check_columns(table.column_names, wanted, f"{source.repository}, {splits[split]}")
     frames = {split: frame_of(_columns(table, wanted), wanted) for split, table in tables.items()}
-    return Raw(frames, _classes(tables["train"], wanted.target), info.sha)
+    return Raw(frames, _classes(tables["train"], wanted.target), commit)
 
 
-def _load(source: HubSource, commit: str | None, split: str) -> Dataset:
+def _resolved(source: HubSource, recorded: str | None) -> tuple[str, dict[str, Promise]]:
+    """The commit, and what the hub promises of its files; nothing where it is switched off."""
+    try:
+        info = from_hub(
+            lambda: info_at(HfApi().dataset_info, "dataset", source, recorded), source, _WHERE
+        )
+    except AdaRankError as error:
+        offline = any(isinstance(cause, OfflineModeIsEnabled) for cause in chain(error))
+        commit = cached_commit(source, "dataset", recorded) if offline else None
+        if commit is None:
+            raise
+        say(f"download: the hub is switched off; {source.repository} at {commit} from its cache")
+        return commit, {}
+    return info.sha, promises(info.siblings, _WHERE)
+
+
+def _load(source: HubSource, commit: str, split: str) -> Dataset:
     table = load_dataset(source.repository, source.config, revision=commit, split=split)
     assert isinstance(table, Dataset)
+    # Where the hub does not answer, the library takes any commit that it has in its cache.
+    folders = [Path(file["filename"]).parent for file in table.cache_files]
+    if any(commit not in folder.parts for folder in folders):
+        raise run_error(
+            "only another commit of the dataset is at hand",
+            where=_WHERE,
+            got=", ".join(sorted({folder.name for folder in folders})),
+            expected=commit,
+            remedy="look at the connection, then run again",
+        )
     return table
+
+
+def _forget(tables: Mapping[str, Dataset]) -> None:
+    # Or the library would take them, made of wrong bytes, for the repository's the next time.
+    for table in tables.values():
+        for file in table.cache_files:
+            shutil.rmtree(Path(file["filename"]).parent, ignore_errors=True)
 
 
 def _classes(table: Dataset, name: str | None) -> tuple[str, ...] | None:

@@ -11,7 +11,9 @@ from stages.tables.hub import read_repository
 from stages.tables.raw import Columns, Raw, check_columns, frame_of
 
 
-def read_dataset(text: str, splits: dict[str, str], wanted: Columns, form: Form) -> Raw:
+def read_dataset(
+    text: str, splits: dict[str, str], wanted: Columns, form: Form, recorded: str | None = None
+) -> Raw:
     """Read the splits that are named.
 
     Args:
@@ -19,6 +21,7 @@ def read_dataset(text: str, splits: dict[str, str], wanted: Columns, form: Form)
         splits: What the source calls train, and validation and test where it has them.
         wanted: The columns to keep.
         form: How text files of a `file:` source are written.
+        recorded: The commit that an `hf:` source stood for when it was fetched first.
 
     Raises:
         InputError: A source, split, file or column that is not there.
@@ -27,7 +30,7 @@ def read_dataset(text: str, splits: dict[str, str], wanted: Columns, form: Form)
     source = parse_source(text, DATASET_FORMS, "dataset.source")
     say(f"download: {', '.join(splits)} of {text}")
     if isinstance(source, HubSource):
-        return read_repository(source, splits, wanted)
+        return read_repository(source, splits, wanted, recorded)
     if isinstance(source, FileSource):
         return read_files(source.path, splits, wanted, form)
     return read_frames(questions(), splits, wanted)

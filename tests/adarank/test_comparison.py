@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adarank.comparison import caveats, compare, costs
+from adarank.caveats import caveats, costs
+from adarank.comparison import compare
 
 
 def compared(cells: list[dict[str, Any]]) -> pd.DataFrame:

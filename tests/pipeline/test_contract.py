@@ -16,7 +16,7 @@ from tests.pipeline.conftest import Run
 from tests.pipeline.project import make_project
 
 SCHEMAS = {"download@model": "ModelParams", "download@dataset": "DatasetParams"}
-FREE = ("params.yaml", "timings/")
+FREE = ("params.yaml", "timings/", "locks/")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pipel
 
 
 def test_every_stage_is_there(stages: dict[str, PipelineStage]) -> None:
-    kinds = ["download", "score", "score_task", "allocate", "finetune", "evaluate", "summarize"]
+    kinds = ["download", "score", "score_task", "allocate", "finetune", "evaluate"]
+    kinds += ["summarize", "report", "best"]
     assert list(dict.fromkeys(name.split("@")[0] for name in stages)) == kinds
 
 
@@ -138,7 +139,8 @@ def _params(stage: PipelineStage) -> list[str]:
 
 
 def _artifact(dep: str, outs: set[str]) -> bool:
-    return _made(dep, outs) or not dep.endswith((".py", ".json", ".yaml"))
+    code = (".py", ".json", ".yaml", ".html", ".css", ".js")
+    return _made(dep, outs) or not dep.endswith(code)
 
 
 def _made(dep: str, outs: set[str]) -> bool:

@@ -11,7 +11,7 @@ from tests.pipeline.project import Project
 pytestmark = pytest.mark.pipeline
 
 CELLS = ("uniform-2", "disagreement-2")
-METRICS = ("metrics/summary.json", "metrics/cells/disagreement-2.json")
+METRICS = ("metrics/summary.json", "metrics/headline.json", "metrics/cells/disagreement-2.json")
 
 
 def kinds(stages: Iterable[str]) -> set[str]:
@@ -27,9 +27,10 @@ def project(first: Run) -> Project:
 def test_every_stage_runs_once_with_upstream_first(first: Run) -> None:
     per_cell = [f"{kind}@{cell}" for kind in ("allocate", "finetune", "evaluate") for cell in CELLS]
     single = ["download@dataset", "download@model", "score@disagreement"]
-    single += ["score_task@weight_gradient", "summarize"]
+    single += ["score_task@weight_gradient", "summarize", "report", "best"]
     assert sorted(first.ran) == sorted(per_cell + single)
-    assert first.ran[-1] == "summarize"
+    assert first.ran.index("summarize") > max(first.ran.index(s) for s in per_cell)
+    assert first.ran.index("report") > first.ran.index("summarize")
 
 
 def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
@@ -41,14 +42,15 @@ def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ({"study__budgets": [2, 3]}, {"allocate", "finetune", "evaluate", "summarize"}),
+        ({"study__budgets": [2, 3]}, {"allocate", "finetune", "evaluate", "summarize", "best"}),
         ({"study__seeds": [0, 1, 2]}, {"finetune", "evaluate", "summarize"}),
-        ({"study__strategies": ["uniform"]}, {"summarize"}),
+        ({"study__strategies": ["uniform"]}, {"summarize", "best"}),
         ({"score__trials": 3}, {"score"}),
         ({"probe__rows": 5}, {"score"}),
         ({"allocate__seed": 9}, {"allocate"}),
         ({"finetune__steps": 5}, {"finetune"}),
         ({"dataset__validation_seed": 1}, {"download"}),
+        ({"report__max_drop": 0.5}, set()),
     ],
     ids=lambda value: "-".join(value),
 )
@@ -58,7 +60,8 @@ def test_a_changed_parameter_stales_its_readers_alone(
     before = (project.path / "params.yaml").read_text()
     project.change(**change)
     try:
-        assert kinds(project.stale()) == rerun
+        # The report shows every parameter.
+        assert kinds(project.stale()) == rerun | {"report"}
     finally:
         (project.path / "params.yaml").write_text(before)
 
@@ -89,7 +92,7 @@ def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Pro
     before = {file: (project.path / file).read_bytes() for file in METRICS}
     lock, params = project.lock(), (project.path / "params.yaml").read_bytes()
     project.change(evaluate__train_rows=10)
-    assert kinds(project.repro()) == {"evaluate", "summarize"}
+    assert kinds(project.repro()) == {"evaluate", "summarize", "report", "best"}
     assert {file: (project.path / file).read_bytes() for file in METRICS} != before
     (project.path / "params.yaml").write_bytes(params)
     assert project.repro() == []
@@ -99,12 +102,18 @@ def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Pro
 
 def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> None:
     table = project.dvc("metrics", "show")
-    assert "metrics/summary.json" in table and "uniform-2.accuracy" in table
-    assert "metrics/cells" not in table
+    assert "metrics/headline.json" in table and "accuracy.uniform-2" in table
+    assert "metrics/cells" not in table and "metrics/summary" not in table
     page = project.dvc("plots", "show", "--out", "plots-page")
     assert "failed" not in page.lower() and "error" not in page.lower()
     html = (project.path / "plots-page" / "index.html").read_text()
-    for title in ("Score by block", "Training loss", "Confusion", "trainable parameters"):
+    for title in (
+        "disagreement by block",
+        "Loss while training",
+        "Confusion",
+        "trainable parameters",
+        "Difference from the reference",
+    ):
         assert title in html, title
 
 

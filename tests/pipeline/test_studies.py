@@ -161,7 +161,7 @@ def test_a_shipped_study_runs_through(
     for strategy in params["study"]["strategies"]:
         for budget in params["study"]["budgets"]:
             cell = read_json(tmp_path / f"metrics/cells/{strategy}-{budget}.json")
-            assert f"{strategy}-{budget}" in summary
+            assert f"{strategy}-{budget}" in summary["cells"]
             assert cell["trainable_parameters"] > 0
             predictions, _ = read_parquet(
                 tmp_path / f"data/predictions/{strategy}-{budget}.parquet"

@@ -133,6 +133,16 @@ MODELS = [
         "index.json",
     ),
     Case(
+        "index that climbs",
+        MODEL,
+        both(
+            gone(WEIGHTS),
+            write(INDEX, '{"weight_map": {"a": "../../params.yaml"}}'),
+            write("source/model/model-00001-of-00002.safetensors", "x"),
+        ),
+        "index.json|../../params.yaml",
+    ),
+    Case(
         "index of a lacking shard",
         MODEL,
         both(

@@ -24,6 +24,8 @@ MODEL = "data/model"
 PLAN = "data/plans/uniform-2.json"
 SEED = "data/adapters/uniform-2/seed-0"
 TRAINED, ADAPTER = f"{SEED}/trained.json", f"{SEED}/adapter_model.safetensors"
+FAILED = f"{SEED}/failed.json"
+FAILURE = '{"parameters": 1, "head_parameters": 1, "learning_rate": 0.1}'
 ADAPTER_CONFIG = f"{SEED}/adapter_config.json"
 RATES = "data/adapters/uniform-2/learning_rates.json"
 CELL, SUMMARY = "metrics/cells/uniform-2.json", "metrics/summary.json"
@@ -111,6 +113,9 @@ ADAPTERS = [
         SEED,
     ),
     Case("a record of other parameters", EVALUATE, entry(TRAINED, "parameters", 7), f"{SEED}|7"),
+    Case("a failure torn", EVALUATE, write(FAILED, "{"), FAILED),
+    Case("a failure a list", EVALUATE, write(FAILED, "[]"), FAILED),
+    Case("a failure of no reason", EVALUATE, write(FAILED, FAILURE), f"{FAILED}|error"),
     Case("no learning rates", EVALUATE, gone(RATES), RATES),
     Case("learning rates a list", EVALUATE, write(RATES, "[]"), RATES),
     Case("learning rates of another form", EVALUATE, no_entry(RATES, "tried"), f"{RATES}|tried"),
@@ -126,6 +131,12 @@ METRICS = [
     Case("a cell a list", SUMMARIZE, write(CELL, "[]"), CELL),
     Case("a cell a folder", SUMMARIZE, folder(CELL), CELL),
     Case("a cell of no seeds", SUMMARIZE, entry(CELL, "seeds", []), f"{CELL}|seeds"),
+    Case("a cell of null seeds", SUMMARIZE, entry(CELL, "seeds", None), f"{CELL}|seeds"),
+    Case("a cell of wordy failures", SUMMARIZE, entry(CELL, "failed", ["x"]), f"{CELL}|failed"),
+    Case("a cell of no head", SUMMARIZE, no_entry(CELL, "head_parameters"), f"{CELL}|head"),
+    Case("no cell to choose from", "best", gone(CELL), CELL),
+    Case("a cell torn before the choice", "best", cut(CELL), CELL),
+    Case("a cell of no seeds before the choice", "best", entry(CELL, "seeds", []), f"{CELL}|seeds"),
     Case("a cell without its headline", SUMMARIZE, no_entry(CELL, "headline"), f"{CELL}|headline"),
     Case(
         "a cell of another headline", SUMMARIZE, entry(CELL, "headline", "loss"), "different tasks"
@@ -141,9 +152,16 @@ METRICS = [
     Case("a summary torn", SHOW, cut(SUMMARY), SUMMARY),
     Case("a summary a list", SHOW, write(SUMMARY, "[]"), SUMMARY),
     Case("a summary empty", SHOW, write(SUMMARY, "{}"), SUMMARY),
+    Case(
+        "a summary of a numeric verdict", SHOW, entry(SUMMARY, "verdict", 3), f"{SUMMARY}|verdict"
+    ),
+    Case("a summary without comparisons", SHOW, no_entry(SUMMARY, "comparisons"), "comparisons"),
     Case("a summary of words for costs", SHOW, entry(SUMMARY, "costs", 3), SUMMARY),
     Case(
-        "a summary of a cell of words", SHOW, entry(SUMMARY, "uniform-2.accuracy", "good"), SUMMARY
+        "a summary of a cell of words",
+        SHOW,
+        entry(SUMMARY, "cells.uniform-2.metrics.accuracy.mean", "good"),
+        SUMMARY,
     ),
 ]
 

@@ -32,9 +32,9 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "validation": {"sentence": ["d", "e"], "label": [0, -1], "place": [0, 0]},
     }
 
-    def dataset_info(_self, repository, *, revision):
-        assert (repository, revision) == ("org/set", "main")
-        return SimpleNamespace(sha="c0ffee")
+    def dataset_info(_self, repository, *, revision, files_metadata):
+        assert (repository, revision, files_metadata) == ("org/set", "main", True)
+        return SimpleNamespace(sha="c0ffee", siblings=[])
 
     def load_dataset(repository, config, *, revision, split):
         state.loaded.append((repository, config, revision, split))

@@ -371,7 +371,12 @@ def test_no_room(model, into, monkeypatch):
 
 def params(source: str, **more: object) -> str:
     """A params file, as JSON, which is YAML too."""
-    section = {"source": source, "convert_pickle": False, "sha256": {}} | more
+    section = {
+        "source": source,
+        "convert_pickle": False,
+        "trust_remote_code": False,
+        "sha256": {},
+    } | more
     return json.dumps({"model": section, "other": {"not": "read"}})
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from stages import evaluate, finetune
 from stages.cell import Cell
+from stages.cell_record import read_cell
 from stages.files import read_json, read_parquet, write_json
 from stages.params import key_paths, load
 from tests.cells import LABELS, files, write_params, write_project
@@ -48,7 +49,7 @@ def here(project: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell() -> dict[str, Any]:
-    return read_json(Path(OUTPUTS[1]))
+    return read_cell("explicit-2")
 
 
 def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
@@ -218,4 +219,81 @@ def test_an_adapter_that_is_not_there_is_told():
 
 def test_it_reads_its_own_section_the_task_the_seeds_and_the_length():
     read = ["study.seeds", "task", "finetune.max_length", "evaluate"]
+    read += ["model.trust_remote_code"]
     assert key_paths(evaluate.Params) == read
+
+
+@pytest.fixture
+def of_failed_seeds(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of which every seed failed."""
+    monkeypatch.chdir(tmp_path)
+    write_project(pico_model)
+    record = {"error": "step 3: why", "parameters": 7, "head_parameters": 99, "learning_rate": 1.0}
+    for seed in (0, 1):
+        write_json(Path(f"data/adapters/explicit-2/seed-{seed}/failed.json"), record)
+    rates = {"learning_rate": 1.0, "tried": []}
+    write_json(Path("data/adapters/explicit-2/learning_rates.json"), rates)
+    return tmp_path
+
+
+def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
+    result = run_evaluate()
+    assert result.exit_code == 0, result.output
+    record = read_cell("explicit-2")
+    assert record["failed"] == [{"seed": seed, "error": "step 3: why"} for seed in (0, 1)]
+    assert record["seeds"] == record["gap"] == []
+    assert record["trainable_parameters"] == record["peak_parameters"] == 7
+    assert len(read_parquet(of_failed_seeds / OUTPUTS[0])[0]) == 0
+    assert (of_failed_seeds / OUTPUTS[2]).read_text() == "actual\tpredicted\n"
+
+
+def test_a_cell_without_failures_says_so():
+    assert cell()["failed"] == []
+
+
+def test_dvc_can_draw_a_record_for_it_has_no_empty_list():
+    stored = json.loads(Path(OUTPUTS[1]).read_text())
+    assert stored["failed"] is None and [] not in stored.values()
+
+
+def test_predictions_that_are_not_finite_fail_their_seed_alone(monkeypatch: pytest.MonkeyPatch):
+    real = evaluate.predict
+    calls = [0]
+
+    def spoilt(*args: Any, **kwargs: Any) -> pd.DataFrame:
+        table = real(*args, **kwargs)
+        calls[0] += 1
+        # The second seed's test rows, after three splits of the first.
+        if calls[0] == 5:
+            table.loc[[1, 2], "loss"] = [float("nan"), float("inf")]
+        return table
+
+    before = files("metrics") | files("data/predictions")
+    monkeypatch.setattr(evaluate, "predict", spoilt)
+    result = run_evaluate()
+    told = cell()
+    for name, data in before.items():
+        Path(name).write_bytes(data)
+    assert result.exit_code == 0, result.output
+    assert told["failed"] == [{"seed": 1, "error": "test: 2 of 15 predictions are not finite"}]
+    assert {row["seed"] for row in told["seeds"]} == {0}
+    assert "seed 1: FAILED, test: 2 of 15" in result.stderr
+
+
+def test_a_row_of_which_nothing_counts_is_no_fault():
+    table = pd.DataFrame({"loss": [0.5, float("nan")], "tokens": [3, 0]})
+    assert evaluate.non_finite({"test": table}) is None
+    assert evaluate.non_finite({"test": table.assign(tokens=[3, 1])}) is not None
+
+
+def test_a_measured_seed_is_taken_from_the_scratch_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = files("metrics") | files("data/predictions")
+    monkeypatch.setenv("ADARANK_SCRATCH", str(tmp_path / "scratch"))
+    run_evaluate()
+    assert files("metrics") | files("data/predictions") == before
+    monkeypatch.setattr(evaluate, "predict", None)
+    result = run_evaluate()
+    assert "evaluate explicit-2: seeds 0, 1 taken from the scratch store" in result.stderr
+    assert files("metrics") | files("data/predictions") == before

@@ -12,7 +12,11 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
+from adarank.errors import Problem
+from adarank.tuning.finite import DivergedError
 from adarank.tuning.lora import read_ranks
+from adarank.tuning.watch import Trained
+from stages import runs
 from stages.finetune import app
 from stages.params import key_paths
 from tests.cells import files, write_params, write_project
@@ -100,7 +104,7 @@ def test_the_same_again_is_the_same_bytes(finished: tuple[Path, Result]):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         before = files("data/adapters") | files("data/curves")
-        assert len(before) == 9
+        assert len(before) == 10
         shutil.rmtree("data/adapters")
         finetune()
         assert files("data/adapters") | files("data/curves") == before
@@ -111,7 +115,7 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stages.finetune.write_tsv", full)
+    monkeypatch.setattr("stages.runs.write_bytes", full)
     result = finetune()
     assert result.exit_code == 1 and "disk is full" in result.stderr
     assert files("data/adapters") == files("data/curves") == {}
@@ -159,11 +163,14 @@ def test_a_metric_that_the_task_lacks_is_refused_before_training():
 
 
 @pytest.mark.usefixtures("project")
-def test_a_divergent_run_stops_at_its_step():
+def test_a_divergent_run_stops_at_its_step_and_is_recorded_for_every_seed():
     write_params(learning_rate=1e30, max_grad_norm=0.0)
     result = finetune()
-    assert result.exit_code == 1 and "step " in result.stderr
-    assert files("data/adapters") == {}
+    assert result.exit_code == 0, result.output
+    for seed in (0, 1):
+        told = json.loads(Path(f"data/adapters/explicit-2/seed-{seed}/failed.json").read_text())
+        assert told["error"].startswith("step ")
+    assert "seed 0: FAILED" in result.stderr and "seed 1: FAILED" in result.stderr
 
 
 def rates() -> dict[str, Any]:
@@ -222,4 +229,41 @@ def test_rates_are_distinct_numbers_above_zero(rate: Any):
 def test_it_reads_its_own_section_the_task_and_the_seeds():
     from stages.finetune import Params
 
-    assert key_paths(Params) == ["study.seeds", "task", "finetune"]
+    assert key_paths(Params) == ["study.seeds", "task", "finetune", "model.trust_remote_code"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_seed_that_diverges_is_recorded_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    real = runs.train
+
+    def second_diverges(*args: Any, **kwargs: Any) -> Trained:
+        if args[5] == 1:
+            raise DivergedError(Problem("training has become non-finite", "step 3, module x"))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(runs, "train", second_diverges)
+    result = finetune()
+    assert result.exit_code == 0, result.output
+    assert "seed 1: FAILED, step 3, module x: training has become non-finite" in result.stderr
+    folder = Path("data/adapters/explicit-2")
+    assert (folder / "seed-0/trained.json").exists()
+    assert [path.name for path in (folder / "seed-1").iterdir()] == ["failed.json"]
+    assert json.loads((folder / "seed-1/failed.json").read_text()) == {
+        "error": "step 3, module x: training has become non-finite",
+        "parameters": json.loads(Path("data/plans/explicit-2.json").read_text())["parameters"],
+        "head_parameters": 99,
+        "learning_rate": 2e-2,
+    }
+
+
+def test_what_training_cost_is_timed_beside_the_results(finished: tuple[Path, Result]):
+    told = json.loads((finished[0] / "timings/finetune-explicit-2.json").read_text())
+    rows = pd.read_parquet(finished[0] / "data/dataset/train.parquet")
+    # Two seeds of eight steps of eight rows (the last batch of an epoch has six), two tokens or
+    # more each.
+    assert told["tokens"] >= 2 * 60 * 2
+    assert told["tokens"] <= 2 * 64 * max(len(text.split()) + 2 for text in rows["text"])
+    assert told["tokens_per_second"] == pytest.approx(
+        told["tokens"] / told["training_seconds"], rel=0.05
+    )
+    assert 0 < told["training_seconds"] < told["seconds"]

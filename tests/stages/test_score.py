@@ -24,6 +24,7 @@ from tests.pico import WORDS, pico_rows, save_pico_model
 
 TOP = Path(__file__).parents[2]
 PARAMS: dict[str, Any] = {
+    "model": {"trust_remote_code": False},
     "dataset": {"task": "classification", "source": "not read"},
     "probe": {"source": "probe.txt", "rows": 6, "max_length": 16, "seed": 0},
     "score": {
@@ -126,7 +127,7 @@ def test_an_unknown_signal_is_told() -> None:
 
 
 def test_of_the_dataset_only_the_task_is_read() -> None:
-    assert key_paths(Params) == ["dataset.task", "probe", "score"]
+    assert key_paths(Params) == ["dataset.task", "probe", "score", "model.trust_remote_code"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from tests.pico import (
 )
 
 PARAMS: dict[str, Any] = {
+    "model": {"trust_remote_code": False},
     "signal": {
         "rows": 20,
         "batch_size": 8,
@@ -76,7 +77,8 @@ def scored(signal: str, **changed: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def test_the_schema_reads_two_sections_and_two_keys_of_others() -> None:
-    assert key_paths(Params) == ["signal", "task", "score.modules", "finetune.max_length"]
+    read = ["signal", "task", "score.modules", "finetune.max_length", "model.trust_remote_code"]
+    assert key_paths(Params) == read
     assert list(SIGNALS) == list(get_args(SignalName))
 
 

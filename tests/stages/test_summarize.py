@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from adarank.errors import InputError
 from stages.files import write_json
 from stages.study import Study
-from stages.summarize import Params, run
+from stages.summarize import Params, app, run
 from stages.summary_table import summary_table
 
 
@@ -48,6 +49,7 @@ def write_cell(
         "head_parameters": 10,
         "learning_rate": 1e-3,
         "tuned": [],
+        "failed": [],
         "seeds": rows,
     }
     write_json(Path(f"metrics/cells/{strategy}-4.json"), record | changed)
@@ -80,29 +82,37 @@ def shown(width: int = 160) -> str:
     return capture.get()
 
 
+def rows_shown() -> list[list[str]]:
+    """The table's rows, told by their second column, which is a count of parameters."""
+    rows = [line.split() for line in shown().splitlines()]
+    return [row for row in rows if len(row) > 2 and "-4" in row[0] and row[1] == "1,000"]
+
+
 def test_summary_holds_the_headline_with_interval_and_paired_gain() -> None:
     run(params("uniform", "disagreement"))
     summary = json.loads(Path("metrics/summary.json").read_text())
-    cell = summary["disagreement-4"]
-    assert (cell["n"], cell["trainable_parameters"], cell["accuracy"]) == (3, 1000, 0.83)
-    assert cell["accuracy_low"] < 0.83 < cell["accuracy_high"]
-    assert cell["accuracy_difference"] == cell["accuracy_difference_low"] == 0.01
-    assert cell["loss"] == 0.17
-    assert summary["uniform-4"]["accuracy_difference"] is None
-    assert summary["notes"] == []
+    cell, (one,) = summary["cells"]["disagreement-4"], summary["comparisons"]
+    accuracy = cell["metrics"]["accuracy"]
+    assert (cell["n"], cell["trainable_parameters"], accuracy["mean"]) == (3, 1000, 0.83)
+    assert accuracy["low"] < 0.83 < accuracy["high"] and accuracy["sd"] == 0.02
+    assert (one["cell"], one["against"], one["role"]) == (
+        "disagreement-4",
+        "uniform-4",
+        "reference",
+    )
+    assert one["difference"] == one["low"] == one["high"] == one["gain"] == 0.01
+    assert cell["metrics"]["loss"]["mean"] == 0.17
+    assert (summary["split"], summary["confidence"], summary["seeds"]) == ("test", 0.95, [0, 1, 2])
 
 
 def test_only_the_studys_cells_are_taken() -> None:
     write_cell("reversed", [0.1, 0.1, 0.1])
     run(params("uniform", "disagreement"))
-    assert set(json.loads(Path("metrics/summary.json").read_text())) == {
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert set(summary["cells"]) == {"uniform-4", "disagreement-4"}
+    assert set(json.loads(Path("metrics/headline.json").read_text())["accuracy"]) == {
         "uniform-4",
         "disagreement-4",
-        "headline",
-        "better",
-        "reference",
-        "notes",
-        "costs",
     }
 
 
@@ -112,7 +122,8 @@ def test_a_cell_not_evaluated_is_named() -> None:
 
 
 def test_same_input_same_bytes() -> None:
-    files = ["metrics/summary.json", "metrics/comparison.tsv", "metrics/frontier.tsv"]
+    names = ("summary.json", "headline.json", "comparison.tsv", "frontier.tsv")
+    files = [f"metrics/{name}" for name in names]
     run(params("uniform", "disagreement"))
     before = [Path(file).read_bytes() for file in files]
     run(params("uniform", "disagreement"))
@@ -125,30 +136,36 @@ def test_frontier_has_a_row_a_cell() -> None:
     assert table["strategy"].tolist() == ["uniform", "disagreement"]
     assert table["mean"].tolist() == pytest.approx([0.82, 0.83])
     columns = ["strategy", "budget", "trainable_parameters", "peak_parameters"]
-    assert list(table) == [*columns, "n", "metric", "mean", "low", "high"]
+    less = ["difference", "difference_low", "difference_high"]
+    assert list(table) == [*columns, "n", "metric", "mean", "low", "high", *less]
+    assert table["difference"].iloc[1] == pytest.approx(0.01)
     assert set(table["metric"]) == {"accuracy"}
 
 
 def test_table_shows_percent_uniform_first_and_the_gain_with_its_sign() -> None:
     run(params("uniform", "disagreement"))
-    uniform, disagreement = (line.split() for line in shown().splitlines() if "-4 " in line)
+    uniform, disagreement = rows_shown()
     # t(0.975, 2) * 0.02 / sqrt(3) = 0.0497
-    assert uniform == ["uniform-4", "1,000", "3", "82.00", "±", "4.97", "-", "41.00"]
-    assert disagreement[3:9] == ["83.00", "±", "4.97", "+1.00", "±", "0.00"]
-    assert "!" not in shown()
+    assert uniform == ["uniform-4", "1,000", "3", "82.00", "±", "4.97", "-", "-", "-", "41.00"]
+    assert disagreement[3:10] == ["83.00", "±", "4.97", "+1.00", "±", "0.00", "0.25"]
+    assert disagreement[10:] == ["not", "distinct", "41.50"]
 
 
-def test_table_fits_eighty_columns() -> None:
-    write_cell("disagreement", [0.2, 0.9, 0.4], parameters=1_000_000)
-    run(params("uniform", "disagreement"))
-    rows = [line for line in shown(80).splitlines() if "1,000,000" in line]
-    assert len(rows) == 2 and "disagreement-4" in rows[0] and "…" not in rows[0]
+def test_table_fits_a_hundred_columns_without_what_there_is_no_room_for() -> None:
+    long = "permuted_gradient_spectrum"
+    write_cell(long, [0.2, 0.9], parameters=1_000_000, failed=[{"seed": 2, "error": "NaN"}])
+    run(params("uniform", "disagreement", long))
+    table = shown(100).split("\n\n")[0]
+    assert f"{long}-4" in table and "…" not in table and "macro F1" not in table
+    assert "2 of 3" in table and "comparable" in table
 
 
 def test_table_shouts_unequal_parameters() -> None:
     write_cell("disagreement", [0.81, 0.83, 0.85], parameters=1001)
     run(params("uniform", "disagreement"))
     assert "! budget 4: NOT EQUAL trainable parameters" in shown()
+    said = " ".join(shown().split())
+    assert "Not at equal cost: it trains 1,001 parameters, 100.1 % of uniform-4's." in said
 
 
 def test_one_seed_gives_a_table_without_intervals_and_never_nan() -> None:
@@ -157,8 +174,10 @@ def test_one_seed_gives_a_table_without_intervals_and_never_nan() -> None:
     run(params("uniform", "disagreement", seeds=1))
     text = shown()
     assert "nan" not in text.lower() and text.count("±") == 1, "only the title's"
-    assert "+10.00" in text
+    assert "+10.00" in text and "with one seed, which tells no spread" in text
     assert "nan" not in Path("metrics/comparison.tsv").read_text().lower()
+    (one,) = json.loads(Path("metrics/summary.json").read_text())["comparisons"]
+    assert (one["p"], one["t_p"], one["p_floor"], one["detectable"]) == (1, 1, 1, None)
 
 
 def test_another_task_has_its_own_metric_and_way() -> None:
@@ -167,10 +186,11 @@ def test_another_task_has_its_own_metric_and_way() -> None:
     run(params("uniform", "disagreement"))
     summary = json.loads(Path("metrics/summary.json").read_text())
     assert (summary["headline"], summary["better"]) == ("loss", "lower")
-    assert summary["disagreement-4"]["loss_difference"] == -0.1
+    (one,) = summary["comparisons"]
+    assert (one["difference"], one["gain"]) == (-0.1, 0.1)
     text = shown()
     assert "lower is better" in text and "percent" not in text
-    row = next(line for line in text.splitlines() if "disagreement-4" in line).split()
+    row = rows_shown()[1]
     assert row[3:5] == ["4.0000", "±"] and row[6] == "-0.1000"
 
 
@@ -182,12 +202,13 @@ def test_cells_of_different_tasks_are_not_compared() -> None:
 
 def test_the_rate_is_shown_where_it_was_tuned() -> None:
     run(params("uniform", "disagreement"))
-    assert "rate" not in shown().splitlines()[1]
+    assert "rate" not in shown().splitlines()[2]
     write_cell("disagreement", [0.8, 0.8, 0.8], tuned=[{"learning_rate": 1e-3}, {}])
     run(params("uniform", "disagreement"))
-    summary = json.loads(Path("metrics/summary.json").read_text())
-    assert summary["disagreement-4"]["learning_rate"] == 1e-3
-    uniform, other = (line.split() for line in shown().splitlines() if "-4 " in line)
+    cells = json.loads(Path("metrics/summary.json").read_text())["cells"]
+    assert [cells[n]["tuned"] for n in ("uniform-4", "disagreement-4")] == [False, True]
+    assert cells["disagreement-4"]["learning_rate"] == 1e-3
+    uniform, other = rows_shown()
     assert (uniform[-1], other[-1]) == ("-", "0.001")
 
 
@@ -195,11 +216,51 @@ def test_peers_costs_are_told_plainly() -> None:
     write_cell("eva", [0.8, 0.8, 0.8], parameters=950, tuner="eva")
     run(params("uniform", "disagreement", "eva"))
     assert "eva-4 trains 950 parameters, 95.0 % of uniform's" in shown()
-    assert "!" not in shown()
+    assert "NOT EQUAL" not in shown()
 
 
 def test_another_reference_is_taken_from_the_study() -> None:
     run(params("uniform", "disagreement", reference="disagreement"))
     summary = json.loads(Path("metrics/summary.json").read_text())
-    assert summary["uniform-4"]["accuracy_difference"] == -0.01
+    assert summary["comparisons"][0]["difference"] == -0.01
     assert summary["reference"] == "disagreement" and "less disagreement's" in shown()
+    headline = json.loads(Path("metrics/headline.json").read_text())
+    assert headline["less_disagreement"] == {"uniform-4": -0.01}
+
+
+def test_a_failed_seed_is_no_part_of_a_mean_and_stands_in_every_place() -> None:
+    failed = [{"seed": 2, "error": "step 3, output of up: training has become non-finite"}]
+    write_cell("disagreement", [0.9, 0.92], failed=failed)
+    run(params("uniform", "disagreement"))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    cell, (one,) = summary["cells"]["disagreement-4"], summary["comparisons"]
+    assert (cell["n"], cell["failed"], cell["metrics"]["accuracy"]["n"]) == (2, failed, 2)
+    assert (one["n"], one["difference"], one["verdict"]) == (2, 0.1, "not comparable")
+    assert "seed 2 failed (step 3, output of up" in one["sentence"]
+    assert "seed 2 failed" in summary["verdict"]
+    assert any("seed 2 FAILED: step 3" in note for note in summary["notes"])
+
+
+def test_a_cell_of_which_every_seed_failed_is_there_without_metrics() -> None:
+    failed = [{"seed": seed, "error": "NaN"} for seed in range(3)]
+    write_cell("disagreement", [], failed=failed)
+    run(params("uniform", "disagreement"))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    cell, (one,) = summary["cells"]["disagreement-4"], summary["comparisons"]
+    assert (cell["n"], cell["metrics"], one["n"], one["difference"]) == (0, {}, 0, None)
+    assert (one["p"], one["verdict"]) == (None, "not comparable")
+    headline = json.loads(Path("metrics/headline.json").read_text())
+    assert headline == {"accuracy": {"uniform-4": 0.82}, "less_uniform": {}}
+    assert rows_shown()[1][2:5] == ["0", "of", "3"]
+
+
+def test_times_are_shown_where_they_are_known() -> None:
+    run(params("uniform", "disagreement"))
+    times = {"seconds": 12.0, "tokens_per_second": 3456.7, "peak_mib": 800.0}
+    write_json(Path("timings/finetune-uniform-4.json"), times)
+    write_json(Path("timings/score-disagreement.json"), {"seconds": 7.25})
+    result = CliRunner().invoke(app, ["--show"])
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.output.splitlines()[::-1] if "uniform-4" in line)
+    assert row.split() == ["uniform-4", "12", "3,457", "800"]
+    assert "by signal: disagreement 7.2" in result.output

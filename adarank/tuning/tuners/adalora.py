@@ -23,6 +23,7 @@ from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError, run_error
 from adarank.stacks import base_model
 from adarank.tasks.base import Headed
+from adarank.tuning.checkpoint import State, part_named
 from adarank.tuning.lora import ADAPTER, head_parameters, quietly
 from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
 from adarank.tuning.seeds import generator
@@ -65,6 +66,7 @@ class AdaLora:
             penalty=lambda: ORTHOGONALITY * _skew(layers),
             stepped=stepped,
             keep_from=config.total_step - config.tfinal,
+            part=_Allocation(model),
         )
 
     def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
@@ -123,6 +125,43 @@ class AdaLora:
         model = load_adapter(headed, folder)
         _without_penalty(model)
         return model
+
+
+_AVERAGES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+"""What PEFT's rank allocator remembers of every factor."""
+
+
+class _Allocation:
+    """What AdaLoRA remembers from step to step: sensitivities, and the ranks cut so far."""
+
+    def __init__(self, model: PeftModel):
+        self._model = model
+
+    def state(self) -> State:
+        """Take the sensitivities, the ranks in use, and the pattern of the last cut."""
+        allocator = _adalora(self._model).rankallocator
+        tensors = {
+            f"{kind}/{name}": values
+            for kind in _AVERAGES
+            for name, values in getattr(allocator, kind).items()
+        }
+        tensors |= {f"ranknum/{name}": number.detach() for name, number in self._numbers()}
+        return State(tensors, {"rank_pattern": _peft_config(self._model).rank_pattern})
+
+    def restore(self, state: State) -> None:
+        """Put them back."""
+        allocator = _adalora(self._model).rankallocator
+        device = next(self._model.parameters()).device
+        for kind in _AVERAGES:
+            found = part_named(state.tensors, kind)
+            setattr(allocator, kind, {name: t.to(device) for name, t in found.items()})
+        numbers = part_named(state.tensors, "ranknum")
+        for name, number in self._numbers():
+            number.data.copy_(numbers[name])
+        _peft_config(self._model).rank_pattern = state.note["rank_pattern"]
+
+    def _numbers(self) -> list[tuple[str, Tensor]]:
+        return [(n, p) for n, p in self._model.named_parameters() if "ranknum" in n]
 
 
 def start_rank(budget: float) -> int:

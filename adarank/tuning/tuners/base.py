@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
+from adarank.tuning.checkpoint import Part
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class During:
         stepped: Called after each optimiser step with its number, counted from 1, while the
             step's gradients are still there; None for nothing.
         keep_from: The first optimiser step whose weights may be kept as the best ones.
+        part: What the tuner remembers from step to step beside trained weights; None for nothing.
     """
 
     penalty: Callable[[], Tensor] | None = None
     stepped: Callable[[int], None] | None = None
     keep_from: int = 1
+    part: Part | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""Numbers in words: shares in percentage points, p-values without false precision."""
+
+from collections.abc import Sequence
+
+_SHARES = ("auc", "exact_match")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of 1, which people read in percent."""
+    return metric in _SHARES or "accuracy" in metric or "f1" in metric
+
+
+def digits(metric: str, value: float, sign: str = "") -> str:
+    """Write a value or a difference: a share in percent, anything else as it is; no unit."""
+    text = f"{100 * value:{sign}.2f}" if is_share(metric) else f"{value:{sign}.4f}"
+    # What rounds to nothing has no direction.
+    return text if text.strip("+-0.") else text.lstrip("+-")
+
+
+def number(metric: str, value: float, sign: str = "") -> str:
+    """Write a difference with its unit: points of percent for a share."""
+    return digits(metric, value, sign) + (" points" if is_share(metric) else "")
+
+
+def amount(metric: str, value: float) -> str:
+    """Write a difference with its sign and unit."""
+    return number(metric, value, "+")
+
+
+def span(metric: str, low: float | None, high: float | None) -> str:
+    """Write an interval of a difference, without its unit."""
+    if low is None or high is None:
+        return "unknown"
+    return f"{digits(metric, low, '+')} to {digits(metric, high, '+')}"
+
+
+def probability(p: float | None) -> str:
+    """Write a p-value with three digits at most."""
+    if p is None:
+        return "unknown"
+    return "< 0.0001" if p < 1e-4 else f"{p:.3g}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names: `a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,1 @@
+"""The report's parts: what each figure and table shows, and the page around them."""
