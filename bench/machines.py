@@ -78,7 +78,7 @@ class Outcome:
     """
 
     score_bytes: str
-    scores: "pd.Series[float]"
+    scores: pd.Series
     ranks: dict[str, int]
     adapter: dict[str, Any] | None
     loss: float | None
@@ -103,7 +103,7 @@ def _outcome(variant: Variant, project: Path) -> Outcome:
     _stage(variant, project, "allocate", "--strategy", "disagreement", "--budget", f"{BUDGET}")
     table = project / "data/scores/disagreement.parquet"
     plan = RankPlan.from_json(read_json(project / f"data/plans/disagreement-{BUDGET}.json"))
-    scores = read_parquet(table)[0].groupby("module")["score"].mean()
+    scores = pd.Series(read_parquet(table)[0].groupby("module")["score"].mean())
     adapter, loss = _trained(variant, project) if variant.trains else (None, None)
     return Outcome(sha256(table), scores, plan.ranks, adapter, loss)
 
