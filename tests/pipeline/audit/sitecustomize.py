@@ -26,9 +26,8 @@ def _watch(folder: str) -> None:
 
     def note(mode: str, target: "str | os.PathLike[str]") -> None:
         full = os.path.abspath(target)  # noqa: PTH100
-        # A folder is opened to have the disk hold its names; what is in it, by files of its own.
-        folder = os.path.isdir(full)  # noqa: PTH112
-        if full.startswith(_root) and "__pycache__" not in full and not folder:
+        # A folder is opened to be synced, which reads nothing of it.
+        if full.startswith(_root) and "__pycache__" not in full and not os.path.isdir(full):  # noqa: PTH112
             os.write(notes, f"{mode} {full.removeprefix(_root)}\n".encode())
 
     sys.addaudithook(hook)
