@@ -48,7 +48,7 @@ sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails sto
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \
-		--drop '^(adarank|stages|data|metrics/(cells|scores)|Created|State|Executor)'
+		--drop '^(adarank|stages|data|metrics/(cells|scores|summary)|Created|State|Executor)'
 
 report: $(PROJECT) ## Make the report of the study, and a page of what it took beside it
 	@dvc repro report

@@ -35,7 +35,7 @@ def test_a_changed_list_runs_what_is_new_and_no_score(project: Project) -> None:
     output = project.dvc("exp", "run", "--temp", "--name", "wide", *changes)
     ran = re.findall(r"^Running stage '([^']+)'", output, flags=re.MULTILINE)
     new = [f"{kind}@uniform-3" for kind in ("allocate", "finetune", "evaluate")]
-    assert sorted(ran) == sorted([*new, "summarize", "best"])
+    assert sorted(ran) == sorted([*new, "summarize", "report", "best"])
     study = YAML(typ="safe").load(_show(project, "wide:params.yaml"))["study"]
     assert (study["budgets"], study["strategies"]) == ([2, 3], ["uniform"])
     assert "uniform-3" in _show(project, "wide:metrics/summary.json")
@@ -53,8 +53,9 @@ def test_queued_experiments_run_apart_and_find_the_scores(project: Project) -> N
     assert len(logs) == 2
     for log in logs:
         ran = re.findall(r"^Running stage '([^'@]+)", log, flags=re.MULTILINE)
-        # The seed is for permuted_ alone: the plans come out the same, so nothing more runs.
-        assert set(ran) == {"allocate"}
+        # The seed is for permuted_ alone: the plans come out the same, so no cell runs again. The
+        # report shows every parameter.
+        assert set(ran) == {"allocate", "report"}
 
 
 def test_the_table_of_experiments_keeps_to_what_differs(project: Project) -> None:
