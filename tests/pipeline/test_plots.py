@@ -110,9 +110,8 @@ def _charts(project: Project, *arguments: str) -> dict[str, Any]:
     errors = [error for error in made.get("errors", []) if error["name"] != UNDRAWN]
     assert not errors, errors
     charts: dict[str, Any] = {}
+    made["data"].pop(UNDRAWN, None)
     for name, (drawn,) in made["data"].items():
-        if name == UNDRAWN:
-            continue
         content = drawn["content"]
         charts[name] = json.loads(content) if isinstance(content, str) else content
     return charts
