@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 from dvc_render import VegaRenderer
+from ruamel.yaml import YAML
 
 from adarank.modules import Module
 from adarank.scoring.table import score_table, summary
@@ -81,6 +82,8 @@ def test_every_plot_has_a_chart_with_a_title_and_named_axes_of_fields_that_exist
     charts = _charts(committed, "show")
     with Repo(str(committed.path)) as repo:
         declared = {plot.def_path for plot in repo.index.plots} - {UNDRAWN}
+    named = YAML(typ="safe").load(committed.path / "dvc.yaml")["plots"]
+    declared |= {name for plot in named for name in plot}
     assert charts.keys() == declared
     titles = [chart["title"]["text"] for chart in charts.values()]
     assert sorted(titles) == sorted(set(titles))
