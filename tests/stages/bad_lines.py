@@ -1,20 +1,9 @@
 """Bad inputs: the command line."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import torch
-
 from tests.stages.spoil import (
     Case,
-    Spoil,
-    both,
     cut,
-    gone,
     nothing,
-    param,
     write,
 )
 
@@ -22,30 +11,6 @@ MODEL = "download model"
 WEIGHTS = "source/model/model.safetensors"
 CONFIG = "source/model/config.json"
 RANKS = "adarank ranks source/model --device cpu --rows 4 --probe source/probe.txt"
-
-
-def train(name: str, content: str | bytes) -> Spoil:
-    """Let train be another file, of this content."""
-    return both(write(f"source/{name}", content), param("dataset.splits.train", name))
-
-
-def train_frame(name: str, make: Callable[[Path], Any]) -> Spoil:
-    """Let train be another file, which `make` writes."""
-    return both(lambda: make(Path("source") / name), param("dataset.splits.train", name))
-
-
-def parquet(**columns: Any) -> Spoil:
-    """Let train be a parquet file of these columns."""
-    return train_frame("t.parquet", lambda path: pd.DataFrame(columns).to_parquet(path))
-
-
-def pickled(value: Any) -> Spoil:
-    """Let the model's weights be pickled ones of this value, with leave to convert them."""
-    return both(
-        gone(WEIGHTS),
-        lambda: torch.save(value, "source/model/pytorch_model.bin"),
-        param("model.convert_pickle", True),
-    )
 
 
 LINES = [

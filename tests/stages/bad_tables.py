@@ -1,51 +1,22 @@
 """Bad inputs: the files of a dataset, and how they are to be read."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import torch
 
 from tests.stages.spoil import (
     Case,
-    Spoil,
     append,
     both,
     cut,
     folder,
     gone,
     param,
+    parquet,
+    train,
     write,
 )
 
 DATASET = "download dataset"
 TRAIN, WEIGHTS = "source/train.csv", "source/model/model.safetensors"
-
-
-def train(name: str, content: str | bytes) -> Spoil:
-    """Let train be another file, of this content."""
-    return both(write(f"source/{name}", content), param("dataset.splits.train", name))
-
-
-def train_frame(name: str, make: Callable[[Path], Any]) -> Spoil:
-    """Let train be another file, which `make` writes."""
-    return both(lambda: make(Path("source") / name), param("dataset.splits.train", name))
-
-
-def parquet(**columns: Any) -> Spoil:
-    """Let train be a parquet file of these columns."""
-    return train_frame("t.parquet", lambda path: pd.DataFrame(columns).to_parquet(path))
-
-
-def pickled(value: Any) -> Spoil:
-    """Let the model's weights be pickled ones of this value, with leave to convert them."""
-    return both(
-        gone(WEIGHTS),
-        lambda: torch.save(value, "source/model/pytorch_model.bin"),
-        param("model.convert_pickle", True),
-    )
 
 
 TABLES = [

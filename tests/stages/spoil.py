@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from ruamel.yaml import YAML
 
 from stages.files import read_parquet, write_json, write_parquet
@@ -174,3 +175,27 @@ def _edit_params(edit: Callable[[Any], None]) -> None:
     values = yaml.load(PARAMS)
     edit(values)
     yaml.dump(values, PARAMS)
+
+
+def train(name: str, content: str | bytes) -> Spoil:
+    """Let train be another file, of this content."""
+    return both(write(f"source/{name}", content), param("dataset.splits.train", name))
+
+
+def train_frame(name: str, make: Callable[[Path], Any]) -> Spoil:
+    """Let train be another file, which `make` writes."""
+    return both(lambda: make(Path("source") / name), param("dataset.splits.train", name))
+
+
+def parquet(**columns: Any) -> Spoil:
+    """Let train be a parquet file of these columns."""
+    return train_frame("t.parquet", lambda path: pd.DataFrame(columns).to_parquet(path))
+
+
+def pickled(value: Any) -> Spoil:
+    """Let the model's weights be pickled ones of this value, with leave to convert them."""
+    return both(
+        gone("source/model/model.safetensors"),
+        lambda: torch.save(value, "source/model/pytorch_model.bin"),
+        param("model.convert_pickle", True),
+    )
