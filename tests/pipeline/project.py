@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.pico import pico_rows, save_pico_model
 from tests.pipeline.closure import ROOT
 
 COPIED = ("adarank", "stages", ".dvc", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+PATIENCE = 600
+"""After how many seconds a DVC command is taken to hang; the longest needs about a minute."""
 _SKIPPED = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
 
 
@@ -40,17 +43,23 @@ class Project:
         return done.stdout
 
     def attempt(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run a DVC command that may fail."""
-        return subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
-            cwd=self.path,
-            env=_environment(self.environment | environment),
-            umask=self.umask,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        """Run a DVC command that may fail, for at most `PATIENCE` seconds."""
+        command = [sys.executable, "-m", "dvc", *arguments]
+        # No pipe: what a command leaves running would hold it open, and its reader with it.
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(
+                command,
+                cwd=self.path,
+                env=_environment(self.environment | environment),
+                umask=self.umask,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=PATIENCE,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(command, done.returncode, output.read())
 
     def repro(self, *arguments: str, **environment: str) -> list[str]:
         """Run `dvc repro`; the stages that really ran, in order."""
