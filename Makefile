@@ -14,7 +14,7 @@ PROJECT := $(VENV)/.project
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro sweep experiments report summary pr-report pr-reproduce test \
+.PHONY: help install repro sweep verify experiments report summary pr-report pr-reproduce test \
 	pipeline-test lint types check audit clean
 
 help: ## List the commands
@@ -38,13 +38,18 @@ install: $(PROJECT) ## Make .venv with the pinned versions
 
 repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's summary
 	@python -m stages.check
+	@python -m stages.verify
 	@dvc repro
 	@python -m stages.summarize --show
 
 sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
 	@python -m stages.check
+	@python -m stages.verify
 	@python -m stages.sweep --jobs $(JOBS)
 	@python -m stages.summarize --show
+
+verify: $(PROJECT) ## Hash what DVC keeps of the study; MEND=1 removes what is damaged
+	@python -m stages.verify $(if $(MEND),--mend)
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \

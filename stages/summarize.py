@@ -22,7 +22,7 @@ from stages.pages.summary import SUMMARY, read_whole
 from stages.params import Slice, describe, load
 from stages.predictions import row_intervals
 from stages.study import Study, cell_name
-from stages.summary_table import cost_table, summary_table
+from stages.summary_table import SummaryTable, cost_table
 
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
@@ -135,7 +135,7 @@ def rounded(value: Any) -> Any:
 
 def _show(summary: dict[str, Any]) -> None:
     console = Console()
-    console.print(summary_table(summary))
+    console.print(SummaryTable(summary))
     console.print(cost_table(stage_costs(summary["cells"]), score_costs()))
 
 

@@ -1,29 +1,46 @@
-"""The study's summary as a table for a terminal of 100 columns."""
+"""The study's summary as a table for a terminal, of 100 columns at most."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from adarank.wording import digits, is_share, probability
 
 _WIDTH = 100
+_NEEDED = 7  # Columns before those that are shown where there is room.
 _SHORT = {"not distinguishable": "not distinct"}
 _SECOND = ("macro_f1", "spearman", "perplexity", "loss")
 
 Cell = dict[str, Any]
-Rows = list[list[str]]
+Columns = dict[str, list[str]]
+"""A column's cells by its title."""
 
 
-def summary_table(summary: dict[str, Any]) -> Group:
-    """Lay out metrics/summary.json: a row a cell, the verdicts in full, then what weakens them."""
-    texts = [Text(summary["verdict"], style="bold"), Text("")]
-    texts += [Text(f"- {one['sentence']}") for one in summary["comparisons"]]
-    texts += [Text(cost) for cost in summary["costs"]]
-    notes = [Text(f"! {note}", style="bold red") for note in summary["notes"]]
-    return Group(_cells(summary), *texts, *notes)
+@dataclass(frozen=True)
+class SummaryTable:
+    """metrics/summary.json for rich: a row a cell, the verdicts in full, then what weakens them.
+
+    Attributes:
+        summary: The file's content.
+    """
+
+    summary: dict[str, Any]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        """Lay it out in the width there is; where that is small, columns are left out."""
+        summary = self.summary
+        yield _cells(summary, min(_WIDTH, options.max_width))
+        yield from (Text(summary["verdict"], style="bold"), Text(""))
+        yield from (Text(f"- {one['sentence']}") for one in summary["comparisons"])
+        yield from (Text(cost) for cost in summary["costs"])
+        yield from (Text(f"! {note}", style="bold red") for note in summary["notes"])
 
 
 def cost_table(cells: dict[str, dict[str, float]], scores: dict[str, float]) -> Group:
@@ -49,25 +66,37 @@ def _costs(cells: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def _cells(summary: dict[str, Any]) -> Table:
-    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
-    less = f"less {summary['reference']}'s"
-    columns = ["cell", "parameters", "n", _title(summary["headline"]), less, "p (Holm)", "verdict"]
-    rows = [_row(summary, name) for name in names]
-    for title, cells in _extra(summary, names):
-        if _fits([[*columns, title], *([*row, new] for row, new in zip(rows, cells, strict=True))]):
-            columns.append(title)
-            rows = [[*row, new] for row, new in zip(rows, cells, strict=True)]
+def _cells(summary: dict[str, Any], width: int) -> Table:
     table = _narrow(_heading(summary))
-    for column in columns:
-        words = column in ("cell", "verdict")
+    columns = _fitting(_columns(summary), width)
+    for title in columns:
+        words = title in ("cell", "verdict")
         side = "left" if words else "right"
         # Where names are long, a verdict may take a second line.
-        room = len("comparable") if column == "verdict" else None
-        table.add_column(column, justify=side, no_wrap=room is None, min_width=room)
-    for row in rows:
+        room = len("comparable") if title == "verdict" else None
+        table.add_column(title, justify=side, no_wrap=room is None, min_width=room)
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
+
+
+def _columns(summary: dict[str, Any]) -> Columns:
+    """Give every column there could be, the extras last."""
+    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
+    less = f"less {summary['reference']}'s"
+    titles = ["cell", "parameters", "n", _title(summary["headline"]), less, "p (Holm)", "verdict"]
+    rows = [_row(summary, name) for name in names]
+    needed = {title: [row[at] for row in rows] for at, title in enumerate(titles)}
+    return needed | _extra(summary, names)
+
+
+def _fitting(columns: Columns, width: int) -> Columns:
+    """Leave out what can best be spared until the rest fits: the extras, then what all share."""
+    spared = [*reversed(list(columns)[_NEEDED:]), "parameters", "n"]
+    kept = dict(columns)
+    while spared and _wide(kept) > width:
+        kept.pop(spared.pop(0))
+    return kept
 
 
 def _narrow(title: str) -> Table:
@@ -120,22 +149,22 @@ def _against_reference(summary: dict[str, Any], name: str) -> dict[str, Any] | N
     return next(found, None)
 
 
-def _extra(summary: dict[str, Any], names: list[str]) -> list[tuple[str, list[str]]]:
+def _extra(summary: dict[str, Any], names: list[str]) -> Columns:
     """What is shown too where there is room: a chosen learning rate, and a second metric."""
     cells = [summary["cells"][name] for name in names]
-    found: list[tuple[str, list[str]]] = []
+    found: Columns = {}
     if any(cell["tuned"] for cell in cells):
-        found.append(("rate", [f"{c['learning_rate']:g}" if c["tuned"] else "-" for c in cells]))
+        found["rate"] = [f"{c['learning_rate']:g}" if c["tuned"] else "-" for c in cells]
     for second in [m for m in _SECOND if m != summary["headline"]]:
         if any(second in cell["metrics"] for cell in cells):
             means = [cell["metrics"].get(second) for cell in cells]
-            found.append((_title(second), [digits(second, m["mean"]) if m else "-" for m in means]))
+            found[_title(second)] = [digits(second, m["mean"]) if m else "-" for m in means]
             break
     return found
 
 
-def _fits(rows: Rows) -> bool:
-    return sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) <= _WIDTH
+def _wide(columns: Columns) -> int:
+    return sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items())
 
 
 def _place(summary: dict[str, Any], name: str) -> tuple[int, bool, str]:

@@ -13,7 +13,7 @@ from adarank.errors import InputError
 from stages.files import write_json
 from stages.study import Study
 from stages.summarize import Params, app, run
-from stages.summary_table import summary_table
+from stages.summary_table import SummaryTable
 
 
 def write_cell(
@@ -78,7 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shown(width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(summary_table(json.loads(Path("metrics/summary.json").read_text())))
+        console.print(SummaryTable(json.loads(Path("metrics/summary.json").read_text())))
     return capture.get()
 
 
@@ -210,6 +210,20 @@ def test_the_rate_is_shown_where_it_was_tuned() -> None:
     assert cells["disagreement-4"]["learning_rate"] == 1e-3
     uniform, other = rows_shown()
     assert (uniform[-1], other[-1]) == ("-", "0.001")
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 160])
+def test_a_narrow_terminal_costs_columns_but_no_verdict(width: int) -> None:
+    write_cell("disagreement", [0.8, 0.8, 0.8], tuned=[{"learning_rate": 1e-3}, {}])
+    run(params("uniform", "disagreement"))
+    lines = shown(width).splitlines()
+    assert max(map(len, lines)) <= width
+    head = next(line for line in lines if "p (Holm)" in line)
+    at = lines.index(head)
+    (row,) = [line for line in lines[at:] if "disagreement-4  " in line]
+    assert "verdict" in head and "less uniform's" in head and "distinct" in " ".join(lines[at:])
+    assert ("parameters" in head) == ("1,000" in row) == (width >= 100)
+    assert "rate" not in head or width >= 100
 
 
 def test_peers_costs_are_told_plainly() -> None:
