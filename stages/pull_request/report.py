@@ -60,12 +60,13 @@ class Findings:
 
 def as_markdown(findings: Findings) -> str:
     """Write the report."""
+    by = f" by {code(findings.metric)}" if findings.cells else ""
     parts = [
         f"## Study against {findings.base}",
         verdict(findings),
         "\n".join(f"- {note}" for note in findings.notes),
         section("Lock", _lock(findings)),
-        section(f"Cells by {code(findings.metric)}", _cells(findings)),
+        section(f"Cells{by}", _cells(findings)),
         section("Comparisons with another verdict", _verdicts(findings.verdicts)),
         section("Parameters", _changes(findings.params)),
         section("Plans, adapters and other outputs", _artifacts(findings.artifacts)),

@@ -161,6 +161,7 @@ def test_without_any_lock_there_is_nothing_to_hold_it_to(tiny: Tiny) -> None:
     tiny.commit("No study")
     done = tiny.cloned().report("before")
     assert done.code == 0 and "no dvc.lock on either side" in verdict(done)
+    assert "### Cells\n" in done.report
 
 
 def test_a_base_of_another_form_is_told(tiny: Tiny) -> None:
