@@ -36,6 +36,8 @@ def _lead(found: Sequence[Comparison], reference: str, size: str) -> str:
         part = f"{same} of {n} cells are not, the others not comparable"
         return f"Nothing is shown to be distinguishable from {reference} ({part}): {corrected}."
     rest = "" if _pick(found, "better") else f"Nothing is better than {reference}. "
+    if same == 0 and "not comparable" not in words:
+        return f"{rest}Every cell is distinguishable from {reference}: {size}, Holm-corrected."
     return f"{rest}{same} of {n} cells are not distinguishable from {reference}: {corrected}."
 
 

@@ -123,10 +123,8 @@ def _flips(found: Comparison) -> list[str]:
     if found.n == 1 or flips_can_speak(found):
         return []
     floor = probability(found.p_floor)
-    return [
-        f"Sign flips of {found.n} pairs give p {floor} at least, too much to speak among "
-        f"{found.family} comparison{'s' if found.family > 1 else ''}."
-    ]
+    among = f" among {found.family} comparisons" if found.family > 1 else ""
+    return [f"Sign flips of {found.n} pairs give p {floor} at least, too much to speak{among}."]
 
 
 def _control(found: Comparison, word: Verdict) -> list[str]:

@@ -33,7 +33,7 @@ def test_a_steady_gain_is_better_and_its_numbers_are_told() -> None:
     assert sentence(one) == (
         "fisher-4 is better than uniform-4: accuracy +2.00 points (95 % interval +1.80 to +2.20 "
         "over 5 seeds; p < 0.0001 by t, Holm-corrected < 0.0001). Sign flips of 5 pairs give "
-        "p 0.0625 at least, too much to speak among 1 comparison."
+        "p 0.0625 at least, too much to speak."
     )
 
 
@@ -222,7 +222,10 @@ def test_a_study_says_its_disappointments_first() -> None:
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
     assert "linearized-4's seed 2 failed (not finite)" in text
     worse = compared(cell("uniform", UNIFORM), cell("stable_rank", above(UNIFORM, -0.03)))
-    assert study_verdict(worse, range(5), "uniform").startswith("Nothing is better than uniform.")
+    assert study_verdict(worse, range(5), "uniform").startswith(
+        "Nothing is better than uniform. Every cell is distinguishable from uniform: 1 comparison, "
+        "5 seeds, Holm-corrected. Worse than uniform: stable_rank-4"
+    )
 
 
 def false_findings(n: int, strategies: int, studies: int) -> int:
