@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from adarank.errors import input_error
-from stages.files import Record, read_record, write_json
+from stages.files import Record, read_record, write_drawable
 
 CELLS = Path("metrics/cells")
 
@@ -59,9 +59,8 @@ class CellForm(Record):
 
 
 def write_cell(record: dict[str, Any]) -> None:
-    """Write a cell's record, null for every empty list: DVC 3 draws no JSON that has one in it."""
-    shown = {key: None if value == [] else value for key, value in record.items()}
-    write_json(CELLS / f"{record['cell']}.json", shown)
+    """Write a cell's record, null for every empty list."""
+    write_drawable(CELLS / f"{record['cell']}.json", record)
 
 
 def read_cell(name: str) -> dict[str, Any]:

@@ -58,6 +58,17 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
+def write_drawable(path: Path, value: object) -> None:
+    """Write JSON with null for every empty list: DVC 3 draws no JSON that has one in it."""
+    write_json(path, _drawable(value))
+
+
+def _drawable(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _drawable(inner) for key, inner in value.items()}
+    return ([_drawable(inner) for inner in value] or None) if isinstance(value, list) else value
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; InputError if it is absent or torn."""
     try:

@@ -17,7 +17,7 @@ from adarank.verdicts import sentence, verdict
 from stages.cell_record import CELLS, read_cell
 from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
 from stages.costs import score_costs, stage_costs
-from stages.files import write_json, write_tsv
+from stages.files import write_drawable, write_json, write_tsv
 from stages.pages.summary import SUMMARY, read_whole
 from stages.params import Slice, describe, load
 from stages.predictions import row_intervals
@@ -64,7 +64,7 @@ def run(params: Params) -> None:
     for line in [told["verdict"], *told["notes"], *told["costs"]]:
         say(f"summarize: {line}")
     table = compare(cells, reference=study.reference)
-    write_json(SUMMARY, rounded(told))
+    write_drawable(SUMMARY, rounded(told))
     write_json(HEADLINE, rounded(metric(told)))
     write_tsv(COMPARISON, table)
     test = pd.DataFrame(table[table["split"] == "test"])

@@ -1,10 +1,13 @@
-"""metrics/summary.json, read strictly: the study's cells, comparisons and verdicts."""
+"""metrics/summary.json, read strictly: the study's cells, comparisons and verdicts.
+
+An empty list is written as null.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from adarank.errors import input_error
 from stages.files import read_json
@@ -14,6 +17,9 @@ SUMMARY = Path("metrics/summary.json")
 
 Verdict = Literal["better", "worse", "not distinguishable", "not comparable"]
 Number = int | float
+Item = TypeVar("Item")
+Some = Annotated[tuple[Item, ...], BeforeValidator(lambda value: () if value is None else value)]
+"""A list that may be empty."""
 
 
 class _Part(BaseModel):
@@ -49,7 +55,7 @@ class Cell(_Part):
     learning_rate: float
     tuned: bool
     n: int
-    failed: tuple[Failure, ...]
+    failed: Some[Failure]
     metrics: dict[str, Estimate]
 
 
@@ -98,9 +104,9 @@ class Summary(_Part):
     seeds: tuple[int, ...]
     verdict: str
     cells: dict[str, Cell]
-    comparisons: tuple[Comparison, ...]
-    notes: tuple[str, ...]
-    costs: tuple[str, ...]
+    comparisons: Some[Comparison]
+    notes: Some[str]
+    costs: Some[str]
 
     def against_reference(self, cell: str) -> Comparison | None:
         """Find a cell's comparison with the reference; the reference itself has none."""

@@ -1,12 +1,16 @@
 """What the report reads of metrics/summary.json, whichever side it is from."""
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
 
 from adarank.errors import input_error
 
 SUMMARY = "metrics/summary.json"
+
+Item = TypeVar("Item")
+Some = Annotated[list[Item], BeforeValidator(lambda value: [] if value is None else value)]
+"""A list that is null where it is empty."""
 
 
 class _Told(BaseModel):
@@ -33,7 +37,7 @@ class Cell(_Told):
     """A strategy at a budget: the seeds that finished, those that did not, every metric."""
 
     n: int
-    failed: list[Failure] = []
+    failed: Some[Failure] = []
     metrics: dict[str, Estimate] = {}
 
 
@@ -59,10 +63,10 @@ class Summary(_Told):
     headline: str
     better: Literal["higher", "lower"]
     confidence: FiniteFloat = 0.95
-    seeds: list[int] = []
+    seeds: Some[int] = []
     verdict: str = ""
     cells: dict[str, Cell]
-    comparisons: list[Comparison] = []
+    comparisons: Some[Comparison] = []
 
 
 def parsed(text: str, side: str) -> Summary:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from adarank.errors import InputError
 from stages.files import write_json
+from stages.pages.summary import read_whole
 from stages.study import Study
 from stages.summarize import Params, app, run
 from stages.summary_table import SummaryTable
@@ -78,7 +79,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shown(width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(SummaryTable(json.loads(Path("metrics/summary.json").read_text())))
+        console.print(SummaryTable(read_whole().model_dump()))
     return capture.get()
 
 
