@@ -2,7 +2,7 @@
 
 A plain run tries a few dozen examples each, always the same ones. To try many more, at random:
 
-    ADARANK_FUZZ=5000 python -m pytest tests/stages/test_fuzz_*.py
+    ADARANK_FUZZ=5000 python -m pytest -o faulthandler_timeout=0 tests/stages/test_fuzz_*.py
 """
 
 import copy
