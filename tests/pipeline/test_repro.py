@@ -114,7 +114,7 @@ def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> Non
         "Loss while training",
         "Confusion",
         "trainable parameters",
-        "Difference from the reference",
+        "Every comparison, paired by seed",
     ):
         assert title in html, title
 
