@@ -48,7 +48,7 @@ sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails sto
 	@python -m stages.sweep --jobs $(JOBS)
 	@python -m stages.summarize --show
 
-verify: $(PROJECT) ## Hash what DVC keeps of the study; MEND=1 removes what is damaged
+verify: $(PROJECT) ## Hash what DVC keeps of the study; MEND=1 restores or removes what is damaged
 	@python -m stages.verify $(if $(MEND),--mend)
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from adarank.errors import InputError, Problem, input_error
 from stages.temporary import temporary_beside
@@ -56,6 +56,10 @@ def write_json(path: Path, value: object) -> None:
     """Write JSON with sorted keys, two spaces and a final newline; refuses NaN."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode())
+
+
+EMPTY_AS_NULL = BeforeValidator(lambda value: () if value is None else value)
+"""Reads a list that `write_drawable` wrote."""
 
 
 def write_drawable(path: Path, value: object) -> None:

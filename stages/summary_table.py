@@ -12,7 +12,6 @@ from rich.text import Text
 from adarank.wording import digits, is_share, probability
 
 _WIDTH = 100
-_NEEDED = 7  # Columns before those that are shown where there is room.
 _SHORT = {"not distinguishable": "not distinct"}
 _SECOND = ("macro_f1", "spearman", "perplexity", "loss")
 
@@ -68,7 +67,8 @@ def _costs(cells: dict[str, dict[str, float]]) -> Table:
 
 def _cells(summary: dict[str, Any], width: int) -> Table:
     table = _narrow(_heading(summary))
-    columns = _fitting(_columns(summary), width)
+    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
+    columns = _fitting(_columns(summary, names), _extra(summary, names), width)
     for title in columns:
         words = title in ("cell", "verdict")
         side = "left" if words else "right"
@@ -80,20 +80,16 @@ def _cells(summary: dict[str, Any], width: int) -> Table:
     return table
 
 
-def _columns(summary: dict[str, Any]) -> Columns:
-    """Give every column there could be, the extras last."""
-    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
+def _columns(summary: dict[str, Any], names: list[str]) -> Columns:
     less = f"less {summary['reference']}'s"
     titles = ["cell", "parameters", "n", _title(summary["headline"]), less, "p (Holm)", "verdict"]
     rows = [_row(summary, name) for name in names]
-    needed = {title: [row[at] for row in rows] for at, title in enumerate(titles)}
-    return needed | _extra(summary, names)
+    return {title: [row[at] for row in rows] for at, title in enumerate(titles)}
 
 
-def _fitting(columns: Columns, width: int) -> Columns:
+def _fitting(columns: Columns, extra: Columns, width: int) -> Columns:
     """Leave out what can best be spared until the rest fits: the extras, then what all share."""
-    spared = [*reversed(list(columns)[_NEEDED:]), "parameters", "n"]
-    kept = dict(columns)
+    kept, spared = columns | extra, [*reversed(extra), "parameters", "n"]
     while spared and _wide(kept) > width:
         kept.pop(spared.pop(0))
     return kept

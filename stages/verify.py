@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +58,7 @@ def main(mend: Mend = False) -> None:
     """Hash what the cache keeps of the study; exit code 2, and all names, if any is damaged."""
     with telling_errors("verify"):
         kept = read_kept()
-        damaged = list(_damaged(kept))
+        damaged = _damaged(kept)
         if damaged and not mend:
             raise InputError(*map(_problem, damaged))
         for one in damaged:
@@ -101,13 +101,16 @@ def _cached(out: Output, oid: str) -> Path:
     return Path(os.path.relpath(out.cache.oid_to_path(oid)))
 
 
-def _damaged(kept: Iterable[Kept]) -> Iterator[Kept]:
+def _damaged(kept: Iterable[Kept]) -> list[Kept]:
     """Find the damaged files of the cache, each once."""
     files = {one.cached: one for one in kept}
-    with progress("verify", len(files), delay=2) as advance:
-        for one in files.values():
-            if one.damaged():
-                yield one
+    return [one for one in _watched(list(files.values())) if one.damaged()]
+
+
+def _watched(kept: Sequence[Kept]) -> Iterator[Kept]:
+    with progress("verify", len(kept), delay=2) as advance:
+        for one in kept:
+            yield one
             advance()
 
 
@@ -123,12 +126,12 @@ def _mended(one: Kept) -> str:
     return f"{one.cached} was damaged and is removed; {one.stage} makes {one.path} again"
 
 
-def _changed(kept: Iterable[Kept]) -> Iterator[Path]:
+def _changed(kept: Sequence[Kept]) -> Iterator[Path]:
     """Touch what differs in the workspace: DVC trusts files that look as old as it knows them.
 
     It may be half a result, an edit, or a copy of what was damaged; DVC finds that out.
     """
-    for one in kept:
+    for one in _watched(kept):
         if one.path.is_file() and _md5(one.path) != one.md5:
             one.path.touch()
             yield one.path

@@ -5,21 +5,18 @@ An empty list is written as null.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adarank.errors import input_error
-from stages.files import read_json
+from stages.files import EMPTY_AS_NULL, read_json
 from stages.study import cell_name
 
 SUMMARY = Path("metrics/summary.json")
 
 Verdict = Literal["better", "worse", "not distinguishable", "not comparable"]
 Number = int | float
-Item = TypeVar("Item")
-Some = Annotated[tuple[Item, ...], BeforeValidator(lambda value: () if value is None else value)]
-"""A list that may be empty."""
 
 
 class _Part(BaseModel):
@@ -55,7 +52,7 @@ class Cell(_Part):
     learning_rate: float
     tuned: bool
     n: int
-    failed: Some[Failure]
+    failed: Annotated[tuple[Failure, ...], EMPTY_AS_NULL]
     metrics: dict[str, Estimate]
 
 
@@ -104,9 +101,9 @@ class Summary(_Part):
     seeds: tuple[int, ...]
     verdict: str
     cells: dict[str, Cell]
-    comparisons: Some[Comparison]
-    notes: Some[str]
-    costs: Some[str]
+    comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
+    notes: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+    costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
     def against_reference(self, cell: str) -> Comparison | None:
         """Find a cell's comparison with the reference; the reference itself has none."""

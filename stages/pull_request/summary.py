@@ -1,16 +1,13 @@
 """What the report reads of metrics/summary.json, whichever side it is from."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from adarank.errors import input_error
+from stages.files import EMPTY_AS_NULL
 
 SUMMARY = "metrics/summary.json"
-
-Item = TypeVar("Item")
-Some = Annotated[list[Item], BeforeValidator(lambda value: [] if value is None else value)]
-"""A list that is null where it is empty."""
 
 
 class _Told(BaseModel):
@@ -37,7 +34,7 @@ class Cell(_Told):
     """A strategy at a budget: the seeds that finished, those that did not, every metric."""
 
     n: int
-    failed: Some[Failure] = []
+    failed: Annotated[list[Failure], EMPTY_AS_NULL] = []
     metrics: dict[str, Estimate] = {}
 
 
@@ -63,10 +60,10 @@ class Summary(_Told):
     headline: str
     better: Literal["higher", "lower"]
     confidence: FiniteFloat = 0.95
-    seeds: Some[int] = []
+    seeds: Annotated[list[int], EMPTY_AS_NULL] = []
     verdict: str = ""
     cells: dict[str, Cell]
-    comparisons: Some[Comparison] = []
+    comparisons: Annotated[list[Comparison], EMPTY_AS_NULL] = []
 
 
 def parsed(text: str, side: str) -> Summary:
