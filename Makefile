@@ -38,18 +38,18 @@ install: $(PROJECT) ## Make .venv with the pinned versions
 
 repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's summary
 	@python -m stages.check
-	@python -m stages.verify
+	@python -m adarank.commands.verify
 	@dvc repro
 	@python -m stages.summarize --show
 
 sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
 	@python -m stages.check
-	@python -m stages.verify
-	@python -m stages.sweep --jobs $(JOBS)
+	@python -m adarank.commands.verify
+	@python -m adarank.commands.sweep --jobs $(JOBS)
 	@python -m stages.summarize --show
 
 verify: $(PROJECT) ## Hash what DVC keeps of the study; MEND=1 restores or removes what is damaged
-	@python -m stages.verify $(if $(MEND),--mend)
+	@python -m adarank.commands.verify $(if $(MEND),--mend)
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \
@@ -74,7 +74,7 @@ $(REPORTING): constraints.txt | $(VENV)/bin/python
 # By the environment, not by make, into the shell: a branch's name may hold what both obey.
 pr-report: export PR_BASE = $(value BASE)
 pr-report: $(REPORTING) ## Report what this branch changes in the study: make pr-report BASE=main
-	@python -m stages.pull_request --base "$$PR_BASE"
+	@python -m adarank.commands.pull_request --base "$$PR_BASE"
 
 pr-reproduce: $(PROJECT) ## Run what a pull request staled, with what remotes have; push the rest
 	@python -m stages.check

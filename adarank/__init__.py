@@ -8,13 +8,13 @@ from typing import Any
 _HOMES = {
     "AdaRankError": "adarank.errors",
     "InputError": "adarank.errors",
-    "Module": "adarank.modules",
+    "Module": "adarank.models.modules",
     "Noise": "adarank.scoring.noise",
     "RankPlan": "adarank.allocation.plan",
     "RunError": "adarank.errors",
     "Scale": "adarank.allocation.scale",
     "allocate": "adarank.allocation.allocate",
-    "find_modules": "adarank.modules",
+    "find_modules": "adarank.models.modules",
     "score": "adarank.scoring.score",
 }
 

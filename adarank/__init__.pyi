@@ -6,8 +6,8 @@ from adarank.allocation.scale import Scale as Scale
 from adarank.errors import AdaRankError as AdaRankError
 from adarank.errors import InputError as InputError
 from adarank.errors import RunError as RunError
-from adarank.modules import Module as Module
-from adarank.modules import find_modules as find_modules
+from adarank.models.modules import Module as Module
+from adarank.models.modules import find_modules as find_modules
 from adarank.scoring.noise import Noise as Noise
 from adarank.scoring.score import score as score
 

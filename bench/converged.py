@@ -14,13 +14,13 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from adarank.modules import Module, resolve
-from adarank.scoring.distance import distances
-from adarank.scoring.exact import Exact
-from adarank.scoring.forwards import Engine
-from adarank.scoring.memory import draws_per_pass
+from adarank.models.modules import Module, resolve
+from adarank.scoring.engines.forwards import Engine
+from adarank.scoring.engines.memory import draws_per_pass
+from adarank.scoring.engines.proof import proven_engine
+from adarank.scoring.estimators.distance import distances
+from adarank.scoring.estimators.exact import Exact
 from adarank.scoring.noise import draw
-from adarank.scoring.proof import proven_engine
 from bench.subjects import Subject
 
 # Draws of its own, so that nothing is compared with itself.

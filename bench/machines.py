@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from adarank.allocation.plan import RankPlan
-from stages.files import read_json, read_parquet, sha256
+from adarank.pipeline.files.whole import read_json, read_parquet, sha256
 
 OURS = Path(__file__).parents[1]
 BUDGET = 8
@@ -121,7 +121,7 @@ def _trained(variant: Variant, project: Path) -> tuple[dict[str, Any], float]:
 def _set_params(path: Path, score: dict[str, str]) -> None:
     yaml = YAML()
     params = yaml.load(path)
-    params["probe"]["source"] = str(OURS / "stages/builtin/sentences.txt")
+    params["probe"]["source"] = str(OURS / "adarank/pipeline/builtin/sentences.txt")
     params["score"].update({"estimator": "linearized", "device": "cpu", **score})
     params["finetune"].update({"steps": STEPS, "evaluate_every": STEPS, "device": "cpu"})
     params["study"]["seeds"] = [0]

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adarank.modules import Module
-from adarank.scoring.disagreement import disagreement
-from adarank.scoring.exact import Exact, exact
-from adarank.scoring.linearized import Linearized, linearized
+from adarank.models.modules import Module
+from adarank.scoring.engines.proof import proven_engine
+from adarank.scoring.estimators.disagreement import disagreement
+from adarank.scoring.estimators.exact import Exact, exact
+from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.outputs import Batch, compared_output
-from adarank.scoring.proof import proven_engine
 from bench.agreement import module_means, spearman, total_variation
 from bench.converged import Converged
 from bench.rivals import gradient_times_weight, one_at_a_time

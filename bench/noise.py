@@ -19,14 +19,14 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
-from adarank.scoring.exact import Exact, exact
-from adarank.scoring.linearized import Linearized, linearized
+from adarank.pipeline.artifacts.model import MODEL, pick_device
+from adarank.pipeline.console.reporting import reporting, say
+from adarank.pipeline.files.whole import write_tsv
+from adarank.scoring.estimators.exact import Exact, exact
+from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.noise import Noise
 from bench.agreement import module_means, spearman, total_variation
 from bench.subjects import Subject, pretrained
-from stages.checkpoint import MODEL, pick_device
-from stages.cli import reporting, say
-from stages.files import write_tsv
 
 SCALES = (0.01, 0.03, 0.1, 0.2, 0.35, 0.6, 1.0, 1.4, 2.0)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from adarank.modules import resolve
-from adarank.scoring.linearized import Linearized, linearized
+from adarank.models.modules import resolve
+from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.outputs import Batch, compared_output
 from bench.subjects import Subject
 

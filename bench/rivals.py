@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adarank.modules import resolve
+from adarank.models.modules import resolve
 from adarank.scoring.noise import Noise, disturbed, draw
 from adarank.scoring.outputs import compared_output
 from bench.subjects import Subject

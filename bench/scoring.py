@@ -30,7 +30,9 @@ from typing import Annotated
 import torch
 import typer
 
-from adarank.scoring.linearized import Linearized
+from adarank.pipeline.artifacts.model import MODEL, pick_device
+from adarank.pipeline.console.reporting import reporting, say
+from adarank.scoring.estimators.linearized import Linearized
 from bench.converged import converged
 from bench.measure import (
     EXACT,
@@ -50,8 +52,6 @@ from bench.measure import (
 from bench.peak import peak_memory_ratio
 from bench.show import show
 from bench.subjects import Subject, pretrained, random_like
-from stages.checkpoint import MODEL, pick_device
-from stages.cli import reporting, say
 
 QUICK = Effort(rows=8, batch_size=4, dear=2, cheap=5, trials=10)
 app = typer.Typer(add_completion=False)

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from adarank.modules import Module, find_modules
+from adarank.models.modules import Module, find_modules
+from adarank.pipeline.artifacts.model import load_model, load_tokenizer
+from adarank.pipeline.params.probe import ProbeSection, read_texts
 from adarank.scoring.outputs import Batch
 from adarank.scoring.probe import make_probe
-from stages.checkpoint import load_model, load_tokenizer
-from stages.probe import ProbeSection, read_texts
 
-SENTENCES = Path(__file__).parents[1] / "stages" / "builtin" / "sentences.txt"
+SENTENCES = Path(__file__).parents[1] / "adarank/pipeline/builtin/sentences.txt"
 
 
 @dataclass(frozen=True)

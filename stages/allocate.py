@@ -14,14 +14,14 @@ from pydantic import Field
 
 from adarank.allocation.allocate import allocate
 from adarank.allocation.scale import Policy, Scale
-from adarank.allocation.strategies import find_strategy
-from adarank.allocation.table import read_signal
+from adarank.allocation.signal import read_signal
+from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import input_error, within
-from stages.cli import PARAMS_FILE, ParamsFile, reporting
-from stages.files import read_parquet, write_json
-from stages.params import Section, Slice, describe, load
-from stages.rank_table import show_ranks
-from stages.strategies import StrategiesSection
+from adarank.pipeline.console.rank_table import show_ranks
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting
+from adarank.pipeline.files.whole import read_parquet, write_json
+from adarank.pipeline.params.loader import Section, Slice, describe, load
+from adarank.pipeline.params.strategies import StrategiesSection
 
 SCORES = Path("data/scores")
 PLANS = Path("data/plans")

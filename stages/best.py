@@ -7,15 +7,15 @@ from typing import Any
 import typer
 from pydantic import Field
 
-from adarank.selection import Selection, select
-from stages.card import card
-from stages.cell import TRAINED, Cell
-from stages.cell_record import read_cell
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import read_description
-from stages.files import read_json, whole_folder, write_bytes, write_json
-from stages.params import Slice, describe, load
-from stages.study import Budgets, Strategies
+from adarank.comparison.selection import Selection, select
+from adarank.pipeline.artifacts.cell import TRAINED, Cell
+from adarank.pipeline.artifacts.dataset import read_description
+from adarank.pipeline.artifacts.measured import read_cell
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import read_json, whole_folder, write_bytes, write_json
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.study import Budgets, Strategies
+from adarank.pipeline.report.card import card
 
 BEST = Path("data/best")
 SOURCES = Path("data/sources")

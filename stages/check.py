@@ -5,14 +5,14 @@ from typing import Any
 
 import typer
 
-from adarank.allocation.strategies import find_strategy
+from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, Problem
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.params import report as section
+from adarank.pipeline.params.loader import Slice, load, parse, read_yaml
+from adarank.pipeline.params.study import Study
 from stages import allocate, best, download, evaluate, finetune, score, score_task, summarize
 from stages.allocate import SCORES
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.params import Slice, load, parse, read_yaml
-from stages.pull_request import section
-from stages.study import Study
 
 SCHEMAS: tuple[type[Slice], ...] = (
     download.ModelParams,

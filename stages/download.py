@@ -7,23 +7,23 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import Field
 
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.console.secrets import hide_in_logs
+from adarank.pipeline.datasets.files import Form
+from adarank.pipeline.datasets.labels import labels
+from adarank.pipeline.datasets.normalised import Normalised, Rules
+from adarank.pipeline.datasets.numbers import numbers
+from adarank.pipeline.datasets.raw import Raw, first_rows
+from adarank.pipeline.datasets.read import read_dataset
+from adarank.pipeline.datasets.section import DatasetSection
+from adarank.pipeline.datasets.texts import texts
+from adarank.pipeline.datasets.words import words
+from adarank.pipeline.files.whole import whole_folder, write_json, write_parquet
+from adarank.pipeline.params.loader import Digest, Section, Slice, describe, load
+from adarank.pipeline.sources.checks import check_pins, hashes
+from adarank.pipeline.sources.commits import record, recorded
+from adarank.pipeline.sources.model import fetch_model
 from adarank.tasks.catalogue import Rows
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.files import whole_folder, write_json, write_parquet
-from stages.params import Digest, Section, Slice, describe, load
-from stages.secrets import hide_in_logs
-from stages.sources.checks import check_pins, hashes
-from stages.sources.commits import record, recorded
-from stages.sources.model import fetch_model
-from stages.tables.files import Form
-from stages.tables.labels import labels
-from stages.tables.normalised import Normalised, Rules
-from stages.tables.numbers import numbers
-from stages.tables.raw import Raw, first_rows
-from stages.tables.read import read_dataset
-from stages.tables.section import DatasetSection
-from stages.tables.texts import texts
-from stages.tables.words import words
 
 MODEL = Path("data/model")
 DATASET = Path("data/dataset")

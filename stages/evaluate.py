@@ -14,24 +14,32 @@ from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
+from adarank.pipeline.artifacts.cell import (
+    TRAINED,
+    Budget,
+    Cell,
+    Record,
+    Strategy,
+    StudySeeds,
+    seed_folder,
+)
+from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
+from adarank.pipeline.artifacts.measured import write_cell
+from adarank.pipeline.artifacts.model import MODEL, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.console.progress import progress
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import folder_sha256, sha256, write_parquet, write_tsv
+from adarank.pipeline.params.loader import Section, Slice, describe, load
+from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.scratch.deciding import surroundings
+from adarank.pipeline.scratch.measuring import Measured, kept_or_measured, tell_found
+from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.tasks.base import Encoded, Task
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
 from adarank.tuning.tuners.registry import TUNERS
-from stages.cell import TRAINED, Budget, Cell, Record, Strategy, StudySeeds, seed_folder
-from stages.cell_record import write_cell
-from stages.checkpoint import MODEL, load_tokenizer, pick_device
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import DATASET, read_description, read_split
-from stages.deciding import surroundings
-from stages.files import folder_sha256, sha256, write_parquet, write_tsv
-from stages.kept_measures import Measured, kept_or_measured, tell_found
-from stages.params import Section, Slice, describe, load
-from stages.progress import progress
-from stages.remote_code import ModelCode, admit_code
-from stages.scratch import Key, make_key, open_store
-from stages.task import TaskSection, options_of
 
 REPORTED = ("validation", "test")
 

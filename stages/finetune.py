@@ -11,27 +11,34 @@ import typer
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
+from adarank.pipeline.artifacts.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
+from adarank.pipeline.artifacts.curves import looks
+from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
+from adarank.pipeline.artifacts.model import MODEL, load_tokenizer
+from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.console.progress import progress
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import (
+    folder_sha256,
+    read_tsv,
+    sha256,
+    whole_folder,
+    write_json,
+    write_tsv,
+)
+from adarank.pipeline.params.finetune import FinetuneSection, settings_of
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.running.one_run import Work, train_once, train_whole, write_finished
+from adarank.pipeline.scratch.deciding import surroundings
+from adarank.pipeline.scratch.store import open_store
+from adarank.pipeline.scratch.training import Finished, KeptRuns
 from adarank.tasks.base import Encoded
 from adarank.tasks.registry import make_task
-from adarank.tuning.checkpoint import Checkpoints
-from adarank.tuning.rates import Chosen, choose_rate
+from adarank.tuning.loop.checkpoint import Checkpoints
+from adarank.tuning.loop.rates import Chosen, choose_rate
+from adarank.tuning.loop.watch import Trained
 from adarank.tuning.tuners.registry import TUNERS
-from adarank.tuning.watch import Trained
-from stages.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
-from stages.checkpoint import MODEL, load_tokenizer
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.curves import looks
-from stages.dataset import DATASET, read_description, read_split
-from stages.deciding import surroundings
-from stages.files import folder_sha256, read_tsv, sha256, whole_folder, write_json, write_tsv
-from stages.kept_runs import Finished, KeptRuns
-from stages.params import Slice, describe, load
-from stages.progress import progress
-from stages.remote_code import ModelCode, admit_code
-from stages.runs import Work, train_once, train_whole, write_finished
-from stages.scratch import open_store
-from stages.task import TaskSection, options_of
-from stages.training import FinetuneSection, settings_of
 
 
 class Params(Slice):

@@ -7,22 +7,22 @@ from typing import Annotated, Any
 import typer
 from pydantic import Field
 
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.files import write_bytes
-from stages.pages.chart import Chart
-from stages.pages.costs import cell_costs, signal_costs
-from stages.pages.curves import curve_chart, read_curves
-from stages.pages.forest import forest
-from stages.pages.frontier import frontier
-from stages.pages.full_table import full_table
-from stages.pages.numbers import title
-from stages.pages.origin import origin, source_of
-from stages.pages.page import costs_page, report_page
-from stages.pages.rank_map import Plans, rank_map, read_plans
-from stages.pages.scores import read_scores, score_chart
-from stages.pages.summary import Summary, read_summary
-from stages.params import Slice, describe, load
-from stages.study import Study
+from adarank.pipeline.artifacts.summary import Summary, read_summary
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import write_bytes
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.study import Study
+from adarank.pipeline.report.chart import Chart
+from adarank.pipeline.report.costs import cell_costs, signal_costs
+from adarank.pipeline.report.curves import curve_chart, read_curves
+from adarank.pipeline.report.forest import forest
+from adarank.pipeline.report.frontier import frontier
+from adarank.pipeline.report.full_table import full_table
+from adarank.pipeline.report.numbers import title
+from adarank.pipeline.report.origin import origin, source_of
+from adarank.pipeline.report.page import costs_page, report_page
+from adarank.pipeline.report.rank_map import Plans, rank_map, read_plans
+from adarank.pipeline.report.scores import read_scores, score_chart
 
 REPORT = Path("report/index.html")
 COSTS = Path("report/costs.html")

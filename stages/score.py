@@ -13,30 +13,36 @@ from pydantic import Field
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.modules import Module, find_modules
+from adarank.models.modules import Module, find_modules
+from adarank.models.stacks import reapplied_blocks
+from adarank.pipeline.artifacts.model import (
+    MODEL,
+    check_model,
+    load_model,
+    load_tokenizer,
+    pick_device,
+)
+from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.console.progress import progress
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import folder_sha256
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.probe import ProbeSection, read_texts
+from adarank.pipeline.params.score import EstimatorName, ScoreSection, settings_of
+from adarank.pipeline.running.processes import joined_processes
+from adarank.pipeline.scratch.deciding import surroundings
+from adarank.pipeline.scratch.scoring import kept_parts
+from adarank.pipeline.scratch.store import Key, make_key, open_store
+from adarank.scoring.estimators.precision import to_bfloat16
+from adarank.scoring.estimators.stopping import stop_rule
 from adarank.scoring.outputs import Output
-from adarank.scoring.precision import to_bfloat16
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.stable_rank import stable_rank
-from adarank.scoring.stopping import stop_rule
 from adarank.scoring.workers import is_first
-from adarank.stacks import reapplied_blocks
 from adarank.tasks.catalogue import TASKS
-from stages.checkpoint import MODEL, check_model, load_model, load_tokenizer, pick_device
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.deciding import surroundings
-from stages.files import folder_sha256
-from stages.kept_parts import kept_parts
-from stages.params import Slice, describe, load
-from stages.probe import ProbeSection, read_texts
-from stages.processes import joined_processes
-from stages.progress import progress
-from stages.remote_code import ModelCode, admit_code
-from stages.score_table import about_modules, write_scores
-from stages.scoring import EstimatorName, ScoreSection, settings_of
-from stages.scratch import Key, make_key, open_store
 
 
 class DatasetTask(Slice):

@@ -15,7 +15,20 @@ from pydantic import Field
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.modules import Module, find_modules
+from adarank.models.modules import Module, find_modules
+from adarank.models.stacks import reapplied_blocks
+from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
+from adarank.pipeline.artifacts.model import MODEL, check_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.console.progress import progress
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import as_parquet, folder_sha256, from_parquet
+from adarank.pipeline.params.loader import Section, Slice, describe, load
+from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.scratch.deciding import surroundings
+from adarank.pipeline.scratch.entry import of_files
+from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.activation_variance import activation_variance
 from adarank.scoring.signals.fisher import fisher
@@ -23,21 +36,8 @@ from adarank.scoring.signals.gradient_spectrum import gradient_spectrum
 from adarank.scoring.signals.objective import Objective
 from adarank.scoring.signals.warmup import WarmUp, warm_up
 from adarank.scoring.signals.weight_gradient import weight_gradient
-from adarank.stacks import reapplied_blocks
 from adarank.tasks.base import Batch, Example, Headed, Task
 from adarank.tasks.registry import make_task
-from stages.checkpoint import MODEL, check_model, load_tokenizer, pick_device
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.dataset import DATASET, read_description, read_split
-from stages.deciding import surroundings
-from stages.entry import of_files
-from stages.files import as_parquet, folder_sha256, from_parquet
-from stages.params import Section, Slice, describe, load
-from stages.progress import progress
-from stages.remote_code import ModelCode, admit_code
-from stages.score_table import about_modules, write_scores
-from stages.scratch import Key, make_key, open_store
-from stages.task import TaskSection, options_of
 
 
 class SignalSection(Section):

@@ -9,20 +9,20 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from adarank.caveats import caveats, costs
-from adarank.comparison import Comparison, compare, comparisons, measured_on_test, pairs
+from adarank.comparison.caveats import caveats, costs
+from adarank.comparison.cells import Comparison, compare, comparisons, measured_on_test, pairs
+from adarank.comparison.study import study_verdict
+from adarank.comparison.verdict import sentence, verdict
 from adarank.errors import input_error
-from adarank.overall import study_verdict
-from adarank.verdicts import sentence, verdict
-from stages.cell_record import CELLS, read_cell
-from stages.cli import PARAMS_FILE, ParamsFile, reporting, say
-from stages.costs import score_costs, stage_costs
-from stages.files import write_drawable, write_json, write_tsv
-from stages.pages.summary import SUMMARY, read_whole
-from stages.params import Slice, describe, load
-from stages.predictions import row_intervals
-from stages.study import Study, cell_name
-from stages.summary_table import SummaryTable, cost_table
+from adarank.pipeline.artifacts.measured import CELLS, read_cell
+from adarank.pipeline.artifacts.predictions import row_intervals
+from adarank.pipeline.artifacts.summary import SUMMARY, read_whole
+from adarank.pipeline.artifacts.timings import score_costs, stage_costs
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.console.summary_table import SummaryTable, cost_table
+from adarank.pipeline.files.whole import write_drawable, write_json, write_tsv
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.study import Study, cell_name
 
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adarank.comparison import Comparison, Interval, comparisons, pairs
+from adarank.comparison.cells import Comparison, Interval, comparisons, pairs
 
 
 def cell(

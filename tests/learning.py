@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from adarank.tasks.base import Task
+from adarank.tuning.loop.schedules import Schedule
+from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.lora import attach
 from adarank.tuning.prediction import predict
 from adarank.tuning.saving import load_adapter, save_adapter
-from adarank.tuning.schedules import Schedule
-from adarank.tuning.training import Settings, train
 from tests.plans import make_plan
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoModel
 
 from adarank.allocation.plan import RankPlan
-from adarank.modules import Module, find_modules
+from adarank.models.modules import Module, find_modules
 
 
 def plan_json(

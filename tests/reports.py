@@ -14,7 +14,13 @@ import pandas as pd
 from ruamel.yaml import YAML
 from scipy import stats as scipy_stats
 
-from stages.files import read_json, write_bytes, write_json, write_parquet, write_tsv
+from adarank.pipeline.files.whole import (
+    read_json,
+    write_bytes,
+    write_json,
+    write_parquet,
+    write_tsv,
+)
 
 ROOT = Path(__file__).parents[1]
 KINDS = {"query": 768, "key": 768, "value": 768, "dense": 768, "up": 1920, "down": 1920}

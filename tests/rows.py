@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.tables.normalised import Rules
-from stages.tables.raw import Columns, Raw
-from stages.tables.splits import Carving
+from adarank.pipeline.datasets.normalised import Rules
+from adarank.pipeline.datasets.raw import Columns, Raw
+from adarank.pipeline.datasets.splits import Carving
 
 SECTION = {
     "source": "builtin:questions",

@@ -9,18 +9,8 @@ from ruamel.yaml import YAML
 from typer import Typer
 from typer.testing import CliRunner
 
-from stages import (
-    allocate,
-    best,
-    check,
-    command,
-    download,
-    evaluate,
-    finetune,
-    score,
-    score_task,
-    summarize,
-)
+from adarank.commands import app as command
+from stages import allocate, best, check, download, evaluate, finetune, score, score_task, summarize
 from tests.pico import pico_rows
 
 TOP = Path(__file__).parents[1]

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from adarank.allocation.apportion import apportion, budget_parameters
 from adarank.allocation.plan import PlannedModule, RankPlan
-from adarank.allocation.question import Question
+from adarank.allocation.rounding.apportion import apportion, budget_parameters
+from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
-from adarank.allocation.spread import even_spread
-from adarank.allocation.strategies import Strategy, find_strategy, weigh
-from adarank.allocation.table import ABOUT_MODULE, Signal, read_signal
+from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
+from adarank.allocation.strategies.question import Question
+from adarank.allocation.strategies.registry import Strategy, find_strategy, weigh
 from adarank.errors import InputError, Problem, input_error
 
 Integers = NDArray[np.int64]
@@ -47,7 +47,7 @@ def allocate(
             parameters_per_rank, trial, score; with a column `component`, a row for each of
             those too. The order of the rows does not matter.
         budget: Average rank; may be fractional.
-        strategy: A name in `adarank.allocation.strategies.STRATEGIES` or `defined`, with
+        strategy: A name in `adarank.allocation.strategies.registry.STRATEGIES` or `defined`, with
             `reversed_`, `permuted_` or `literal_` before it or not.
         rounding: `exact` spends all that can be spent and is closest to the proportions;
             `hamilton`, `dhondt` and `floor` spend at most the budget.
@@ -57,7 +57,7 @@ def allocate(
         scale: How alphas follow from ranks.
         seed: Of `permuted_`.
         model_sha256: Hash of the model scored, recorded in the plan.
-        defined: Strategies of one's own; see `adarank.allocation.definitions`.
+        defined: Strategies of one's own; see `adarank.allocation.strategies.definitions`.
 
     Returns:
         The plan: a rank and an alpha for every module.

@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from adarank.errors import input_error
-from adarank.stacks import base_model
+from adarank.models.stacks import base_model
 
 Output = Literal["pooled", "logits", "last_hidden"]
 Batch = Mapping[str, Tensor]

@@ -9,17 +9,17 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
-from adarank.modules import Module, find_modules, resolve
-from adarank.scoring.exact import Exact, Stop, exact
+from adarank.models.modules import Module, find_modules, resolve
+from adarank.models.stacks import base_model
+from adarank.scoring.estimators.exact import Exact, Stop, exact
+from adarank.scoring.estimators.linearized import Linearized, linearized
+from adarank.scoring.estimators.published import AsPublished, as_published
 from adarank.scoring.kept import Kept
-from adarank.scoring.linearized import Linearized, linearized
 from adarank.scoring.noise import global_deviation
 from adarank.scoring.outputs import Batch
 from adarank.scoring.probe import make_probe
-from adarank.scoring.published import AsPublished, as_published
 from adarank.scoring.scores import Scores
 from adarank.scoring.workers import my_share
-from adarank.stacks import base_model
 
 Settings = Exact | Linearized | AsPublished
 ESTIMATORS: dict[str, type[Settings]] = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 
 COLUMNS = ("module", "block", "kind", "d_in", "d_out", "parameters_per_rank", "trial", "score")
 

@@ -11,9 +11,9 @@ import transformers
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.loading import loading
+from adarank.models.loading import loading
+from adarank.models.stacks import base_model
 from adarank.scoring.text_inputs import most_tokens
-from adarank.stacks import base_model
 from adarank.tasks.base import Headed
 
 

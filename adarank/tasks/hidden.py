@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.stacks import base_model
+from adarank.models.stacks import base_model
 from adarank.tasks.base import Headed
 
 

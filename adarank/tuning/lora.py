@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError
-from adarank.stacks import base_model
+from adarank.models.stacks import base_model
 from adarank.tasks.base import Headed
 from adarank.tuning.seeds import generator
 

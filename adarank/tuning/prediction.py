@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from adarank.tasks.base import Example, Task
-from adarank.tuning.batches import length
+from adarank.tuning.loop.batches import length
 
 
 def predict(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from adarank.scoring.exact import Exact, exact
+from adarank.scoring.estimators.exact import Exact, exact
 from adarank.scoring.noise import Noise
 from adarank.scoring.outputs import compared_output
 from bench import noise

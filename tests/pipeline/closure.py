@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from stages.closure import ROOT, closure
+from adarank.pipeline.scratch.closure import ROOT, closure
 
 
 def with_code_deps(pipeline: str, root: Path = ROOT) -> str:

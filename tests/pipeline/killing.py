@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stages.files import sha256
+from adarank.pipeline.files.whole import sha256
 
 torch.set_num_threads(1)
 

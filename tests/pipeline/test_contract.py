@@ -10,7 +10,7 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from stages.params import Slice, key_paths
+from adarank.pipeline.params.loader import Slice, key_paths
 from tests.pipeline.closure import ROOT, closure, with_code_deps
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import make_project
@@ -49,7 +49,7 @@ def test_rewriting_the_deps_changes_nothing_where_they_are_right() -> None:
     pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     assert with_code_deps(pipeline) == pipeline
     lacking = pipeline.replace("      - adarank/errors.py\n", "").replace(
-        "stages/cli.py", "stages/x.py"
+        "adarank/pipeline/console/reporting.py", "stages/x.py"
     )
     assert with_code_deps(lacking) == pipeline
 

@@ -12,9 +12,9 @@ import pytest
 from dvc.repo import Repo
 from dvc_render import VegaRenderer
 
-from adarank.modules import Module
+from adarank.models.modules import Module
+from adarank.pipeline.artifacts.scores import _plottable
 from adarank.scoring.table import score_table, summary
-from stages.score_table import _plottable
 from tests.pipeline.closure import ROOT
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import Project

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.pull_request.lock import stale_stages
+from adarank.commands.pull_request.lock import stale_stages
 from tests.pipeline.closure import ROOT
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import Project
@@ -249,7 +249,7 @@ def test_a_left_over_plan_that_a_clone_would_not_have_is_stale(tiny: Tiny) -> No
 def test_the_report_needs_no_torch() -> None:
     # What `make pr-report` installs, on a runner with nothing else.
     heavy = "{'torch', 'transformers', 'peft', 'datasets', 'scipy', 'sklearn'}"
-    code = f"import sys, stages.pull_request.__main__; print({heavy} & set(sys.modules))"
+    code = f"import sys, adarank.commands.pull_request.__main__; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 

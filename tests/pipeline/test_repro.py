@@ -73,9 +73,9 @@ def test_a_changed_parameter_stales_its_readers_alone(
     [
         ("adarank/tuning/lora.py", {"finetune", "evaluate"}),
         ("stages/finetune.py", {"finetune"}),
-        ("adarank/stats.py", {"summarize"}),
-        ("stages/builtin/questions.yaml", {"download"}),
-        ("adarank/allocation/strategies.py", {"allocate"}),
+        ("adarank/comparison/significance.py", {"summarize"}),
+        ("adarank/pipeline/builtin/questions.yaml", {"download"}),
+        ("adarank/allocation/strategies/registry.py", {"allocate"}),
     ],
 )
 def test_edited_code_stales_its_importers_alone(

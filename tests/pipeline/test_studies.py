@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 from transformers import AutoConfig, PretrainedConfig
 from typer.testing import CliRunner
 
+from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.files.whole import read_json, read_parquet
 from stages import allocate, download, evaluate, finetune, score, score_task, summarize
 from stages.check import check
-from stages.files import read_json, read_parquet
-from stages.tables.templates import parse_templates
 from tests.pico import WORDS, pico_tokenizer, save_pico_model
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ WORKFLOWS = {path.stem: YAML(typ="safe").load(path) for path in sorted(FOLDER.gl
 COMMANDS = (
     r"make [a-z-]+",
     r"\.ci/run",
-    r'python3 -m stages\.pull_request\.comment "\$REPORT"',
+    r'python3 -m adarank\.commands\.pull_request\.comment "\$REPORT"',
     r"apt-get update && apt-get install --yes --no-install-recommends chromium",
 )
 

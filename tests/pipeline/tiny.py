@@ -143,7 +143,7 @@ PARAMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Done:
-    """What `python -m stages.pull_request` did: its exit code, report, and messages."""
+    """What `python -m adarank.commands.pull_request` did: its exit code, report, and messages."""
 
     code: int
     report: str
@@ -188,7 +188,7 @@ class Tiny:
 
     def report(self, base: str = "main", **environment: str) -> Done:
         """Report the working tree against a base."""
-        command = [sys.executable, "-m", "stages.pull_request", "--base", base]
+        command = [sys.executable, "-m", "adarank.commands.pull_request", "--base", base]
         done = subprocess.run(
             command,
             cwd=self.path,

@@ -95,7 +95,7 @@ class ToyStudy:
         """Start a sweep of the project's own code."""
         plain = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         return subprocess.Popen(
-            [sys.executable, "-m", "stages.sweep", "--jobs", str(jobs)],
+            [sys.executable, "-m", "adarank.commands.sweep", "--jobs", str(jobs)],
             cwd=self.path,
             env={**plain, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment},
             stderr=subprocess.PIPE,

@@ -37,7 +37,7 @@ def replan(spoil: Spoil) -> Spoil:
     def whole() -> None:
         from pathlib import Path
 
-        from stages.files import folder_sha256
+        from adarank.pipeline.files.whole import folder_sha256
 
         spoil()
         entry(PLAN, "model_sha256", folder_sha256(Path(MODEL)))()

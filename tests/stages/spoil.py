@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from ruamel.yaml import YAML
 
-from stages.files import read_parquet, write_json, write_parquet
+from adarank.pipeline.files.whole import read_parquet, write_json, write_parquet
 
 Spoil = Callable[[], object]
 PARAMS = Path("params.yaml")

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from adarank.allocation.allocate import allocate
-from adarank.allocation.apportion import ROUNDINGS
 from adarank.allocation.plan import RankPlan
+from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
-from adarank.allocation.strategies import STRATEGIES, find_strategy
+from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
+from adarank.pipeline.files.whole import write_parquet
 from stages.allocate import SCORES, Allocate, app
-from stages.files import write_parquet
 from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.files import sha256
+from adarank.pipeline.files.whole import sha256
 from tests.stages.bad_inputs import CASES
 from tests.stages.spoil import Case
 from tests.whole import call, write_whole_project

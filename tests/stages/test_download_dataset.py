@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from adarank.errors import InputError
-from stages import download, files
-from stages.files import folder_sha256, read_parquet
-from stages.tables.files import Form
-from stages.tables.judging import EMPTY
-from stages.tables.raw import Columns
-from stages.tables.read import read_dataset
+from adarank.pipeline.datasets.files import Form
+from adarank.pipeline.datasets.judging import EMPTY
+from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.read import read_dataset
+from adarank.pipeline.files import whole as files
+from adarank.pipeline.files.whole import folder_sha256, read_parquet
+from stages import download
 from tests.rows import SECTION, write
 
 OWN = {"train": "train.jsonl", "validation": None, "test": None}

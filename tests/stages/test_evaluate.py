@@ -10,11 +10,11 @@ import pytest
 from sklearn import metrics as sk
 from typer.testing import CliRunner, Result
 
+from adarank.pipeline.artifacts.cell import Cell
+from adarank.pipeline.artifacts.measured import read_cell
+from adarank.pipeline.files.whole import read_json, read_parquet, write_json
+from adarank.pipeline.params.loader import key_paths, load
 from stages import evaluate, finetune
-from stages.cell import Cell
-from stages.cell_record import read_cell
-from stages.files import read_json, read_parquet, write_json
-from stages.params import key_paths, load
 from tests.cells import LABELS, files, write_params, write_project
 from tests.plans import plan_json
 

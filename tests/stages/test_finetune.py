@@ -13,12 +13,12 @@ from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from adarank.errors import Problem
-from adarank.tuning.finite import DivergedError
+from adarank.pipeline.params.loader import key_paths
+from adarank.pipeline.running import one_run as runs
+from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.watch import Trained
 from adarank.tuning.lora import read_ranks
-from adarank.tuning.watch import Trained
-from stages import runs
 from stages.finetune import app
-from stages.params import key_paths
 from tests.cells import files, write_params, write_project
 
 CELL = ["--strategy", "explicit", "--budget", "2"]
@@ -115,7 +115,7 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stages.runs.write_bytes", full)
+    monkeypatch.setattr("adarank.pipeline.running.one_run.write_bytes", full)
     result = finetune()
     assert result.exit_code == 1 and "disk is full" in result.stderr
     assert files("data/adapters") == files("data/curves") == {}

@@ -18,10 +18,10 @@ from ruamel.yaml import YAML
 from adarank.allocation.allocate import allocate
 from adarank.allocation.plan import RankPlan
 from adarank.errors import AdaRankError
+from adarank.pipeline.artifacts.cell import Cell
+from adarank.pipeline.files.whole import folder_sha256, read_json, write_parquet
+from adarank.pipeline.params.loader import load
 from stages.allocate import Params, read_scores, run
-from stages.cell import Cell
-from stages.files import folder_sha256, read_json, write_parquet
-from stages.params import load
 from tests.fuzzing import JUNK, NUMBERS, fuzz, mutated
 from tests.tables import score_table
 from tests.whole import TOP

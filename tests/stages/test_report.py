@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from stages.files import read_json, write_json
+from adarank.pipeline.files.whole import read_json, write_json
 from stages.report import REPORT, app
 from tests.reports import Fixture, change_summary, write_study, write_timings
 

@@ -14,11 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from adarank.modules import find_modules
+from adarank.models.modules import find_modules
+from adarank.pipeline.artifacts.model import load_model
+from adarank.pipeline.files.whole import folder_sha256, read_parquet, sha256, write_parquet
+from adarank.pipeline.params.loader import key_paths
 from adarank.scoring.signals.stable_rank import stable_rank
-from stages.checkpoint import load_model
-from stages.files import folder_sha256, read_parquet, sha256, write_parquet
-from stages.params import key_paths
 from stages.score import SIGNALS, Params, SignalName, app, compared
 from tests.pico import WORDS, pico_rows, save_pico_model
 

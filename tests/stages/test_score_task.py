@@ -13,11 +13,17 @@ from ruamel.yaml import YAML
 from transformers import PretrainedConfig
 from typer.testing import CliRunner, Result
 
-from adarank.allocation.table import read_signal
-from adarank.modules import find_modules
-from stages.checkpoint import load_model
-from stages.files import folder_sha256, read_parquet, sha256, write_json, write_parquet
-from stages.params import key_paths
+from adarank.allocation.signal import read_signal
+from adarank.models.modules import find_modules
+from adarank.pipeline.artifacts.model import load_model
+from adarank.pipeline.files.whole import (
+    folder_sha256,
+    read_parquet,
+    sha256,
+    write_json,
+    write_parquet,
+)
+from adarank.pipeline.params.loader import key_paths
 from stages.score_task import SIGNALS, Params, SignalName, app
 from tests.cells import LABELS, TASK
 from tests.pico import (

@@ -10,11 +10,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from adarank.errors import InputError
-from stages.files import write_json
-from stages.pages.summary import read_whole
-from stages.study import Study
+from adarank.pipeline.artifacts.summary import read_whole
+from adarank.pipeline.console.summary_table import SummaryTable
+from adarank.pipeline.files.whole import write_json
+from adarank.pipeline.params.study import Study
 from stages.summarize import Params, app, run
-from stages.summary_table import SummaryTable
 
 
 def write_cell(

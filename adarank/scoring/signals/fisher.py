@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import nn
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.gradients import check_gradient, only_gradients_of
 from adarank.scoring.signals.objective import OWN, Batch, Objective, count_terms, rows_of

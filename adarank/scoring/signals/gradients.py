@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adarank.errors import run_error
-from adarank.modules import Module, resolve
+from adarank.models.modules import Module, resolve
 from adarank.scoring.signals.objective import Batch, Objective, count_terms
 from adarank.scoring.signals.weights import not_finite, weights_of
 

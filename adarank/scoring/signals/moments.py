@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 from adarank.scoring.signals.objective import IGNORED, Batch, Objective
 from adarank.scoring.signals.weights import layers_of, not_finite
 

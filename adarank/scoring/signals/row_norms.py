@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 from adarank.scoring.signals.gradients import finite_loss
 from adarank.scoring.signals.objective import Batch, Objective, rows_of
 from adarank.scoring.signals.weights import layers_of, weights_of

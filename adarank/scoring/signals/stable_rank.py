@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.spectra import squared_singular_values
 from adarank.scoring.signals.weights import not_finite, weights_of

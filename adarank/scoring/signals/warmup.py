@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from adarank.errors import RunError, run_error
+from adarank.models.stacks import base_model
 from adarank.scoring.signals.gradients import only_gradients_of
 from adarank.scoring.signals.objective import Batch, Objective, count_terms
-from adarank.stacks import base_model
 
 LossOf = Callable[[int], Tensor]  # the loss of a batch, by the batch's index
 

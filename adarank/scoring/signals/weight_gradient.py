@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from adarank.modules import Module
+from adarank.models.modules import Module
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.gradients import mean_gradients
 from adarank.scoring.signals.objective import OWN, Batch, Objective

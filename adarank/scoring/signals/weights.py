@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from adarank.errors import RunError, run_error
-from adarank.modules import Module, resolve
+from adarank.models.modules import Module, resolve
 
 
 def weights_of(model: nn.Module, modules: Sequence[Module]) -> list[nn.Parameter]:

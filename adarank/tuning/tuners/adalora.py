@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from adarank.allocation.peft_form import names_in
 from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError, run_error
-from adarank.stacks import base_model
+from adarank.models.stacks import base_model
 from adarank.tasks.base import Headed
-from adarank.tuning.checkpoint import State, part_named
+from adarank.tuning.loop.checkpoint import State, part_named
 from adarank.tuning.lora import ADAPTER, head_parameters, quietly
 from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
 from adarank.tuning.seeds import generator

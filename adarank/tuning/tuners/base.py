@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
-from adarank.tuning.checkpoint import Part
+from adarank.tuning.loop.checkpoint import Part
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,132 @@
+"""Apportionment: from a weight per module to its integer rank, under a budget."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adarank.allocation.rounding.classic import dhondt, floors, hamilton
+from adarank.allocation.rounding.exact import exact
+from adarank.allocation.rounding.quota import Case
+from adarank.errors import input_error
+
+ROUNDINGS: dict[str, Callable[[Case], list[int]]] = {
+    "exact": exact,
+    "hamilton": hamilton,
+    "dhondt": dhondt,
+    "floor": floors,
+}
+
+_PRECISION = Fraction(1, 1 << 52)
+
+
+def budget_parameters(budget: float, costs: NDArray[np.int64]) -> Fraction:
+    """Say what a budget may spend: the parameters that uniform rank `budget` would cost.
+
+    Floats cannot hold 0.1 or 11 / 3 exactly: a result within their precision of a whole
+    number of parameters is that number, so that no rank is lost to the last digit.
+
+    Args:
+        budget: Average rank.
+        costs: Parameters per rank, `(n_modules,)`.
+
+    Raises:
+        InputError: The budget is not a positive finite number.
+    """
+    if not (isfinite(budget) and budget > 0):
+        raise input_error(
+            "no such budget",
+            where="budget",
+            got=budget,
+            expected="an average rank above 0",
+            remedy="give the rank that a uniform plan of equal cost would have",
+        )
+    parameters = Fraction(float(budget)) * int(costs.sum())
+    whole = Fraction(round(parameters))
+    return whole if abs(parameters - whole) <= whole * _PRECISION else parameters
+
+
+def apportion(
+    weights: NDArray[np.float64],
+    costs: NDArray[np.int64],
+    *,
+    budget: float,
+    lower: NDArray[np.int64],
+    upper: NDArray[np.int64],
+    rounding: str = "exact",
+    turns: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Turn weights into integer ranks that spend a budget of parameters.
+
+    The quota of a module is proportional to its weight and within its bounds; all quotas
+    together cost exactly the budget (`adarank.allocation.rounding.quota.water_fill`). The rounding
+    makes them whole. None overspends; `exact` spends all that can be spent.
+    At equal cost and bounds, a higher weight never gets a lower rank.
+
+    Args:
+        weights: Finite, not negative, not all zero, `(n_modules,)`.
+        costs: Parameters per rank, `(n_modules,)`.
+        budget: Average rank r: what uniform rank r would cost may be spent.
+        lower: Least rank, `(n_modules,)`.
+        upper: Greatest rank, `(n_modules,)`.
+        rounding: A name in ROUNDINGS.
+        turns: Positions of the modules, first served first, for those of equal weight,
+            `(n_modules,)`; in the order given if absent.
+
+    Returns:
+        Ranks, shape `(n_modules,)`.
+
+    Raises:
+        InputError: Unknown rounding, or the budget is out of reach within the bounds.
+    """
+    spend = budget_parameters(budget, costs)
+    _check_rounding(rounding)
+    _check_reach(budget, spend, costs, lower, upper)
+    turns = np.arange(len(weights)) if turns is None else turns
+    served = turns[np.argsort(-weights[turns], kind="stable")]
+    case = Case(
+        weights=tuple(Fraction(float(weight)) for weight in weights[served]),
+        costs=tuple(costs[served].tolist()),
+        lower=tuple(lower[served].tolist()),
+        upper=tuple(upper[served].tolist()),
+        budget=spend,
+    )
+    ranks = np.empty(len(weights), dtype=np.int64)
+    ranks[served] = ROUNDINGS[rounding](case)
+    return ranks
+
+
+def _check_rounding(rounding: str) -> None:
+    if rounding not in ROUNDINGS:
+        raise input_error(
+            "unknown rounding",
+            where="rounding",
+            got=rounding,
+            expected=f"one of {', '.join(ROUNDINGS)}",
+            remedy="exact spends the whole budget; start with it",
+        )
+
+
+def _check_reach(
+    budget: float,
+    spend: Fraction,
+    costs: NDArray[np.int64],
+    lower: NDArray[np.int64],
+    upper: NDArray[np.int64],
+) -> None:
+    least, most = int(costs @ lower), int(costs @ upper)
+    if least <= spend <= most:
+        return
+    average = int(costs.sum())
+    low, high = least / average, most / average
+    too_small = "lower min_rank (0 lets a module go without an adapter), or raise the budget"
+    too_large = "raise max_rank (null allows all that the modules' shapes do) or lower the budget"
+    raise input_error(
+        "budget out of reach",
+        where="budget",
+        got=f"average rank {budget:g}, {float(spend):,.10g} parameters",
+        expected=f"average rank {low:.6g} to {high:.6g}, {least:,} to {most:,} parameters",
+        remedy=too_small if spend < least else too_large,
+    )

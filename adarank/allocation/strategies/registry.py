@@ -1,0 +1,268 @@
+"""Strategies: a weight per module, and what else a plan of that name is.
+
+Ranks follow from the weights by `adarank.allocation.rounding.apportion`. To add a strategy, write
+the function and name it in STRATEGIES; its controls and its literal form come by themselves.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adarank.allocation.plan import Tuner
+from adarank.allocation.strategies.controls import DEFAULT
+from adarank.allocation.strategies.greedy import greedy
+from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
+from adarank.allocation.strategies.question import Question
+from adarank.errors import input_error
+
+Weights = NDArray[np.float64]
+Weigh = Callable[[Question], Weights]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to share ranks out.
+
+    Attributes:
+        weigh: Gives a weight per module, `(n_modules,)`, in the modules' order.
+        about: A line for people.
+        signals: What must have been scored.
+        tuner: What trains the plan.
+        states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
+        literal: Whether the weights, rounded down, are the ranks, whatever the budget.
+        rslora: Whether the plan's scale is alpha / sqrt(rank).
+        source: Where it comes from.
+    """
+
+    weigh: Weigh
+    about: str
+    signals: tuple[str, ...] = ()
+    tuner: Tuner = "lora"
+    states_ranks: bool = False
+    literal: bool = False
+    rslora: bool = False
+    source: str = ""
+
+
+def uniform(question: Question) -> Weights:
+    """Weigh every module alike."""
+    return np.ones(len(question.modules))
+
+
+def by_signal(name: str) -> Weigh:
+    """Make the weighing by a signal's score."""
+    return lambda question: question.signal(name).score
+
+
+def reversed_of(strategy: Strategy) -> Strategy:
+    """Make the control that gives the k-th highest weight to the k-th lowest module.
+
+    The weights stay the same, so a strategy that beats this control owes it to which
+    module got which weight, not to their inequality.
+    """
+
+    def turned(question: Question) -> Weights:
+        weights = strategy.weigh(question)
+        ascending = np.lexsort((np.array(question.names), weights))
+        swapped = np.empty_like(weights)
+        swapped[ascending] = weights[ascending[::-1]]
+        return swapped
+
+    return replace(strategy, weigh=turned)
+
+
+def permuted_of(strategy: Strategy) -> Strategy:
+    """Make the control that deals the weights out at random, by the seed."""
+
+    def dealt(question: Question) -> Weights:
+        weights = strategy.weigh(question)
+        by_name = np.argsort(np.array(question.names), kind="stable")
+        shuffled = np.random.Generator(np.random.PCG64(question.seed)).permutation(by_name)
+        mixed = np.empty_like(weights)
+        mixed[by_name] = weights[shuffled]
+        return mixed
+
+    return replace(strategy, weigh=dealt)
+
+
+def literal_of(strategy: Strategy) -> Strategy:
+    """Make the form that takes the weights, rounded down, as ranks, whatever the budget.
+
+    Raises:
+        InputError: The strategy's weights are no ranks.
+    """
+    if not strategy.states_ranks:
+        stating = [name for name, one in STRATEGIES.items() if one.states_ranks]
+        raise input_error(
+            "this strategy states no ranks that could be taken literally",
+            where="strategy literal_...",
+            got=strategy.about,
+            expected=f"one of {', '.join(stating)}, or a custom or explicit one",
+            remedy="leave `literal_` out",
+        )
+    return replace(strategy, literal=True)
+
+
+DONG = "Dong 2024, arXiv 2408.09015"
+PLACEMENT = "adaptive-lora-placement"
+
+STRATEGIES: dict[str, Strategy] = {
+    "uniform": Strategy(uniform, "the same rank everywhere", source="Hu et al. 2021, 2106.09685"),
+    "disagreement": Strategy(
+        by_signal("disagreement"),
+        "how much disturbing the module moves the output",
+        ("disagreement",),
+        source=DONG,
+    ),
+    "linearized": Strategy(
+        by_signal("linearized"),
+        "the same to first order, all modules in one backward",
+        ("linearized",),
+        source="this project; docs/linearized.md",
+    ),
+    "as_published": Strategy(
+        by_signal("as_published"),
+        "the same as the released notebook computes it, its noise piling up",
+        ("as_published",),
+        source=DONG,
+    ),
+    "weight_gradient": Strategy(
+        by_signal("weight_gradient"),
+        "mean |W * G|, G the mean task gradient",
+        ("weight_gradient",),
+        source="GoRA, He et al. 2025, arXiv 2502.12171",
+    ),
+    "fisher": Strategy(
+        by_signal("fisher"),
+        "mean squared task gradient of single rows",
+        ("fisher",),
+        source="empirical Fisher information",
+    ),
+    "gradient_spectrum": Strategy(
+        greedy("gradient_spectrum", per_parameter=True),
+        "rank by rank, to the next squared singular value of G that is largest per parameter",
+        ("gradient_spectrum",),
+        source="this project",
+    ),
+    "activation_variance": Strategy(
+        greedy("activation_variance", per_parameter=False),
+        "rank by rank, to the direction that explains most of its layer's input",
+        ("activation_variance",),
+        source="EVA, Paischer et al. 2024, arXiv 2410.07170",
+    ),
+    "stable_rank": Strategy(
+        by_signal("stable_rank"),
+        "squared Frobenius norm over squared spectral norm of W",
+        ("stable_rank",),
+        source="Rudelson and Vershynin 2007",
+    ),
+    "linear_decay": Strategy(
+        linear_decay, "16 at the first block to 4 at the last", states_ranks=True, source=PLACEMENT
+    ),
+    "attention_heavy": Strategy(
+        attention_heavy, "attention 16, feed-forward 8", states_ranks=True, source=PLACEMENT
+    ),
+    "empirical": Strategy(
+        empirical,
+        "9.6, 19.2 and 16 in the first, middle and last blocks",
+        states_ranks=True,
+        source=PLACEMENT,
+    ),
+    "adalora": Strategy(
+        uniform,
+        "uniform at first; PEFT's AdaLoRA then prunes it to the budget's ranks as it trains",
+        tuner="adalora",
+        source="Zhang et al. 2023, arXiv 2303.10512",
+    ),
+    "eva": Strategy(
+        uniform,
+        "uniform's sum of ranks, redistributed and initialised by PEFT's EVA",
+        tuner="eva",
+        source="Paischer et al. 2024, arXiv 2410.07170",
+    ),
+    "rslora": Strategy(
+        uniform,
+        "uniform ranks, scaled by alpha / sqrt(rank)",
+        rslora=True,
+        source="Kalajdzievski 2023, arXiv 2312.03732",
+    ),
+    "full": Strategy(
+        lambda question: np.zeros(len(question.modules)),
+        "no adapters: every weight is trained, the upper reference",
+        tuner="full",
+        states_ranks=True,
+        literal=True,
+    ),
+}
+
+FORMS: dict[str, Callable[[Strategy], Strategy]] = {
+    "reversed": reversed_of,
+    "permuted": permuted_of,
+    "literal": literal_of,
+}
+"""What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
+
+
+def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:
+    """Find a strategy by its name, with `reversed_`, `permuted_` or `literal_` before it or not.
+
+    Args:
+        name: A name in STRATEGIES or `defined`, or a form of one; `reversed` and `permuted`
+            alone are those of disagreement.
+        defined: Strategies of the caller's own, by name.
+
+    Raises:
+        InputError: No such strategy.
+    """
+    known = {**STRATEGIES, **(defined or {})}
+    if name in known:
+        return known[name]
+    form, _, rest = name.partition("_")
+    if form not in FORMS or (not rest and form == "literal"):
+        raise _unknown(name, known)
+    return FORMS[form](find_strategy(rest or DEFAULT, defined))
+
+
+def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
+    forms = ", ".join(f"{form}_" for form in FORMS)
+    return input_error(
+        "unknown strategy",
+        where="strategy",
+        got=name,
+        expected=f"one of {', '.join(known)}; or {forms} and one of them",
+        remedy="mend the name, or define it in the section strategies of params.yaml",
+    )
+
+
+def weigh(name: str, strategy: Strategy, question: Question) -> Weights:
+    """Weigh every module by a strategy.
+
+    Returns:
+        Weights, shape `(n_modules,)`.
+
+    Raises:
+        InputError: A signal that was not scored, or weights that are negative, not finite or,
+            but for a literal strategy, all zero.
+    """
+    weights = strategy.weigh(question)
+    bad = ~np.isfinite(weights) | (weights < 0)
+    if bad.any():
+        names = [name for name, wrong in zip(question.names, bad, strict=True) if wrong]
+        raise input_error(
+            f"weights of {int(bad.sum())} of {len(weights)} modules cannot be used",
+            where=f"strategy {name}",
+            got=dict(zip(names, weights[bad].tolist(), strict=True)),
+            expected="finite numbers, not negative",
+            remedy="look at the scores: their noise may be too large for the model",
+        )
+    if not strategy.literal and not weights.any():
+        raise input_error(
+            "all weights are zero, so no module can be preferred",
+            where=f"strategy {name}",
+            got=f"{len(weights)} modules of weight 0",
+            expected="at least one positive weight",
+            remedy="use the strategy uniform, or score with other settings",
+        )
+    return weights

@@ -1,0 +1,125 @@
+"""Report what a pull request changes in the study, and fail it if its lock or results are bad.
+
+Run: make pr-report BASE=main, or python -m adarank.commands.pull_request --base main
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adarank.commands.pull_request import changes, git
+from adarank.commands.pull_request.cells import cell_changes, compared_metric, verdict_changes
+from adarank.commands.pull_request.lock import stale_stages
+from adarank.commands.pull_request.markdown import code
+from adarank.commands.pull_request.report import Findings, as_markdown
+from adarank.commands.pull_request.summary import SUMMARY, Summary, parsed
+from adarank.errors import InputError
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, say, telling_errors
+from adarank.pipeline.files.whole import write_bytes
+from adarank.pipeline.params.loader import load
+from adarank.pipeline.params.report import Params
+
+FOLDER = Path("pr-report")
+LOCK = "dvc.lock"
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Exit code 0: it passes. 1: dvc.lock is stale, or a cell got worse by more than "
+    "report.max_drop or lost seeds. 2: the two sides cannot be compared."
+)
+def main(
+    base: Annotated[str, typer.Option(help="The branch, tag or commit to compare with.")] = "main",
+    params: ParamsFile = PARAMS_FILE,
+) -> None:
+    """Compare the working tree with where its branch left BASE; writes pr-report/."""
+    with telling_errors("pull_request"):
+        commit = git.base_commit(base)
+        findings = find(commit, base, load(Params, params).report.max_drop)
+        findings.notes.extend(filter(None, [changes.draw_plots(commit, FOLDER / "plots")]))
+        text = as_markdown(findings)
+        write_bytes(FOLDER / "report.md", text.encode())
+        typer.echo(text, nl=False)
+        _summarise(text)
+    if not findings.passed:
+        raise typer.Exit(1)
+
+
+def find(commit: str, base: str, max_drop: float | None) -> Findings:
+    """Gather what differs between a commit and the working tree."""
+    locked = Path(LOCK).exists() or git.shown(commit, LOCK) is not None
+    notes: list[str] = []
+    old, new = _summary_of_base(commit, notes), _summary_now()
+    cells = cell_changes(old, new, max_drop) if new else []
+    metric = compared_metric(old, new) if new else "-"
+    _note_sides(old, new, metric, notes)
+    params = changes.param_changes(commit)
+    if any(one.key == "report.max_drop" for one in params):
+        notes.append("**The threshold itself changes**: see `report.max_drop` below.")
+    return Findings(
+        base=f"{code(base)} ({code(commit[:9])})",
+        locked=locked,
+        stale=stale_stages() if locked else [],
+        gone=old is not None and new is None,
+        head=new,
+        metric=metric,
+        max_drop=max_drop,
+        cells=cells,
+        verdicts=verdict_changes(old, new) if new else [],
+        metrics=changes.metric_changes(commit),
+        params=params,
+        artifacts=changes.artifact_changes(commit),
+        notes=notes,
+    )
+
+
+def _note_sides(old: Summary | None, new: Summary | None, metric: str, notes: list[str]) -> None:
+    """Say what keeps the two sides from being compared like with like."""
+    waiting = git.uncommitted()
+    if waiting:
+        notes.append(f"Not committed yet, and read as it is: {', '.join(map(code, waiting[:8]))}")
+    if old is None or new is None:
+        return
+    if old.headline != new.headline:
+        told = f"The headline metric was {code(old.headline)} and is {code(new.headline)}"
+        notes.append(f"**{told}; compared is {code(metric)}, where both sides have it.**")
+    if old.seeds != new.seeds:
+        notes.append(f"Other seeds: {code(old.seeds)}, now {code(new.seeds)}")
+
+
+def _summary_of_base(commit: str, notes: list[str]) -> Summary | None:
+    text = git.shown(commit, SUMMARY)
+    if text is None:
+        notes.append(f"The base has no {code(SUMMARY)}, so there is nothing to compare with.")
+        return None
+    try:
+        return parsed(text, "at the base")
+    except InputError:
+        notes.append(f"The base's {code(SUMMARY)} is of another form, so it is not compared.")
+        return None
+
+
+def _summary_now() -> Summary | None:
+    text = _read(SUMMARY)
+    return None if text is None else parsed(text, "of the working tree")
+
+
+def _read(path: str) -> str | None:
+    return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else None
+
+
+def _summarise(text: str) -> None:
+    """Show the report on the page of a GitHub run, if this is one."""
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if page:
+        with Path(page).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    else:
+        say(f"pull_request: {FOLDER}/report.md, {FOLDER}/plots/index.html")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,80 @@
+"""What the report reads of metrics/summary.json, whichever side it is from."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from adarank.errors import input_error
+from adarank.pipeline.files.whole import EMPTY_AS_NULL
+
+SUMMARY = "metrics/summary.json"
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Estimate(_Told):
+    """A metric over the seeds of a cell: its mean and interval, in the metric's own unit."""
+
+    n: int
+    mean: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+
+class Failure(_Told):
+    """A seed that did not finish, and why."""
+
+    seed: int
+    error: str
+
+
+class Cell(_Told):
+    """A strategy at a budget: the seeds that finished, those that did not, every metric."""
+
+    n: int
+    failed: Annotated[list[Failure], EMPTY_AS_NULL] = []
+    metrics: dict[str, Estimate] = {}
+
+
+class Comparison(_Told):
+    """What the study says of a cell against another."""
+
+    cell: str
+    against: str
+    role: str
+    metric: str
+    verdict: str
+    sentence: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it the same comparison on both sides."""
+        return self.cell, self.against, self.role, self.metric
+
+
+class Summary(_Told):
+    """A study's results."""
+
+    headline: str
+    better: Literal["higher", "lower"]
+    confidence: FiniteFloat = 0.95
+    seeds: Annotated[list[int], EMPTY_AS_NULL] = []
+    verdict: str = ""
+    cells: dict[str, Cell]
+    comparisons: Annotated[list[Comparison], EMPTY_AS_NULL] = []
+
+
+def parsed(text: str, side: str) -> Summary:
+    """Read a summary; InputError if it is none, or of a form that has no such cells."""
+    try:
+        return Summary.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise input_error(
+            "not a summary that can be read",
+            where=f"{SUMMARY} {side}",
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            remedy="`dvc repro` writes it anew",
+        ) from None

@@ -1,0 +1,50 @@
+"""What comes of a sweep's parts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adarank.commands.sweep.log import Happened
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that failed.
+
+    Attributes:
+        stage: Its name.
+        log: Where everything that it printed is.
+        lines: Its error in its own words.
+    """
+
+    stage: str
+    log: Path
+    lines: list[str]
+
+
+@dataclass
+class Outcome:
+    """What came of a cell, or of one of the stages that follow the cells.
+
+    Attributes:
+        happened: To each of its stages that ended well.
+        seconds: That its commands took, by the clock.
+        failure: The stage that ended it, if one did.
+        lacks: What it needed and did not get, if it was not run for that.
+    """
+
+    happened: dict[str, Happened] = field(default_factory=dict)
+    seconds: float = 0.0
+    failure: Failure | None = None
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether its results are there."""
+        return not (self.failure or self.lacks)
+
+    def __str__(self) -> str:
+        if self.failure:
+            return f"FAILED in {self.failure.stage}"
+        if self.lacks:
+            return f"not run, for want of {', '.join(self.lacks)}"
+        return ", ".join(f"{stage.partition('@')[0]} {h}" for stage, h in self.happened.items())

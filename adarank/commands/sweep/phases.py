@@ -1,0 +1,124 @@
+"""The three parts of a sweep: what cells share, the cells, what is made from all of them."""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from adarank.commands.sweep.commands import repro
+from adarank.commands.sweep.graph import Graph, stale
+from adarank.commands.sweep.log import counted, error_lines, what_happened
+from adarank.commands.sweep.outcome import Failure, Outcome
+from adarank.commands.sweep.show import Board
+from adarank.errors import run_error
+
+LOGS = Path("timings/sweep")
+"""Below timings/, which no stage depends on."""
+
+
+async def run_common(graph: Graph, board: Board) -> list[Failure]:
+    """Bring up to date what cells share, in one command of DVC; what fails stops what needs it.
+
+    Returns:
+        The stages that failed, without those that were not run for want of them.
+
+    Raises:
+        RunError: The command failed, but no stage of it.
+    """
+    if not stale(graph.common):
+        board.say("what the cells share: up to date")
+        return []
+    log = LOGS / "common.log"
+    with board.running("what the cells share"):
+        code = await repro(["--keep-going", *graph.common], log, {})
+    text = log.read_text(encoding="utf-8", errors="replace")
+    board.say(f"what the cells share: {counted(what_happened(text)) or 'FAILED'}")
+    if code == 0:
+        return []
+    undone = stale(graph.common)
+    failed = [stage for stage in graph.common if stage in undone]
+    roots = [stage for stage in failed if not graph.needs[stage] & undone]
+    if not roots:
+        raise run_error("dvc repro failed", where=str(log), got="\n".join(error_lines(text, "")))
+    return [Failure(stage, log, error_lines(text, stage)) for stage in roots]
+
+
+async def run_cells(
+    graph: Graph, failed: Collection[str], shares: list[dict[str, str]], board: Board
+) -> dict[str, Outcome]:
+    """Run the stale cells, as many at a time as there are shares of the machine.
+
+    Args:
+        graph: The pipeline.
+        failed: Stages whose results are not there.
+        shares: The environment variables of each worker.
+        board: Where progress is shown.
+    """
+    outcomes = {name: _before(graph, stages, failed) for name, stages in graph.cells.items()}
+    ready = [stage for name in outcomes if outcomes[name].good for stage in graph.cells[name]]
+    undone = stale(ready) if ready else set[str]()
+    waiting: list[str] = []
+    for name, outcome in outcomes.items():
+        if outcome.good and not undone.isdisjoint(graph.cells[name]):
+            waiting.append(name)
+        else:
+            board.cell(name, outcome)
+
+    async def work(variables: dict[str, str]) -> None:
+        while waiting:
+            name = waiting.pop(0)
+            outcomes[name] = await _run(graph.cells[name], variables, board)
+            board.cell(name, outcomes[name])
+
+    async with asyncio.TaskGroup() as workers:
+        for variables in shares:
+            workers.create_task(work(variables))
+    return outcomes
+
+
+async def run_after(
+    graph: Graph, failed: Collection[str], cells: Mapping[str, Outcome], board: Board
+) -> dict[str, Outcome]:
+    """Run what needs several cells, each such stage only if all that it needs is there."""
+    lost = {*failed, *(o.failure.stage for o in cells.values() if o.failure)}
+    outcomes: dict[str, Outcome] = {}
+    for stage in graph.after:
+        if graph.wanting([stage], lost):
+            outcomes[stage] = Outcome(lacks=_lacking(graph, stage, lost))
+        elif not stale([stage]):
+            outcomes[stage] = Outcome({stage: "unchanged"})
+        else:
+            outcomes[stage] = await _run([stage], {}, board)
+        failure = outcomes[stage].failure
+        lost |= {failure.stage} if failure else set()
+        board.say(f"{stage}: {outcomes[stage]}")
+    return outcomes
+
+
+def _before(graph: Graph, stages: Collection[str], lost: Collection[str]) -> Outcome:
+    """Say what a cell is before anything of it ran: up to date, unless it lacks something."""
+    lacks = graph.wanting(stages, lost)
+    return Outcome(lacks=tuple(lacks)) if lacks else Outcome(dict.fromkeys(stages, "unchanged"))
+
+
+def _lacking(graph: Graph, stage: str, lost: Collection[str]) -> tuple[str, ...]:
+    """Name the cells that a stage needs and that are not there; or else the stages."""
+    needed = [name for name, own in graph.cells.items() if graph.needs[stage].intersection(own)]
+    cells = [name for name in needed if graph.wanting(graph.cells[name], lost)]
+    return tuple(cells or graph.wanting([stage], lost))
+
+
+async def _run(stages: Collection[str], variables: Mapping[str, str], board: Board) -> Outcome:
+    """Run stages one after the other, until one fails."""
+    outcome, began = Outcome(), time.monotonic()
+    for stage in stages:
+        log = LOGS / f"{stage}.log"
+        with board.running(stage):
+            code = await repro(["--single-item", stage], log, variables)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        outcome.seconds = time.monotonic() - began
+        if code:
+            outcome.failure = Failure(stage, log, error_lines(text, stage))
+            break
+        outcome.happened[stage] = what_happened(text).get(stage, "ran")
+    return outcome

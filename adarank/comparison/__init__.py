@@ -1,0 +1,1 @@
+"""Statistics, comparisons, caveats and verdicts."""

@@ -1,0 +1,1 @@
+"""What of a transformer can be adapted: modules, stacks, kinds, loading."""

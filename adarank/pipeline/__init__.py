@@ -1,0 +1,1 @@
+"""What stages and commands need of the world: parameters, sources, datasets, artifacts."""

@@ -1,0 +1,93 @@
+"""Reading data/dataset: what it is, and its splits."""
+
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from adarank.errors import InputError, input_error
+from adarank.pipeline.files.whole import Record, read_parquet, read_record
+from adarank.tasks.catalogue import TASKS, Rows
+
+DATASET = Path("data/dataset")
+
+Split = Literal["train", "validation", "test"]
+
+_TEXTS = ("text", "pair", "prompt", "response")
+_COLUMNS: dict[Rows, tuple[str, ...]] = {
+    "labels": ("text", "label"),
+    "numbers": ("text", "target"),
+    "texts": ("prompt", "response"),
+    "words": ("text", "target"),
+}
+
+
+class Description(Record):
+    """What dataset.json tells of the rows, as far as later stages ask for it."""
+
+    task: str
+    labels: list[str] | None = None
+
+
+def read_description() -> dict[str, Any]:
+    """Read dataset.json: the task and what it needs to know of the data."""
+    return read_record(DATASET / "dataset.json", Description)
+
+
+def read_split(split: Split) -> pd.DataFrame:
+    """Read one split's rows.
+
+    Raises:
+        InputError: The file is absent or damaged, has no row, or not those of the task.
+    """
+    path = DATASET / f"{split}.parquet"
+    rows = read_parquet(path)[0]
+    if rows.empty:
+        raise input_error(
+            "split without rows",
+            where=str(path),
+            got=0,
+            expected="at least 1 row",
+            remedy="check dataset.source and dataset.splits",
+        )
+    _check_rows(rows, path, read_description())
+    return rows
+
+
+def _check_rows(rows: pd.DataFrame, path: Path, description: dict[str, Any]) -> None:
+    """Hold a table to what download writes: a damaged one would be learnt from all the same."""
+    if description["task"] not in TASKS:
+        return
+    kind = TASKS[description["task"]].rows
+    missing = [column for column in _COLUMNS[kind] if column not in rows]
+    if missing:
+        raise _other_rows(path, ", ".join(map(str, rows.columns)), ", ".join(_COLUMNS[kind]))
+    highest = len(description.get("labels") or ()) - 1
+    for column in sorted({*_COLUMNS[kind], *_TEXTS} & {*rows.columns}):
+        fits, expected = _fitting(column, kind, highest)
+        wrong = [at for at, value in enumerate(rows[column].tolist()) if not fits(value)]
+        if wrong:
+            got = f"row {wrong[0]}: {rows[column].tolist()[wrong[0]]!r} ({len(wrong)} such rows)"
+            raise _other_rows(f"{path}: {column}", got, expected)
+
+
+def _fitting(column: str, kind: Rows, highest: int) -> tuple[Callable[[Any], bool], str]:
+    """What a column's values must be: a test of one, and its name in words."""
+    if column == "label":
+        label = f"a whole number, 0 to {highest}"
+        return lambda value: isinstance(value, int) and 0 <= value <= highest, label
+    if kind == "numbers" and column == "target":
+        return lambda value: isinstance(value, float) and isfinite(value), "a finite number"
+    return lambda value: isinstance(value, str), "text"
+
+
+def _other_rows(where: Path | str, got: str, expected: str) -> InputError:
+    return input_error(
+        "not the rows that download writes for this task",
+        where=str(where),
+        got=got,
+        expected=expected,
+        remedy="delete data/dataset and run `dvc repro`, which fetches it anew",
+    )

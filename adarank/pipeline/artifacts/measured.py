@@ -1,0 +1,83 @@
+"""What a cell measured, metrics/cells/CELL.json: written so that DVC can draw it, read whole."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, ValidationInfo, field_validator
+
+from adarank.errors import input_error
+from adarank.pipeline.files.whole import Record, read_record, write_drawable
+
+CELLS = Path("metrics/cells")
+
+_LISTS = ("failed", "gap", "seeds", "tuned")
+
+
+class Row(Record):
+    """What is told of a seed and split; its metrics lie beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, float | None]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    seed: int
+    split: Literal["train", "validation", "test"]
+    n: int
+    headline: float | None
+
+
+class Failure(Record):
+    """A seed that did not finish, and why."""
+
+    seed: int
+    error: str
+
+
+class CellForm(Record):
+    """What is read of a cell; an empty list is written as null."""
+
+    cell: str
+    strategy: str
+    budget: float
+    tuner: str
+    headline: str
+    better: Literal["higher", "lower"]
+    trainable_parameters: int
+    peak_parameters: int
+    head_parameters: int
+    learning_rate: float
+    tuned: list[dict[str, Any]] | None
+    failed: list[Failure] | None = None
+    seeds: list[Row] | None
+
+    @field_validator("seeds")
+    @classmethod
+    def _something_came_of_it(cls, rows: list[Row] | None, info: ValidationInfo) -> object:
+        if not rows and not info.data.get("failed"):
+            raise ValueError("neither a seed that was measured nor one that failed")
+        return rows
+
+
+def write_cell(record: dict[str, Any]) -> None:
+    """Write a cell's record, null for every empty list."""
+    write_drawable(CELLS / f"{record['cell']}.json", record)
+
+
+def read_cell(name: str) -> dict[str, Any]:
+    """Read a cell's record, its lists as lists.
+
+    Raises:
+        InputError: It is absent, damaged, of another form, or another cell's.
+    """
+    path = CELLS / f"{name}.json"
+    record = read_record(path, CellForm)
+    strategy, _, budget = name.rpartition("-")
+    if (record["strategy"], record["budget"]) != (strategy, float(budget)):
+        raise input_error(
+            "another cell's measurements",
+            where=str(path),
+            got=f"strategy {record['strategy']}, budget {record['budget']:g}",
+            expected=f"those of {name}",
+            remedy="delete it and run `dvc repro`, which measures anew",
+        )
+    return record | {key: record.get(key) or [] for key in _LISTS}

@@ -1,0 +1,62 @@
+"""What a scoring stage writes and tells, whichever signal it computed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adarank.models.modules import Module
+from adarank.pipeline.console.reporting import say
+from adarank.pipeline.files.whole import write_json, write_parquet
+from adarank.scoring.scores import Scores
+from adarank.scoring.table import summary
+
+
+def about_modules(
+    modules: Sequence[Module], reapplied: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Tell, and note for the metrics, what is peculiar about the modules.
+
+    Args:
+        modules: What is scored.
+        reapplied: Applications of each block that is applied more than once; None where no text
+            goes through the model.
+    """
+    shared = {module.name: list(module.aliases) for module in modules if module.aliases}
+    if shared:
+        say(f"score: {len(shared)} modules share their weight with others; scored once, together")
+    for block, times in (reapplied or {}).items():
+        say(f"score: block {block} is applied {times} times; scored for all of them at once")
+    return {"shared_weights": shared, "reapplied_blocks": dict(reapplied or {})}
+
+
+def write_scores(
+    signal: str, estimator: str, scores: Scores, facts: Mapping[str, Any], model_sha256: str
+) -> None:
+    """Write data/scores/SIGNAL.parquet, and its summary metrics/scores/SIGNAL.json.
+
+    Args:
+        signal: Names the files.
+        estimator: How the signal was estimated; its own name where there is but one way.
+        scores: The table, and what it took.
+        facts: What else the summary keeps.
+        model_sha256: The hash of the model scored.
+    """
+    say(f"score: computed by {scores.engine}")
+    note = {"signal": signal, "estimator": estimator, "model_sha256": model_sha256}
+    write_parquet(Path(f"data/scores/{signal}.parquet"), scores.table, note)
+    record = {
+        **facts,
+        "estimator": estimator,
+        "engine": scores.engine,
+        "forwards": scores.forwards,
+        "trials": scores.table["trial"].nunique(),
+        "modules": [_plottable(row) for row in summary(scores.table).to_dict("records")],
+    }
+    write_json(Path(f"metrics/scores/{signal}.json"), record)
+
+
+def _plottable(row: dict[Any, Any]) -> dict[Any, Any]:
+    error = row["standard_error"]
+    known = error == error
+    low, high = (row["mean"] + side * error if known else row["mean"] for side in (-1.96, 1.96))
+    return {**row, "standard_error": error if known else None, "low": low, "high": high}

@@ -1,0 +1,41 @@
+"""What every kind of rows is told and gives: the rules, and tables ready to write."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.splits import Carving
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a dataset's rows are to be read.
+
+    Attributes:
+        columns: Which columns of the source are meant.
+        drop: Whether unusable rows are dropped, and counted; else they are refused.
+        num_classes: How many classes there must be; None for as many as train has.
+        target_words: The words to write for each target, as text; empty for the target itself.
+        carving: The splits that are to be made from train.
+    """
+
+    columns: Columns
+    drop: bool
+    num_classes: int | None = None
+    target_words: dict[str, str] = field(default_factory=dict)
+    carving: Carving = field(default_factory=Carving)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Usable rows of each split.
+
+    Attributes:
+        frames: By split, a table with the columns of its kind of rows.
+        note: What dataset.json says of them: `dropped`, and such things as the classes' names.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    note: dict[str, Any]

@@ -1,0 +1,147 @@
+"""The dataset section of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from adarank.errors import Problem
+from adarank.pipeline.datasets.contradictions import contradictions, target_name
+from adarank.pipeline.datasets.normalised import Rules
+from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.splits import Carving
+from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.params.loader import Digest, Section
+from adarank.tasks.catalogue import TASKS, TaskKind
+
+
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, TASKS))})
+    return task
+
+
+def _scalar(key: object) -> object:
+    if not isinstance(key, str | bool | int | float):
+        raise PydanticCustomError("target", "A target should be text, a number or a boolean")
+    return key
+
+
+Target = Annotated[str | bool | int | float, BeforeValidator(_scalar)]
+
+
+class Splits(Section):
+    """Our splits, and what the source calls them."""
+
+    train: str = Field(
+        min_length=1, description="the source's split to learn from, or a file below FOLDER"
+    )
+    validation: str | None = Field(
+        min_length=1, description="likewise, to select by; null carves it from train"
+    )
+    test: str | None = Field(
+        min_length=1,
+        description="likewise, to measure on once; null carves it by test_fraction from train",
+    )
+
+
+class DatasetSection(Section):
+    """Which dataset, and how it is read."""
+
+    source: str = Field(
+        description="hf:ORG/NAME@REVISION, hf:ORG/NAME/CONFIG@REVISION, file:FOLDER or "
+        "builtin:questions"
+    )
+    splits: Splits = Field(
+        description="for train, validation and test the source's split (hf, builtin) or a file "
+        "below FOLDER; null carves validation, or test (by test_fraction), from train"
+    )
+    task: Annotated[str, AfterValidator(_known)] = Field(
+        description=f"what is learned: {', '.join(TASKS)}"
+    )
+    text_key: str | None = Field(
+        min_length=1, description="column of the text; null where templates make it"
+    )
+    pair_key: str | None = Field(
+        min_length=1,
+        description="classification, regression: column of a second text, read with the first; "
+        "null for none",
+    )
+    target_key: str | None = Field(
+        min_length=1,
+        description="column of what is to be learned: a label, a number, a response; null for "
+        "causal_lm on plain text",
+    )
+    templates: list[str] = Field(
+        description='causal_lm, seq2seq: texts with columns in braces, such as "Human: '
+        '{instruction}"; the first is used whose columns are all non-empty in a row. causal_lm: '
+        "from the target's column on it is the response; seq2seq: it makes the text. []: text_key"
+    )
+    target_words: dict[Target, str] = Field(
+        description="seq2seq: the words to write for each target; {} for the target itself"
+    )
+    train_rows: int | None = Field(
+        ge=1, description="only the first so many rows of the source's train split; null for all"
+    )
+    num_classes: int | None = Field(
+        ge=2,
+        description="classification: how many classes there must be; null for as many as train has",
+    )
+    bad_rows: Literal["refuse", "drop"] = Field(
+        description="what to do about unusable rows, such as those with empty text, unknown label, "
+        "a target that is no number or no template that fits: refuse or drop"
+    )
+    validation_fraction: float = Field(
+        gt=0, lt=0.5, description="part of train that becomes validation where none is named"
+    )
+    test_fraction: float | None = Field(
+        gt=0, lt=0.5, description="part of train that becomes test where none is named; else null"
+    )
+    validation_seed: int = Field(ge=0, description="decides which rows of train those are")
+    encoding: str = Field(description="of csv, tsv, json and jsonl files, such as utf-8, latin-1")
+    separator: str | None = Field(
+        min_length=1,
+        max_length=1,
+        pattern=r'[^"\r\n]',
+        description="between fields; null: , in csv and tab in tsv",
+    )
+    sha256: dict[str, Digest] = Field(
+        description="pinned sha256 by file name, of file: sources or of what is written; {}: none"
+    )
+
+    @property
+    def kind(self) -> TaskKind:
+        """What the task is about."""
+        return TASKS[self.task]
+
+    def contradictions(self) -> list[Problem]:
+        """List what keys say against each other, or against what the task needs."""
+        return contradictions(self)
+
+    def named_splits(self) -> dict[str, str]:
+        """What the source calls each split that it has."""
+        named = {
+            "train": self.splits.train,
+            "validation": self.splits.validation,
+            "test": self.splits.test,
+        }
+        return {split: name for split, name in named.items() if name is not None}
+
+    def rules(self) -> Rules:
+        """How the rows are to be read; InputError for a template that is none."""
+        columns = Columns(
+            self.text_key, self.target_key, self.pair_key, parse_templates(self.templates)
+        )
+        fractions = {"validation": self.validation_fraction, "test": self.test_fraction}
+        missing = {
+            split: fraction
+            for split, fraction in fractions.items()
+            if split not in self.named_splits() and fraction is not None
+        }
+        return Rules(
+            columns,
+            drop=self.bad_rows == "drop",
+            num_classes=self.num_classes,
+            target_words={target_name(key): words for key, words in self.target_words.items()},
+            carving=Carving(missing, self.validation_seed),
+        )

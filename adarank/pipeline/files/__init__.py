@@ -1,0 +1,1 @@
+"""Writing files whole, temporary files, and where caches lie."""

@@ -1,0 +1,207 @@
+"""Files that are whole or absent: temporary name, fsync, rename; and their hashes."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from adarank.errors import InputError, Problem, input_error
+from adarank.pipeline.files.temporary import temporary_beside
+
+_METADATA_KEY = b"adarank"
+_REMAKE = "delete it and run `dvc repro`, which restores or remakes it"
+
+
+class Record(BaseModel):
+    """What is read of a JSON file of ours; entries beside are let be."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def write_bytes(path: Path, *parts: bytes) -> None:
+    """Write a file, given in one part or several, so that no reader ever sees half of it."""
+    with temporary_beside(path, folder=False) as working:
+        with working.open("wb") as stream:
+            for part in parts:
+                stream.write(part)
+            stream.flush()
+            os.fsync(stream.fileno())
+        working.chmod(0o644)
+        working.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file's content, or by which names the files of a folder go."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Not every file system can sync a folder.
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON with sorted keys, two spaces and a final newline; refuses NaN."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+EMPTY_AS_NULL = BeforeValidator(lambda value: () if value is None else value)
+"""Reads a list that `write_drawable` wrote."""
+
+
+def write_drawable(path: Path, value: object) -> None:
+    """Write JSON with null for every empty list: DVC 3 draws no JSON that has one in it."""
+    write_json(path, _drawable(value))
+
+
+def _drawable(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _drawable(inner) for key, inner in value.items()}
+    return ([_drawable(inner) for inner in value] or None) if isinstance(value, list) else value
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; InputError if it is absent or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(path, error, "JSON, in UTF-8") from None
+
+
+def read_record(path: Path, form: type[Record]) -> dict[str, Any]:
+    """Read a JSON file of ours; InputError if it is absent, torn or not of the form."""
+    value = read_json(path)
+    try:
+        form.model_validate(value)
+    except ValidationError as error:
+        raise InputError(
+            *(
+                Problem(
+                    "not what the stage before writes",
+                    f"{path}: {'.'.join(str(part) for part in detail['loc']) or 'the whole'}",
+                    "null" if detail["input"] is None else detail["input"],
+                    detail["msg"],
+                    _REMAKE,
+                )
+                for detail in error.errors(include_url=False)
+            )
+        ) from None
+    return value
+
+
+def write_tsv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as tab-separated text, floats at full precision."""
+    write_bytes(path, as_tsv(frame))
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Read a table that `write_tsv` wrote, every float as it was."""
+    return pd.read_csv(path, sep="\t", float_precision="round_trip")
+
+
+def as_tsv(frame: pd.DataFrame) -> bytes:
+    """Make the bytes that `write_tsv` writes."""
+    return frame.to_csv(sep="\t", index=False, lineterminator="\n").encode()
+
+
+def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
+    """Write a table as parquet, byte-stable, with `metadata` (JSON) in its footer."""
+    write_bytes(path, as_parquet(frame, metadata))
+
+
+def as_parquet(frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> bytes:
+    """Make the bytes that `write_parquet` writes."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    note = json.dumps(metadata or {}, sort_keys=True).encode()
+    table = table.replace_schema_metadata({_METADATA_KEY: note})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def from_parquet(data: bytes) -> pd.DataFrame:
+    """Read a table from bytes that `as_parquet` made."""
+    return pq.read_table(pa.BufferReader(data)).to_pandas()
+
+
+def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and its metadata; InputError if it is absent or torn."""
+    try:
+        # From memory, for Arrow takes a folder of tables, or columns from a path's name, too.
+        stored = pa.BufferReader(path.read_bytes())
+        table = pq.read_table(stored, page_checksum_verification=True)
+        table.validate(full=True)  # or text that is no UTF-8 would be found where it is used
+        frame = table.to_pandas()
+        note = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise _broken(path, error, "a parquet table") from None
+    return frame, note if isinstance(note, dict) else {}
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name; it takes its own name only when complete."""
+    with temporary_beside(path, folder=True) as working:
+        yield working
+        for file in working.rglob("*"):
+            _sync(file)
+        working.chmod(0o755)
+        with temporary_beside(path, folder=True) as aside:
+            if path.exists():
+                # Not removed where it is: killed meanwhile, half of it would bear the name.
+                path.replace(aside)
+            working.replace(path)
+    _sync(path.parent)
+
+
+def sha256(path: Path) -> str:
+    """Hash a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path, names: Collection[str] | None = None) -> str:
+    """Hash a folder, or the files of it named: the sha256 of its sorted `name sha256` lines."""
+    found = folder.rglob("*") if names is None else (folder / name for name in names)
+    files = sorted(p for p in found if p.is_file())
+    if not files:
+        raise _absent(folder)
+    lines = [f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _absent(path: Path) -> Exception:
+    return input_error(
+        "file not found",
+        where=str(path),
+        got="nothing there",
+        expected="what the stage before writes",
+        remedy="run `dvc repro` to make it",
+    )
+
+
+def _broken(path: Path, error: Exception, expected: str) -> Exception:
+    return input_error(
+        "file damaged or of another format",
+        where=str(path),
+        got=f"{getattr(error, 'strerror', None) or error}",
+        expected=expected,
+        remedy=_REMAKE,
+    )

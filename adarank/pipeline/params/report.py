@@ -1,0 +1,22 @@
+"""The report section: from which fall of a result on a pull request fails. No stage reads it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from adarank.pipeline.params.loader import Section, Slice
+
+
+class Report(Section):
+    """What a pull request may do to the results."""
+
+    max_drop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        description="a pull request fails where a cell's headline metric gets worse by more than "
+        "this, in the metric's own unit: 0.02 is two points of accuracy; null: never"
+    )
+
+
+class Params(Slice):
+    """What the command reads."""
+
+    report: Report

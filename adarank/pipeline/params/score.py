@@ -1,0 +1,100 @@
+"""The score section of params.yaml, and the estimator's settings it stands for."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from adarank.pipeline.params.loader import Section
+from adarank.scoring.estimators.exact import Exact
+from adarank.scoring.estimators.linearized import Linearized
+from adarank.scoring.estimators.published import AsPublished
+from adarank.scoring.noise import Noise
+from adarank.scoring.outputs import Output
+from adarank.scoring.score import Settings
+
+EstimatorName = Literal["exact", "linearized", "as_published"]
+
+
+class NoiseSection(Section):
+    """The noise on the disturbed module."""
+
+    scale: float = Field(gt=0, description="its standard deviation, in the unit relative_to names")
+    relative_to: Literal["module", "global", "absolute"] = Field(
+        description="module: the weight's own standard deviation; global: that of all scored "
+        "weights together; absolute: 1, so that scale is in weight units (0.02, say)"
+    )
+    bias: bool = Field(description="whether the bias is disturbed too, by its own deviation")
+
+
+class StopSection(Section):
+    """When the exact estimator may end before `score.trials`; both null: never."""
+
+    relative_error: float | None = Field(
+        gt=0, lt=1, description="when every module's standard error / mean is at most this"
+    )
+    plan_budget: float | None = Field(
+        gt=0,
+        description="when the nearest whole ranks at this budget are equal after two trials in a "
+        "row; give it the study's largest (a key of its own: new budgets never rescore)",
+    )
+
+
+class ScoreSection(Section):
+    """How modules are scored."""
+
+    estimator: EstimatorName = Field(
+        description="for --signal disagreement: exact, the paper's; linearized, one backward for "
+        "all modules; as_published, the released notebook's, whose noise piles up (to understand "
+        "its ranks, not to use)"
+    )
+    modules: list[str] = Field(
+        min_length=1, description="kinds of module (query, key, value, dense ...) or all-linear"
+    )
+    output: Literal["auto", "pooled", "logits", "last_hidden"] = Field(
+        description="the output compared: pooled, logits (a checkpoint with a head), last_hidden, "
+        "or auto: the one that dataset.task's head reads"
+    )
+    trials: int = Field(ge=1, description="exact, as_published: (most) repetitions per module")
+    sketches: int = Field(ge=1, description="linearized: random projections of the whole probe")
+    distance: Literal["l1", "l2", "kl"] = Field(
+        description="exact: mean absolute difference, root mean squared difference, or symmetric "
+        "KL of the softmax"
+    )
+    pairs: Literal["all", "disjoint"] = Field(
+        description="exact: every pair of draws (less error), or one pair a trial (the paper)"
+    )
+    reference: Literal["perturbed", "pristine"] = Field(
+        description="exact: draws against draws (the paper), or against the pretrained model"
+    )
+    noise: NoiseSection = Field(description="scale, relative_to (module, global, absolute), bias")
+    stop: StopSection = Field(description="exact: relative_error and plan_budget, or null")
+    batch_size: int = Field(ge=1, description="most probe texts per forward")
+    memory_gb: float | None = Field(
+        gt=0, description="most GiB that a pass may hold; null: half of what is free"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="of the model while it is scored; bfloat16's distance from float32 is reported"
+    )
+    seed: int = Field(ge=0, description="decides, with module and trial, every draw")
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")
+
+
+def settings_of(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:
+    """Turn the section into the settings of an estimator that compares this output."""
+    noise = Noise(section.noise.scale, section.noise.relative_to, section.noise.bias)
+    seed = section.seed
+    settings: dict[str, Settings] = {
+        "exact": Exact(
+            trials=section.trials,
+            noise=noise,
+            output=output,
+            distance=section.distance,
+            pairs=section.pairs,
+            reference=section.reference,
+            seed=seed,
+            memory_gb=section.memory_gb,
+        ),
+        "linearized": Linearized(section.sketches, noise, output, seed),
+        "as_published": AsPublished(section.trials, noise, output, seed),
+    }
+    return settings[estimator]

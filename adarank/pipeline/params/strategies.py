@@ -1,0 +1,63 @@
+"""The strategies section of params.yaml: strategies of one's own, by name."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, RootModel, model_validator
+
+from adarank.allocation.strategies.definitions import combined, custom, explicit
+from adarank.allocation.strategies.registry import FORMS, STRATEGIES, Strategy
+from adarank.pipeline.params.loader import Section
+
+Rank = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Custom(Section):
+    """A rank per block: the JSON form of adaptive-lora-placement."""
+
+    layer_ranks: list[Rank] = Field(min_length=1)
+    strategy_name: str = ""
+
+
+class Definition(Section):
+    """One strategy: exactly one of the three."""
+
+    custom: Custom | None = None
+    explicit: str | dict[str, str | list[Rank]] | None = None
+    combined: dict[str, Annotated[int | float, Field(gt=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Definition":
+        given = sorted(self.model_fields_set)
+        if len(given) != 1:
+            raise ValueError(f"exactly one of custom, explicit, combined; here: {given or 'none'}")
+        return self
+
+    def strategy(self, name: str) -> Strategy:
+        """Make the strategy that is defined."""
+        if self.custom is not None:
+            return custom(name, self.custom.layer_ranks)
+        if self.explicit is not None:
+            return explicit(name, self.explicit)
+        return combined(name, self.combined or {})
+
+
+class StrategiesSection(RootModel[dict[Name, Definition]]):
+    """Definitions by name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_names(cls, value: Any) -> Any:
+        for name in value if isinstance(value, dict) else ():
+            if name in STRATEGIES or str(name).partition("_")[0] in FORMS:
+                taken = f"{', '.join(STRATEGIES)}, and all that begin with {', '.join(FORMS)}"
+                raise ValueError(f"{name} has a meaning already; these are taken: {taken}")
+        return value
+
+    def strategies(self) -> dict[str, Strategy]:
+        """Make the strategies that are defined.
+
+        Raises:
+            InputError: One that cannot be what it says.
+        """
+        return {name: one.strategy(name) for name, one in self.root.items()}

@@ -1,0 +1,62 @@
+"""The study: which strategies, at which budgets, over which seeds; and its cells' names."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from adarank.pipeline.params.loader import Section
+
+
+def distinct(values: Sequence[object]) -> Sequence[object]:
+    """Give the values back, each of which must occur once; ValueError names those that do not."""
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ValueError(f"each value once; given more than once: {', '.join(map(str, twice))}")
+    return values
+
+
+def _plain(values: Sequence[float]) -> Sequence[float]:
+    """Refuse a number that no file can be named by as it is: 1e-07."""
+    odd = [f"{value}" for value in values if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", f"{value}")]
+    if odd:
+        raise ValueError(f"plain digits, such as 4 or 0.5; not {', '.join(odd)}")
+    return values
+
+
+Names = Annotated[list[str], AfterValidator(distinct)]
+Strategies = Annotated[Names, Field(min_length=1)]
+Budgets = Annotated[
+    list[Annotated[int | float, Field(gt=0)]],
+    Field(min_length=1),
+    AfterValidator(distinct),
+    AfterValidator(_plain),
+]
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(distinct)
+]
+
+
+class Study(Section):
+    """What is compared with what."""
+
+    signals: Names = Field(
+        description="scored without data: disagreement, linearized, as_published, stable_rank"
+    )
+    task_signals: Names = Field(
+        description="scored on rows of train: weight_gradient, fisher, gradient_spectrum, "
+        "activation_variance"
+    )
+    strategies: Strategies = Field(
+        description="ways to share ranks out; those by a signal need it in one of the two above"
+    )
+    reference: str = Field(description="the strategy that all others are compared with")
+    budgets: Budgets = Field(description="average ranks; each means uniform's parameters at it")
+    seeds: Seeds = Field(description="every cell is trained once with each")
+
+
+def cell_name(strategy: str, budget: float | str) -> str:
+    """Name a cell as its files and DVC stages are named: `uniform-4`, `reversed-0.5`."""
+    return f"{strategy}-{budget}"

@@ -1,0 +1,99 @@
+"""What made the results: parameters, package versions, hashes of artifacts, rows of the dataset."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from adarank.pipeline.files.whole import read_json, sha256
+from adarank.pipeline.report.chart import Table
+from adarank.pipeline.report.numbers import NONE
+from adarank.pipeline.report.rank_map import PLANS, Plans
+
+CONFIG = Path("data/model/config.json")
+DATASET = Path("data/dataset/dataset.json")
+SCORES = Path("data/scores")
+SOURCES = Path("data/sources")
+
+_PACKAGES = (
+    "adarank accelerate datasets dvc numpy pandas peft plotly safetensors scikit-learn scipy "
+    "tokenizers torch transformers"
+).split()
+_SPLITS = ("train", "validation", "test")
+
+
+def origin(sections: Mapping[str, Any], signals: Sequence[str], plans: Plans) -> dict[str, Table]:
+    """Tell what made the results, a table by its heading.
+
+    Args:
+        sections: params.yaml's sections as the study has them.
+        signals: What it scored by.
+        plans: Its cells' plans.
+    """
+    return {
+        "Model": Table(("", ""), tuple(_model(plans))),
+        "Dataset": Table(("split", "rows", "dropped", "sha256"), tuple(_dataset())),
+        "Artifacts": Table(("file", "sha256"), tuple(_artifacts(signals, plans))),
+        "Parameters": Table(("key", "value"), tuple(_leaves(sections))),
+        "Versions": Table(("package", "version"), tuple(_versions())),
+    }
+
+
+def source_of(part: str) -> str:
+    """Say where the model or the dataset came from: its source and revision."""
+    record = read_json(SOURCES / f"{part}.json")
+    revision = record["revision"]
+    return record["source"] + (f", revision {revision}" if revision else "")
+
+
+def _model(plans: Plans) -> Iterator[tuple[str, str]]:
+    yield "source", source_of("model")
+    config = read_json(CONFIG)
+    yield "architecture", str(config.get("model_type", NONE))
+    hashes = dict.fromkeys(plan.model_sha256 for plan in plans.values())
+    yield from (("sha256 of the folder, as planned for", one) for one in hashes if one)
+    record = read_json(SOURCES / "model.json")
+    yield from ((f"sha256 of {name}", one) for name, one in sorted(record["sha256"].items()))
+
+
+def _dataset() -> Iterator[tuple[str, ...]]:
+    note = read_json(DATASET)
+    for split in _SPLITS:
+        dropped = note["dropped"].get(split, {})
+        told = ", ".join(f"{n} with {why}" for why, n in sorted(dropped.items())) or "none"
+        rows = note["rows"].get(split)
+        digest = note["sha256"].get(f"{split}.parquet", NONE)
+        yield split, NONE if rows is None else f"{rows:,}", told, digest
+
+
+def _artifacts(signals: Sequence[str], plans: Plans) -> Iterator[tuple[str, str]]:
+    scores = [SCORES / f"{signal}.parquet" for signal in signals]
+    for path in [*scores, *(PLANS / f"{cell}.json" for cell in plans)]:
+        if path.exists():
+            yield path.as_posix(), sha256(path)
+
+
+def _leaves(value: Any, above: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{above}.{key}" if above else str(key))
+    elif isinstance(value, list):
+        yield above, ", ".join(map(_spelt, value)) or "none"
+    else:
+        yield above, _spelt(value)
+
+
+def _spelt(value: Any) -> str:
+    """Spell a value as YAML does."""
+    words = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return "{}" if value == {} else str(value)
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _PACKAGES:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue

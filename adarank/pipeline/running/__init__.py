@@ -1,0 +1,1 @@
+"""Running training runs, one or several at a time."""

@@ -1,0 +1,1 @@
+"""The scratch store: finished and half-finished work by a hash of its inputs."""

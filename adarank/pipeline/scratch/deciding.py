@@ -1,0 +1,44 @@
+"""What decides a result beside parameters and data: the code, the libraries, the machine."""
+
+from functools import cache
+from importlib.metadata import version
+from platform import machine, python_version
+from typing import Any
+
+import torch
+
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+_LIBRARIES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def surroundings(module: str, device: torch.device) -> dict[str, Any]:
+    """Tell what a stage's numbers may depend on, bit for bit, beside what it reads.
+
+    Args:
+        module: The stage's module, such as `stages.score`.
+        device: Where it computes.
+    """
+    return {
+        "code": fingerprint(module),
+        "libraries": _versions(),
+        "python": python_version(),
+        "device": _about(device),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def _about(device: torch.device) -> list[str | int]:
+    if device.type == "cuda":
+        return ["cuda", torch.cuda.get_device_name(device)]
+    # Threads decide how sums are cut up, the instruction set which kernels run.
+    return [
+        device.type,
+        machine(),
+        torch.backends.cpu.get_cpu_capability(),
+        torch.get_num_threads(),
+    ]

@@ -1,0 +1,1 @@
+"""How disturbed outputs are computed without running the whole model."""

@@ -1,0 +1,230 @@
+"""The paper's estimator, fast: all pairs of draws, unaffected parts replayed, draws batched."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from adarank.models.modules import Module, resolve
+from adarank.scoring.engines.forwards import Engine
+from adarank.scoring.engines.memory import draws_per_pass
+from adarank.scoring.engines.proof import proven_engine
+from adarank.scoring.estimators.distance import Distance, Pairs, distances, trial_scores
+from adarank.scoring.kept import Kept, NothingKept
+from adarank.scoring.noise import Draw, Noise, draw, non_finite
+from adarank.scoring.outputs import Batch, Output, compared_output
+from adarank.scoring.table import score_table
+from adarank.scoring.workers import gathered, my_share
+
+Stop = Callable[[pd.DataFrame], bool]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """What the exact estimator compares, and how much it may use.
+
+    Attributes:
+        trials: Most trials per module; a trial is two draws.
+        noise: Scale of the noise.
+        output: The compared output.
+        distance: Between two outputs.
+        pairs: `all` pairs of draws, or `disjoint` ones as in the paper.
+        reference: `perturbed`: draws against draws (the paper). `pristine`: one draw a trial,
+            against the undisturbed model (the published code).
+        seed: With the module's name and the draw's number, decides every draw.
+        memory_gb: Bound on what one pass may hold, in GiB; None: what is free.
+    """
+
+    trials: int = 5
+    noise: Noise = field(default_factory=Noise)
+    output: Output = "pooled"
+    distance: Distance = "l1"
+    pairs: Pairs = "all"
+    reference: str = "perturbed"
+    seed: int = 0
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class ExactResult:
+    """A score table, and how it was made.
+
+    Attributes:
+        table: n_modules * trials rows; see `score_table`.
+        engine: Which engine was proven and used: see `proven_engine`.
+        trials: Trials made; fewer than asked for where the stopping rule held.
+    """
+
+    table: pd.DataFrame
+    engine: str
+    trials: int
+
+
+def exact(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    settings: Exact,
+    *,
+    stop: Stop | None = None,
+    advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
+) -> ExactResult:
+    """Score modules by disagreement; the same numbers as the plain loop, sooner.
+
+    Equal draws give scores equal to those of `estimators.disagreement` within float32
+    rounding. Work after the disturbed module only: (L + 1) / 2L of the blocks, less what the
+    disturbed block itself can replay. Under torch.distributed, modules are shared out.
+
+    Args:
+        model: A transformers model; set to evaluation mode, its weights left as they were.
+        batches: The probe.
+        modules: What to score.
+        settings: See Exact.
+        stop: Asked after every trial from the third on, with the table so far; True ends.
+            Without it all trials are made at once.
+        advance: Called after each (module, trial).
+        kept: Has what an interrupted run had finished: a module's scores, and of the module at
+            work the outputs of its draws. With it or without, the table is the same bit for bit.
+
+    Raises:
+        RunError: An output is not finite.
+        InputError: The memory bound is too small for one draw.
+    """
+    model.eval()
+    name, make = proven_engine(
+        model, batches[0], modules, settings.output, settings.noise, settings.seed
+    )
+    state = _Comparisons(model, batches, settings, kept or NothingKept())
+    engines = [make(batch) for batch in batches]
+    rounds = [settings.trials] if stop is None else [1] * settings.trials
+    done, table, scores = 0, pd.DataFrame(), dict[str, np.ndarray]()
+    for trials in rounds:
+        done += trials
+        mine = my_share(modules)
+        known = {module.name: state.known(module, done) for module in mine}
+        lacking = [module for module in mine if known[module.name] is None]
+        scores |= {name: found for name, found in known.items() if found is not None}
+        for _ in range(trials * (len(mine) - len(lacking))):
+            advance()
+        for module in _by_block(engines, lacking):
+            scores[module.name] = state.add(engines, module, done, last=done == settings.trials)
+            for _ in range(trials):
+                advance()
+        together = gathered(scores)
+        table = score_table(modules, np.stack([together[module.name] for module in modules]))
+        if stop is not None and done >= 3 and stop(table):
+            break
+    state.finish()
+    return ExactResult(table, name, done)
+
+
+def _by_block(engines: Sequence[Engine], modules: Sequence[Module]) -> Iterator[Module]:
+    for _, group in groupby(modules, key=lambda module: module.block):
+        members = list(group)
+        for engine in engines:
+            engine.enter(members)
+        yield from members
+
+
+class _Comparisons:
+    """The outputs of every draw so far, and the distances among them."""
+
+    def __init__(
+        self, model: nn.Module, batches: Sequence[Batch], settings: Exact, kept: Kept
+    ) -> None:
+        self._model, self._settings, self._kept = model, settings, kept
+        self._per_pass = draws_per_pass(model, batches, settings.output, settings.memory_gb)
+        self._outputs: dict[str, list[list[Tensor]]] = {}
+        self._passes: dict[str, list[range]] = {}
+        self._batches = len(batches)
+        self._pristine: list[Tensor] = []
+        if settings.reference == "pristine":
+            with torch.no_grad():
+                self._pristine = [
+                    compared_output(model, batch, settings.output).float() for batch in batches
+                ]
+
+    def finish(self) -> None:
+        """Forget the outputs that are left, also those that only an earlier run made."""
+        for name in list(self._passes):
+            self._forget(name)
+
+    def known(self, module: Module, trials: int) -> np.ndarray | None:
+        """Look up a module's scores at `trials` trials, as an earlier run found them."""
+        self._plan_passes(module, trials)
+        found = self._kept.get(self._scores_name(module, trials))
+        return None if found is None else found.numpy()
+
+    def add(
+        self, engines: Sequence[Engine], module: Module, trials: int, *, last: bool
+    ) -> np.ndarray:
+        """Bring one module's draws up to those of `trials` trials; its scores, (n_trials,).
+
+        Its outputs are forgotten when this was the last time.
+        """
+        outputs = self._outputs.setdefault(module.name, [[] for _ in engines])
+        for draws in self._passes[module.name][len(outputs[0]) :]:
+            for parts, values in zip(outputs, self._pass(engines, module, draws), strict=True):
+                parts.append(values)
+        scores = self._scores([torch.cat(parts) for parts in outputs])
+        self._kept.put(self._scores_name(module, trials), torch.from_numpy(scores))
+        if last:
+            self._forget(module.name)
+        return scores
+
+    def _plan_passes(self, module: Module, trials: int) -> None:
+        """Cut the draws that are new up to `trials` trials into passes, the same in every run."""
+        passes = self._passes.setdefault(module.name, [])
+        stop = trials * (1 if self._pristine else 2)
+        starts = range(passes[-1].stop if passes else 0, stop, self._per_pass)
+        passes += [range(start, min(start + self._per_pass, stop)) for start in starts]
+
+    def _pass(self, engines: Sequence[Engine], module: Module, draws: range) -> Iterator[Tensor]:
+        """Compute or look up the outputs of some draws, batch by batch of the probe."""
+        names = [_outputs_name(module.name, at, draws) for at in range(len(engines))]
+        found = [self._kept.get(name) for name in names]
+        noise = [self._draw(module, index) for index in draws if any(one is None for one in found)]
+        for name, values, engine in zip(names, found, engines, strict=True):
+            if values is not None:
+                yield values.to(next(self._model.parameters()).device)
+                continue
+            made = engine.outputs(module, noise)
+            if not bool(made.isfinite().all()):
+                raise non_finite(module.name, self._settings.noise)
+            self._kept.put(name, made)
+            yield made
+
+    def _forget(self, name: str) -> None:
+        self._outputs.pop(name, None)
+        for draws in self._passes.pop(name):
+            for at in range(self._batches):
+                self._kept.drop(_outputs_name(name, at, draws))
+
+    def _scores_name(self, module: Module, trials: int) -> str:
+        # How many draws go through together may decide the last bits.
+        return f"scores of {module.name}, {trials} trials, {self._per_pass} draws a pass"
+
+    def _scores(self, batches: list[Tensor]) -> np.ndarray:
+        settings = self._settings
+        rows = sum(values.shape[1] for values in batches)
+        against = self._pristine or batches
+        summed = [
+            distances(values, other if other.dim() == 3 else other[None], settings.distance)
+            for values, other in zip(batches, against, strict=True)
+        ]
+        pairwise = torch.stack(summed).sum(0).div(rows).cpu().numpy()
+        return pairwise[:, 0] if self._pristine else trial_scores(pairwise, settings.pairs)
+
+    def _draw(self, module: Module, index: int) -> Draw:
+        layer = self._model.get_submodule(resolve(self._model, module.name))
+        settings = self._settings
+        return draw(layer, settings.noise, seed=settings.seed, name=module.name, index=index)
+
+
+def _outputs_name(module: str, at: int, draws: range) -> str:
+    return f"outputs of {module}, batch {at}, draws {draws.start} to {draws.stop}"

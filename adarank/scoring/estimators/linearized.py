@@ -1,0 +1,156 @@
+"""Linearized disagreement: every module from one forward and one backward per sketch.
+
+For small noise, f(W + e1) - f(W + e2) is Gaussian with covariance 2 s^2 J J^T, J the Jacobian of
+the output by W, so E|difference_j| = (2 / sqrt(pi)) s ||d f_j / d W|| at output coordinate j. With
+u ~ N(0, I) over the coordinates, E ||d (u . f) / d W||^2 = sum_j ||d f_j / d W||^2 (Hutchinson
+1989): one backward gives it for every module at once, whatever their number.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from adarank.models.modules import Module, resolve
+from adarank.scoring.kept import Kept, NothingKept, kept_or_made
+from adarank.scoring.noise import Noise, deviation, draw_seed, non_finite
+from adarank.scoring.outputs import Batch, Output, compared_output
+from adarank.scoring.table import score_table
+from adarank.scoring.workers import gathered, my_share
+
+
+@dataclass(frozen=True)
+class Linearized:
+    """What the linearized estimator does.
+
+    Attributes:
+        sketches: Draws of u over the whole probe. Each batch of the probe gives one estimate per
+            sketch, so the table has sketches * n_batches trials per module.
+        noise: The noise that is linearized: its scale and what it is relative to.
+        output: The compared output.
+        seed: Decides every u.
+    """
+
+    sketches: int = 1
+    noise: Noise = field(default_factory=Noise)
+    output: Output = "pooled"
+    seed: int = 0
+
+
+def linearized(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    settings: Linearized,
+    *,
+    advance: Callable[[], None] = lambda: None,
+    kept: Kept | None = None,
+) -> pd.DataFrame:
+    """Score modules by linearized disagreement.
+
+    score = (2 / sqrt(pi)) sqrt((s_W^2 ||G_W||^2 + s_b^2 ||G_b||^2) / n_coordinates) with
+    G = d (u . f) / d W of one batch under one sketch; the module's score is the mean over
+    sketches and batches. Each gradient is reduced to its norm and freed as soon as it is made.
+    Under torch.distributed, batches are shared out.
+
+    Args:
+        model: A transformers model; set to evaluation mode, its weights left as they were.
+        batches: The probe, best in several equal parts: each gives a trial of its own.
+        modules: What to score. Needs no labels.
+        settings: See Linearized.
+        advance: Called after each (sketch, batch).
+        kept: Has what an interrupted run had finished, by (sketch, batch).
+
+    Returns:
+        A score table with sketches * n_batches trials per module; see `score_table`.
+
+    Raises:
+        RunError: An output or a gradient is not finite.
+    """
+    model.eval()
+    passes = [(s, b) for s in range(settings.sketches) for b in range(len(batches))]
+    found: dict[str, np.ndarray] = {}
+    with _only_gradients_of(model, modules, settings.noise):
+        for sketch, index in my_share(passes):
+            u_seed = draw_seed(settings.seed, f"sketch {sketch}", index)
+            one = partial(_one_pass, model, batches[index], modules, settings, u_seed)
+            name = f"sketch {sketch}, batch {index}"
+            found[f"{sketch}/{index}"] = kept_or_made(kept or NothingKept(), name, one)
+            advance()
+    together = gathered(found)
+    return score_table(modules, np.stack([together[f"{s}/{b}"] for s, b in passes], axis=1))
+
+
+def _one_pass(
+    model: nn.Module, batch: Batch, modules: Sequence[Module], settings: Linearized, u_seed: int
+) -> np.ndarray:
+    layers = [model.get_submodule(resolve(model, module.name)) for module in modules]
+    with _norms_taken(layers, settings.noise) as squares:
+        values = compared_output(model, batch, settings.output).float()
+        sketch = torch.randn(values.shape, generator=torch.Generator().manual_seed(u_seed))
+        torch.autograd.backward(values, sketch.to(values.device))
+    scores = [
+        2 / math.sqrt(math.pi) * math.sqrt(squares[id(layer)] / values.numel()) for layer in layers
+    ]
+    for module, score in zip(modules, scores, strict=True):
+        if not math.isfinite(score):
+            raise non_finite(module.name, settings.noise)
+    return np.array(scores)
+
+
+@contextmanager
+def _norms_taken(layers: Sequence[nn.Module], noise: Noise) -> Iterator[dict[int, float]]:
+    squares = {id(layer): 0.0 for layer in layers}
+    handles: list[Any] = []
+    for layer in layers:
+        for parameter in _disturbed_parameters(layer, noise):
+            variance = deviation(parameter, noise) ** 2
+            take = _take_norm(squares, id(layer), variance)
+            handles.append(parameter.register_post_accumulate_grad_hook(take))
+    try:
+        yield squares
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _take_norm(squares: dict[int, float], layer: int, variance: float) -> Callable[[Tensor], None]:
+    def take(parameter: Tensor) -> None:
+        gradient = parameter.grad
+        assert gradient is not None
+        squares[layer] += variance * gradient.float().square().sum().item()
+        parameter.grad = None
+
+    return take
+
+
+@contextmanager
+def _only_gradients_of(model: nn.Module, modules: Sequence[Module], noise: Noise) -> Iterator[None]:
+    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    wanted = {
+        parameter
+        for module in modules
+        for parameter in _disturbed_parameters(
+            model.get_submodule(resolve(model, module.name)), noise
+        )
+    }
+    try:
+        for parameter in before:
+            parameter.requires_grad_(parameter in wanted)
+        yield
+    finally:
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
+
+
+def _disturbed_parameters(layer: nn.Module, noise: Noise) -> list[nn.Parameter]:
+    names = ("weight", "bias") if noise.bias else ("weight",)
+    found = [getattr(layer, name, None) for name in names]
+    return [parameter for parameter in found if parameter is not None]

@@ -1,0 +1,144 @@
+"""Transformers' Trainer with our order of rows, schedule, checks and validation."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from adarank.tasks.base import Example, Task
+from adarank.tuning.loop.batches import LengthBatches, length
+from adarank.tuning.loop.finite import check_finite
+from adarank.tuning.loop.resuming import Resuming
+from adarank.tuning.loop.schedules import Schedule
+from adarank.tuning.prediction import predict
+from adarank.tuning.seeds import generator
+from adarank.tuning.tuners.base import During
+
+
+class PlanTrainer(Trainer):
+    """Trains in a row order of the seed's alone, and stops at a step that is not finite.
+
+    Args:
+        model: The model with its adapters.
+        arguments: The Trainer's own; `seed` decides the rows' order.
+        task: Makes batches, predictions and metrics.
+        train_rows: Encoded rows to learn from.
+        validation_rows: Encoded rows for `evaluate`.
+        schedule: The learning rate's shape.
+        during: What the tuner does beside: a penalty, and a call after every step.
+        resuming: How its state is saved, and comes back; None for neither.
+
+    Attributes:
+        looking_seconds: Time that `evaluate` has taken so far.
+    """
+
+    # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        arguments: TrainingArguments,
+        task: Task,
+        train_rows: Sequence[Example],
+        validation_rows: Sequence[Example],
+        schedule: Schedule,
+        during: During,
+        resuming: Resuming | None = None,
+    ):
+        self._task = task
+        self._train_rows = train_rows
+        self._validation_rows = validation_rows
+        self._schedule = schedule
+        self._during = during
+        self._resuming = resuming
+        self.looking_seconds = 0.0
+        super().__init__(
+            model=model,  # pyright: ignore[reportArgumentType]
+            args=arguments,
+            data_collator=task.collate,
+            train_dataset=train_rows,  # pyright: ignore[reportArgumentType]
+            eval_dataset=validation_rows,  # pyright: ignore[reportArgumentType]
+        )
+        # It would print every step's log.
+        self.remove_callback(PrinterCallback)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Deal batches of similar length, in an order drawn for that purpose alone."""
+        order = generator(self.args.seed, "order")
+        lengths = [length(example) for example in self._train_rows]
+        batches = LengthBatches(lengths, self.args.per_device_train_batch_size, order)
+        if self._resuming is not None:
+            batches.skip(self._resuming.steps_taken // len(batches))
+        rows: Any = self._train_rows
+        loader = DataLoader(rows, batch_sampler=batches, collate_fn=self._task.collate)
+        return self.accelerator.prepare(loader)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: Optimizer | None = None
+    ) -> LRScheduler:
+        """Make the learning rate's scheduler."""
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = self._schedule.build(chosen, num_training_steps)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """Go forward and backward, and check what came out before anything is clipped."""
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        check_finite(
+            model, lambda: self._task.loss(model, inputs), loss, self.state.global_step + 1
+        )
+        return loss
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], *_args: Any, **_kwargs: Any
+    ) -> Tensor:
+        """Compute the task's own loss, and add the tuner's penalty if it has one."""
+        loss = self._task.loss(model, inputs)
+        if self._during.penalty is None:
+            return loss
+        with torch.autocast(loss.device.type, enabled=False):
+            return loss + self._during.penalty()
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+        """Compute the task's metrics on the validation rows, just as they are reported later."""
+        began = time.perf_counter()
+        table = predict(
+            self.model,  # pyright: ignore[reportArgumentType]
+            self._task,
+            self._validation_rows,
+            batch_size=self.args.per_device_eval_batch_size,
+            device=self.args.device,
+        )
+        metrics: dict[str, Any] = self._task.metrics(table)
+        self.looking_seconds += time.perf_counter() - began
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _save_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        # A run that has just ended saves its result instead.
+        if self._resuming is not None and not self.control.should_training_stop:
+            self._resuming.save(self, self.looking_seconds)
+
+    def _load_from_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
+        if self._resuming is not None:
+            self._resuming.restore_model(self)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_optimizer(self)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._resuming is not None and checkpoint is not None:
+            self._resuming.restore_random(self)

@@ -1,0 +1,100 @@
+"""The whole params file checked at once; every file that ships with the project is good."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from stages.check import app, check
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def changed(folder: Path, **values: Any) -> Path:
+    """Write params.yaml with some keys set; `score__trials=0` sets score.trials."""
+    params = YAML(typ="safe").load(SHIPPED[0])
+    for keys, value in values.items():
+        section, _, key = keys.partition("__")
+        (params[section] if key else params)[key or section] = value
+    path = folder / "params.yaml"
+    YAML(typ="safe").dump(params, path)
+    return path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_file_is_good(path: Path) -> None:
+    assert check(path) == []
+
+
+def test_all_problems_of_all_stages_at_once(folder: Path) -> None:
+    path = changed(
+        folder,
+        scores={},
+        score__trials=0,
+        study__strategies=["uniform", "disagrement"],
+        study__signals=["disagreement", "fisher"],
+        study__reference="unifrom",
+        finetune__rate=0.1,
+        evaluate__batch_size="many",
+    )
+    result = CliRunner().invoke(app, ["--params", str(path)])
+    assert result.exit_code == 2
+    for said in (
+        "scores: unknown section",
+        "score.trials",
+        "disagrement",
+        "one of uniform, disagreement",
+        "study.signals: no such signal here",
+        "unifrom",
+        "finetune.rate: unknown key",
+        "evaluate.batch_size",
+    ):
+        assert said in result.output, said
+    assert "Traceback" not in result.output
+
+
+def test_a_problem_that_several_stages_see_is_told_once(folder: Path) -> None:
+    found = [str(p) for p in check(changed(folder, study__seeds=[1, 1]))]
+    assert len(found) == 1 and "study.seeds" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"study__strategies": ["uniform", "reversed_fisher"]}, ("add fisher to study.task_sig",)),
+        ({"study__strategies": ["uniform", "linearized"]}, ("add linearized to study.signals",)),
+        ({"study__signals": []}, ("add disagreement to study.signals", "stable_rank")),
+        ({"study__task_signals": ["disagreement"]}, ("any of: weight_gradient",)),
+        ({"study__reference": "full"}, ("one of study.strategies: uniform, disagreement",)),
+        ({"strategies": {"both": {"combined": {"fischer": 1}}}}, ("unknown strategy", "fischer")),
+        ({"strategies": {"uniform": {"explicit": "1"}}}, ("uniform has a meaning already",)),
+    ],
+)
+def test_parts_of_a_study_that_do_not_fit(folder: Path, values: Any, words: Any) -> None:
+    found = "\n".join(str(problem) for problem in check(changed(folder, **values)))
+    for word in words:
+        assert word in found
+
+
+def test_a_table_that_no_study_needs_is_told(folder: Path) -> None:
+    (folder / "data/scores").mkdir(parents=True)
+    for name in ("disagreement", "fisher"):
+        (folder / f"data/scores/{name}.parquet").touch()
+    result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
+    assert result.exit_code == 0
+    assert "fisher.parquet is of no signal" in result.output
+    assert "disagreement.parquet" not in result.output
+
+
+def test_a_good_file_exits_zero() -> None:
+    result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
+    assert result.exit_code == 0, result.output

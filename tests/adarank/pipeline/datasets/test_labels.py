@@ -1,0 +1,120 @@
+"""Rows with one of a few names for target."""
+
+import pytest
+
+from adarank.errors import InputError
+from adarank.pipeline.datasets.judging import EMPTY, EMPTY_PAIR, NO_PAIR, NO_TEXT
+from adarank.pipeline.datasets.labels import NO_CLASS, NO_LABEL, UNSEEN, labels
+from adarank.pipeline.datasets.raw import Columns
+from tests.rows import raw, rules
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        (["b", "a", "C"], ["C", "a", "b"]),
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        ([10, 9.0, "9 "], ["9", "10"]),
+        ([True, False], ["false", "true"]),
+        (["10", "9", "x"], ["10", "9", "x"]),
+    ],
+)
+def test_class_ids_follow_sorted_names(targets, names):
+    rows = [("t", target) for target in targets]
+    found = labels(raw(train=rows, test=rows), rules(num_classes=len(names)))
+    assert found.note["labels"] == names
+    told = [names[index] for index in found.frames["test"]["label"]]
+    assert told == [_name(target) for target in targets]
+    assert str(found.frames["train"]["label"].dtype) == "int64"
+    assert list(found.frames["train"].columns) == ["text", "label"]
+
+
+def _name(target: object) -> str:
+    if isinstance(target, bool):
+        return str(target).lower()
+    return str(int(target)) if isinstance(target, float) else str(target).strip()
+
+
+def test_declared_order_of_classes_is_kept():
+    rows = [("t", name) for name in ("sad", "glad")]
+    data = raw(classes=("sad", "unused", "glad"), train=rows, test=rows)
+    found = labels(data, rules())
+    assert found.note["labels"] == ["sad", "glad"]
+    assert list(found.frames["test"]["label"]) == [0, 1]
+
+
+BAD = [("a", "x"), (" ", "y"), (None, "x"), (float("nan"), "x"), (7, "x"), ("b", ""), ("c", "y")]
+BAD_TEST = [("a", "z"), ("b", 0.5), ("c", ["x"]), ("d", None), ("e", "x"), ("f", float("nan"))]
+
+
+def test_bad_rows_are_refused_with_their_counts():
+    with pytest.raises(InputError) as caught:
+        labels(raw(train=BAD, test=BAD_TEST), rules())
+    said = str(caught.value)
+    assert f"dataset, train split: 3 of 7 rows with {EMPTY}" in said
+    assert "rows 2, 3, 4; the first: text=' ', label='y'" in said
+    assert f"dataset, train split: 1 of 7 rows with {NO_TEXT}" in said
+    assert f"dataset, train split: 1 of 7 rows with {NO_LABEL}" in said
+    assert f"dataset, test split: 1 of 6 rows with {UNSEEN}" in said
+    assert f"dataset, test split: 2 of 6 rows with {NO_CLASS}" in said
+    assert "dataset.bad_rows: drop" in said
+
+
+def test_bad_rows_are_dropped_and_counted():
+    found = labels(raw(train=BAD, test=BAD_TEST), rules(num_classes=2, drop=True))
+    assert found.note["dropped"] == {
+        "train": {EMPTY: 3, NO_LABEL: 1, NO_TEXT: 1},
+        "test": {UNSEEN: 1, NO_CLASS: 2, NO_LABEL: 2},
+    }
+    assert list(found.frames["train"]["text"]) == ["a", "c"]
+    assert list(found.frames["test"]["text"]) == ["e"]
+
+
+def test_a_label_that_only_bad_rows_of_train_have_is_unseen():
+    data = raw(train=[("a", "x"), ("b", "y"), ("", "z")], test=[("c", "z"), ("d", "x")])
+    found = labels(data, rules(drop=True))
+    assert found.note["dropped"]["test"] == {UNSEEN: 1}
+
+
+def test_the_second_text_of_a_pair_is_judged_like_the_first():
+    rows = [("a", "b", "x"), ("c", " ", "x"), ("", None, "y"), ("d", 3, "y"), ("e", "f", "y")]
+    data = raw(("one", "two", "label"), train=rows, test=rows)
+    columns = Columns("one", "label", pair="two")
+    found = labels(data, rules(columns, drop=True))
+    assert found.note["dropped"]["train"] == {EMPTY: 1, EMPTY_PAIR: 1, NO_PAIR: 1}
+    assert found.frames["train"].to_dict("records") == [
+        {"text": "a", "pair": "b", "label": 0},
+        {"text": "e", "pair": "f", "label": 1},
+    ]
+    with pytest.raises(InputError, match=f"1 of 5 rows with {EMPTY_PAIR}"):
+        labels(data, rules(columns))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "num_classes", "told"),
+    [
+        ([("a", "x"), ("b", "x")], [("a", "x")], None, "fewer than two classes"),
+        ([], [("a", "x")], None, r"dataset\.splits\.train: the split is empty"),
+        ([("a", "x"), ("b", "y")], [("a", "x")], 3, "2 in train: x, y"),
+        ([("a", "x"), ("b", "y")], [], None, r"dataset\.splits\.test: the split is empty"),
+        ([("a", "x"), ("b", "y")], [("a", "z")], None, "none usable"),
+    ],
+)
+def test_classes_and_rows_there_must_be(train, test, num_classes, told):
+    with pytest.raises(InputError, match=told):
+        labels(raw(train=train, test=test), rules(num_classes=num_classes, drop=True))
+
+
+def test_where_no_row_is_usable_dropping_is_no_remedy():
+    rows = [("a", None), ("b", None)]
+    with pytest.raises(InputError) as caught:
+        labels(raw(train=rows, test=rows), rules())
+    assert "drop" not in str(caught.value) and "2 of 2 rows" in str(caught.value)
+
+
+def test_a_long_row_is_shown_shortened():
+    rows = [("word " * 500, None), ("b", "x")]
+    with pytest.raises(InputError) as caught:
+        labels(raw(train=rows, test=rows), rules())
+    assert "label=None" in str(caught.value.problems[0].got)
+    assert len(str(caught.value.problems[0].got)) < 150

@@ -1,0 +1,253 @@
+"""The figures' numbers are the summary's, and those of the files beside it."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from adarank.errors import InputError
+from adarank.pipeline.artifacts.summary import Summary, read_summary
+from adarank.pipeline.files.whole import read_json
+from adarank.pipeline.report import numbers
+from adarank.pipeline.report.curves import POINTS, curve_chart, read_curves, thinned
+from adarank.pipeline.report.forest import forest
+from adarank.pipeline.report.frontier import ALIKE, clusters, frontier, places
+from adarank.pipeline.report.full_table import full_table
+from adarank.pipeline.report.look import looks
+from adarank.pipeline.report.palette import SYMBOLS, exchange
+from adarank.pipeline.report.rank_map import rank_map, read_plans
+from adarank.pipeline.report.scores import read_scores, score_chart
+from tests.reports import Fixture, change_summary, full_study, write_study
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def summary_of(fixture: Fixture) -> Summary:
+    write_study(fixture)
+    return read_summary(fixture.strategies, fixture.budgets)
+
+
+def data(chart: Any, view: int = 0) -> list[dict[str, Any]]:
+    return chart.views[view].drawing()["data"]
+
+
+def test_cells_come_by_budget_with_the_reference_first() -> None:
+    write_study(Fixture(strategies=("uniform", "disagreement"), budgets=(4, 0.5)))
+    change_summary(reference="disagreement")
+    found = read_summary(("uniform", "disagreement"), (4, 0.5))
+    order = ["disagreement-0.5", "uniform-0.5", "disagreement-4", "uniform-4"]
+    assert list(found.cells) == order
+
+
+def test_the_frontier_draws_every_cells_mean_and_interval() -> None:
+    summary = summary_of(full_study())
+    drawn = {}
+    for trace in data(frontier(summary)):
+        bars = trace["error_y"]
+        for at, text in enumerate(trace["text"]):
+            ends = trace["y"][at] - bars["arrayminus"][at], trace["y"][at] + bars["array"][at]
+            drawn[text.split("<br>")[0]] = (trace["y"][at], *ends)
+    measured = {n: c.metrics["accuracy"] for n, c in summary.cells.items() if c.metrics}
+    assert drawn.keys() == measured.keys() and len(drawn) == 27
+    for name, one in measured.items():
+        want = [100 * v for v in (one.mean, one.low, one.high) if v is not None]
+        assert list(drawn[name]) == pytest.approx(want), name
+
+
+def test_marks_of_a_cost_stand_side_by_side_in_the_studys_order() -> None:
+    summary = summary_of(full_study())
+    at = places(summary.cells)
+    small = [name for name in summary.cells if name.endswith("-0.5")]
+    assert [at[name] for name in small] == sorted(at[name] for name in small)
+    assert max(at[name] for name in small) < min(at[n] for n in summary.cells if n not in small)
+    assert places({"uniform-4": summary.cells["uniform-4"]}) == {"uniform-4": 165888}
+
+
+def test_costs_cluster_only_where_they_are_alike() -> None:
+    assert clusters([100, 110, 100, 1000]) == [[100, 110], [1000]]
+    assert clusters([100, int(100 * ALIKE) + 1]) == [[100], [126]]
+    assert clusters([]) == []
+
+
+def test_no_two_strategies_look_alike() -> None:
+    found = looks(summary_of(full_study()))
+    assert len({look.symbol for look in found.values()}) == 14
+    assert found["uniform"].symbol == "circle" and "circle" not in SYMBOLS
+
+
+def test_every_light_colour_has_one_dark_one() -> None:
+    drawn = str(data(frontier(summary_of(full_study()))))
+    assert len(exchange()) == len(set(exchange()))
+    for colour in {part[:7] for part in drawn.split("'") if part.startswith("#")}:
+        assert colour in exchange(), colour
+
+
+def test_the_forest_has_a_mark_a_comparison_at_its_difference() -> None:
+    summary = summary_of(full_study())
+    chart = forest(summary)
+    assert chart is not None
+    drawn = {t["name"]: t for t in data(chart) if t.get("name")}
+    known = [one for one in summary.comparisons if one.difference is not None]
+    assert len(drawn) == len(known) == len(summary.comparisons) - 1
+    for one in known:
+        trace = drawn[f"{one.cell} less {one.against}"]
+        assert trace["x"] == [pytest.approx(100 * (one.difference or 0))]
+        assert one.high is not None and one.difference is not None
+        assert trace["error_x"]["array"] == [pytest.approx(100 * (one.high - one.difference))]
+        assert (trace["marker"]["symbol"] == "circle") == (one.role == "reference")
+        assert one.verdict in trace["text"][0]
+        assert numbers.p_equals(one.t_p_holm) in html.unescape(trace["text"][0])
+
+
+def test_the_forest_says_verdict_and_p_beside_each_mark_and_above_it_on_a_phone() -> None:
+    summary = summary_of(Fixture(budgets=(0.5, 4)))
+    chart = forest(summary)
+    assert chart is not None
+    (view,) = chart.views
+    layout = view.drawing()["layout"]
+    beside = [text for text in layout["yaxis2"]["ticktext"] if not text.startswith("<b>")]
+    above = [one["text"] for one in view.narrow["annotations"] if "<b>" not in one["text"]]
+    for one, side, top in zip(summary.comparisons, beside, above, strict=True):
+        said = f"{one.verdict}, {numbers.p_equals(one.t_p_holm)}"
+        assert html.unescape(side) == said and html.unescape(top).endswith(said)
+        assert one.strategy in top
+
+
+def test_where_lower_is_better_gains_are_to_the_left() -> None:
+    chart = forest(summary_of(Fixture(metric="loss")))
+    assert chart is not None and "to the left of the line" in chart.about[0]
+    layout = chart.views[0].drawing()["layout"]
+    assert layout["xaxis"]["title"]["text"] == "difference in loss"
+
+
+def test_the_rank_map_is_the_plan() -> None:
+    write_study(Fixture(budgets=(0.5, 4)))
+    cells = list(Fixture(budgets=(0.5, 4)).cells)
+    chart = rank_map(read_plans(cells))
+    assert chart is not None and [view.label for view in chart.views] == cells
+    for at, cell in enumerate(cells):
+        (heat,) = data(chart, at)
+        plan = read_json(Path(f"data/plans/{cell}.json"))
+        want = {(str(m["block"]), m["kind"]): m["rank"] for m in plan["modules"]}
+        drawn = {
+            (block, kind): heat["z"][row][column]
+            for row, block in enumerate(heat["y"])
+            for column, kind in enumerate(heat["x"])
+        }
+        assert drawn == want
+
+
+def test_modules_of_one_kind_in_a_block_share_a_field() -> None:
+    write_study(Fixture())
+    path = Path("data/plans/uniform-4.json")
+    plan = read_json(path)
+    plan["modules"][1] |= {"kind": plan["modules"][0]["kind"], "rank": 6, "alpha": 6.0}
+    plan["modules"][1]["parameters"] = 6 * 768
+    plan["parameters"] = sum(module["parameters"] for module in plan["modules"])
+    path.write_text(json.dumps(plan))
+    chart = rank_map(read_plans(["uniform-4"]))
+    (heat,) = data(chart)
+    assert heat["z"][0][0] == 5 and heat["text"][0][0] == "4 6"
+    assert heat["z"][0][heat["x"].index("down")] is None
+
+
+def test_scores_have_bars_where_the_error_is_known() -> None:
+    write_study(Fixture(signals=("disagreement", "gradient_spectrum")))
+    chart = score_chart(read_scores(["disagreement", "gradient_spectrum", "absent"]))
+    assert chart is not None and [v.label for v in chart.views] == [
+        "disagreement",
+        "gradient_spectrum",
+    ]
+    rows = read_json(Path("metrics/scores/disagreement.json"))["modules"]
+    query = [row for row in rows if row["kind"] == "query"]
+    trace = data(chart)[0]
+    assert (trace["name"], trace["y"]) == ("query", [row["mean"] for row in query])
+    assert trace["error_y"]["array"] == pytest.approx([1.96 * 2e-4] * 6)
+    assert not data(chart, 1)[0]["error_y"]["visible"]
+
+
+def test_curves_hold_train_and_validation_of_every_seed() -> None:
+    summary = summary_of(Fixture(failed={("uniform-4", 1): "lost"}))
+    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    assert chart is not None and len(chart.views) == 3
+    train, loss, accuracy = data(chart)[:3]
+    curve = pd.read_csv("data/curves/uniform-4/seed-0.tsv", sep="\t")
+    assert train["y"] == pytest.approx(curve["train_loss"].tolist(), rel=1e-4)
+    looked = curve.dropna(subset="validation_loss")
+    assert loss["x"] == looked["step"].tolist()
+    assert loss["y"] == pytest.approx(looked["validation_loss"].tolist(), rel=1e-4)
+    assert accuracy["y"] == pytest.approx((100 * looked["validation_accuracy"]).tolist(), rel=1e-4)
+    assert {t["name"] for t in data(chart)} == {"seed 0", "seed 2"}
+
+
+def test_long_curves_are_averaged_over_runs_of_steps() -> None:
+    curve = pd.DataFrame({"step": range(1, 8), "train_loss": [1.0, 3, 5, 7, 9, 11, 20]})
+    assert thinned(curve, 3).to_numpy().tolist() == [[2, 3], [5, 9], [7, 20]]
+    summary = summary_of(Fixture(steps=POINTS * 3 + 1))
+    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    assert chart is not None and "mean of 4 steps" in " ".join(chart.about)
+    assert len(data(chart)[0]["x"]) <= POINTS
+
+
+def test_a_diverged_loss_is_a_gap() -> None:
+    summary = summary_of(Fixture())
+    path = Path("data/curves/uniform-4/seed-0.tsv")
+    curve = pd.read_csv(path, sep="\t")
+    curve.loc[curve.index[-1], "train_loss"] = float("nan")
+    curve.to_csv(path, sep="\t", index=False)
+    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    assert data(chart)[0]["y"][-1] is None
+
+
+def test_the_table_holds_the_summary_in_full() -> None:
+    summary = summary_of(full_study())
+    table = full_table(summary)
+    names = [column.name for column in table.columns]
+    assert len(set(names)) == len(names)
+    rows = [dict(zip(names, row, strict=True)) for row in table.rows]
+    assert [row["cell"].raw for row in rows] == list(summary.cells)
+    for row in rows:
+        cell = summary.cells[row["cell"].raw]
+        one, less = cell.metrics.get("accuracy"), summary.against_reference(row["cell"].raw)
+        assert row["accuracy"].raw == ("" if one is None else str(one.mean))
+        if one is not None and one.mean is not None:
+            assert row["accuracy"].text == f"{100 * one.mean:.2f}"
+        known = less is not None and less.difference is not None
+        assert row["difference"].raw == (str(less.difference) if less and known else "")
+        assert row["verdict"].raw == (less.verdict if less else "")
+        assert row["failed"].raw == str(len(cell.failed))
+
+
+def test_a_summary_without_a_part_is_refused() -> None:
+    write_study(Fixture())
+    path = Path("metrics/summary.json")
+    whole = read_json(path)
+    whole["comparisons"][0].pop("t_p_holm")
+    path.write_text(json.dumps(whole))
+    with pytest.raises(InputError, match=r"comparisons\.0\.t_p_holm"):
+        read_summary(("uniform",), (4,))
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(None, "–"), (0.0004, "< 0.001"), (0.0312, "0.031"), (0.25, "0.25"), (1.0, "1.00")],
+)
+def test_p_values_have_the_digits_that_matter(p: float | None, text: str) -> None:
+    assert numbers.p_value(p) == text
+
+
+def test_numbers_are_told_in_their_unit() -> None:
+    assert numbers.with_interval(0.8787, 0.87, 0.88, "accuracy") == "87.87 % (87.00 to 88.00)"
+    told = numbers.with_interval(-0.0218, None, None, "macro_f1", signed=True)
+    assert told == "−2.18 percentage points"
+    assert numbers.with_interval(4.89812, 4.8, 5.0, "loss") == "4.898 (4.800 to 5.000)"
+    assert numbers.value(134.04, "perplexity") == "134.0"
+    assert numbers.value(None, "loss") == "–"
+    assert numbers.value(-12345.0, "loss") == "−12,345"

@@ -1,0 +1,113 @@
+"""The linearized estimator: closed form, small-noise limit, and what it leaves behind."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from adarank.errors import RunError
+from adarank.models.modules import Module, find_modules
+from adarank.scoring.estimators.exact import Exact, exact
+from adarank.scoring.estimators.linearized import Linearized, linearized
+from adarank.scoring.noise import Noise, draw_seed
+from adarank.scoring.outputs import compared_output
+from adarank.scoring.table import summary
+from tests.adarank.scoring.test_disagreement import OneLinear
+from tests.architectures import CONFIGS, pico, pico_batch
+
+
+def test_a_linear_model_scores_its_closed_form() -> None:
+    # Every output coordinate of W x + b has ||df_j/dW|| = |x| and ||df_j/db|| = 1, so with one
+    # text the score is (2 / sqrt(pi)) sqrt(s_W^2 |x|^2 + s_b^2), exactly linear.
+    torch.manual_seed(0)
+    model = OneLinear()
+    module = Module("block.0", 0, "query", 64, 48)
+    inputs = torch.randn(1, 64)
+    table = linearized(model, [{"inputs": inputs}], [module], Linearized(sketches=400))
+    layer = model.block[0]
+    s_w, s_b = (float(t.detach().std(correction=0)) for t in (layer.weight, layer.bias))
+    expected = (2 / np.sqrt(np.pi)) * np.sqrt(s_w**2 * float(inputs.square().sum()) + s_b**2)
+    row = summary(table).iloc[0]
+    assert abs(row["mean"] - expected) < 4 * row["standard_error"] + 0.01 * expected
+    assert row["standard_error"] < 0.01 * expected
+
+
+@pytest.mark.parametrize("name", ["bert", "llama", "t5", "albert"])
+def test_small_noise_gives_the_exact_estimator_s_scores(name: str) -> None:
+    model, batches = pico(name), [pico_batch(name)]
+    modules, noise = find_modules(model), Noise(0.003)
+    exact_table = exact(model, batches, modules, Exact(trials=12, noise=noise)).table
+    table = linearized(model, batches, modules, Linearized(sketches=60, noise=noise))
+    found, wanted = (summary(t)["mean"].to_numpy() for t in (table, exact_table))
+    # The root of a mean of squares exceeds the mean of absolute values when coordinates differ.
+    assert np.all(found > 0.9 * wanted)
+    assert np.abs(found / found.sum() - wanted / wanted.sum()).sum() / 2 < 0.05
+    assert spearmanr(found, wanted)[0] > 0.9
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_norms_equal_a_plain_gradient(name: str) -> None:
+    # The same sketch by torch.autograd.grad on whole gradients, nothing freed on the way.
+    model, batch = pico(name), pico_batch(name)
+    modules = find_modules(model)
+    table = linearized(model, [batch], modules, Linearized(seed=3))
+    plain = _plain_scores(model, batch, modules)
+    assert np.allclose(table["score"], plain, rtol=1e-4)
+
+
+def _plain_scores(model: torch.nn.Module, batch: dict, modules: list) -> list[float]:
+    values = compared_output(model, batch, "pooled")
+    generator = torch.Generator().manual_seed(draw_seed(3, "sketch 0", 0))
+    projected = (values * torch.randn(values.shape, generator=generator)).sum()
+    scores = []
+    for module in modules:
+        layer = model.get_submodule(module.name)
+        parameters = [layer.weight] + ([layer.bias] if layer.bias is not None else [])
+        gradients = torch.autograd.grad(projected, parameters, retain_graph=True)
+        squares = sum(
+            float((p.detach().std(correction=0) * g).square().sum())
+            for p, g in zip(parameters, gradients, strict=True)
+        )
+        scores.append(2 / np.sqrt(np.pi) * np.sqrt(squares / values.numel()))
+    return scores
+
+
+def test_no_gradient_is_left_and_flags_are_as_before() -> None:
+    model = pico("bert")
+    model.embeddings.word_embeddings.weight.requires_grad_(False)
+    flags = [parameter.requires_grad for parameter in model.parameters()]
+    linearized(model, [pico_batch("bert")], find_modules(model), Linearized())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert flags == [parameter.requires_grad for parameter in model.parameters()]
+    assert not any(p._post_accumulate_grad_hooks for p in model.parameters())
+
+
+def test_gradients_are_freed_one_by_one() -> None:
+    model = pico("bert")
+    held: list[int] = []
+
+    def count(_: torch.Tensor) -> None:
+        held.append(sum(p.grad is not None for p in model.parameters()))
+
+    for module in find_modules(model):
+        model.get_submodule(module.name).weight.register_post_accumulate_grad_hook(count)
+    linearized(model, [pico_batch("bert")], find_modules(model), Linearized())
+    # One weight being counted, and at most one bias whose turn has not come.
+    assert max(held) <= 2
+
+
+def test_every_batch_of_every_sketch_is_a_trial() -> None:
+    model = pico("bert")
+    batches = [pico_batch("bert"), pico_batch("bert", seed=1)]
+    modules = find_modules(model)
+    table = linearized(model, batches, modules, Linearized(sketches=3))
+    assert table["trial"].tolist() == list(range(6)) * len(modules)
+    assert table.groupby("module")["score"].nunique().eq(6).all()
+
+
+def test_a_gradient_that_is_not_finite_names_the_module() -> None:
+    model = pico("bert")
+    with torch.no_grad():
+        model.encoder.layer[1].output.LayerNorm.weight.fill_(float("inf"))
+    with pytest.raises(RunError, match="not finite"):
+        linearized(model, [pico_batch("bert")], find_modules(model), Linearized())

@@ -1,0 +1,52 @@
+"""Stable rank: known matrices, every architecture, what it refuses."""
+
+import pytest
+import torch
+
+from adarank.errors import RunError
+from adarank.models.modules import find_modules, resolve
+from adarank.scoring.signals.stable_rank import stable_rank
+from tests.adarank.scoring.toys import MODULE, Toy
+from tests.adarank.tasks.labelled import headed
+from tests.architectures import CONFIGS, pico
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1, 1, 1, 1], 4), ([5, 0, 0, 0], 1), ([2, 1, 1, 0], 1.5), ([0] * 4, 0)],
+)
+def test_a_weight_of_known_singular_values(values: list[float], expected: float) -> None:
+    model = Toy()
+    torch.manual_seed(1)
+    left, right = (torch.linalg.qr(torch.randn(n, n))[0] for n in (4, 6))
+    with torch.no_grad():
+        model.block[0].weight.copy_(left @ torch.diag(torch.tensor(values).float()) @ right[:4])
+    assert stable_rank(model, [MODULE]).table["score"].item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_is_the_ratio_of_two_norms(name: str) -> None:
+    model = pico(name)
+    modules = find_modules(model)
+    table = stable_rank(model, modules).table
+    for module, score in zip(modules, table["score"], strict=True):
+        weight = model.get_submodule(module.name).weight.detach()
+        ratio = torch.linalg.matrix_norm(weight) / torch.linalg.matrix_norm(weight, ord=2)
+        assert score == pytest.approx(float(ratio**2), rel=1e-4)
+        assert 1 <= score <= min(module.d_in, module.d_out)
+
+
+def test_a_head_changes_nothing() -> None:
+    model = headed("bert")
+    modules = find_modules(model)
+    alone = stable_rank(model.bert, modules).table
+    assert stable_rank(model, modules).table.equals(alone)
+
+
+def test_a_weight_that_is_not_finite_names_its_module() -> None:
+    model = headed("bert")
+    name = find_modules(model)[7].name
+    with torch.no_grad():
+        model.get_submodule(resolve(model, name)).weight[0, 0] = float("nan")
+    with pytest.raises(RunError, match=f"{name}: the weight is not finite"):
+        stable_rank(model, find_modules(model))
