@@ -15,7 +15,9 @@ from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
 from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
 from adarank.pipeline.files.whole import write_parquet
-from stages.allocate import SCORES, Allocate, app
+from adarank.pipeline.params.allocate import AllocateSection
+from adarank.pipeline.params.signal import SIGNALS
+from stages.allocate import SCORES, app
 from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\
@@ -25,6 +27,7 @@ allocate:
   max_rank: null
   scale: {policy: ratio, value: 2.0}
   seed: 0
+study: {tasks: [questions]}
 strategies: {}
 score: {another: stage's}
 """
@@ -37,7 +40,9 @@ TOP = Path(__file__).parents[2]
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(PARAMS)
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT)
+    write_parquet(
+        Path("data/scores/model/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT
+    )
 
 
 def write_all_signals() -> None:
@@ -46,7 +51,8 @@ def write_all_signals() -> None:
     for name in {s for strategy in STRATEGIES.values() for s in strategy.signals}:
         split = name in ("gradient_spectrum", "activation_variance")
         scores = with_components(table, draws) if split else table
-        write_parquet(SCORES / f"{name}.parquet", scores, ABOUT)
+        place = "model" if name in SIGNALS else "questions"
+        write_parquet(SCORES / place / f"{name}.parquet", scores, ABOUT)
 
 
 def call(strategy: str, budget: str, *options: str):
@@ -63,7 +69,7 @@ def test_a_plan_is_written_for_every_strategy(strategy):
     write_all_signals()
     result = call(strategy, "4")
     assert result.exit_code == 0, result.output
-    form = json.loads(Path(f"data/plans/{strategy}-4.json").read_text())
+    form = json.loads(Path(f"data/plans/{strategy}-4/questions.json").read_text())
     plan = RankPlan.from_json(form)
     assert plan.parameters == (0 if strategy == "full" else 4 * 12 * 13824)
     assert (plan.strategy, plan.budget) == (strategy, 4)
@@ -75,7 +81,7 @@ def test_a_plan_is_written_for_every_strategy(strategy):
 
 def test_rslora_keeps_uniforms_alpha():
     assert call("rslora", "4").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/rslora-4.json").read_text()))
+    plan = RankPlan.from_json(json.loads(Path("data/plans/rslora-4/questions.json").read_text()))
     assert {module.alpha for module in plan.modules} == {8.0}
     assert set(plan.scaling.values()) == {4.0}
 
@@ -85,7 +91,9 @@ def test_a_definition_becomes_a_strategy():
     set_params("strategies: {}", f"strategies: {{mine: {{custom: {{layer_ranks: [{ranks}]}}}}}}")
     result = call("literal_mine", "4")
     assert result.exit_code == 0, result.output
-    plan = RankPlan.from_json(json.loads(Path("data/plans/literal_mine-4.json").read_text()))
+    plan = RankPlan.from_json(
+        json.loads(Path("data/plans/literal_mine-4/questions.json").read_text())
+    )
     assert [m.rank for m in plan.modules if m.kind == "query"] == [*range(1, 10), 9, 9, 9]
 
 
@@ -114,12 +122,14 @@ def test_definitions_that_cannot_be_used(definition, words):
 def test_a_strategy_without_its_signal_says_what_to_add():
     result = call("reversed_fisher", "4")
     assert result.exit_code == 2
-    for word in ("not scored: fisher", "study.task_signals", "score_task@SIGNAL"):
+    for word in ("not scored: fisher", "study.task_signals", "score_task@TASK-SIGNAL"):
         assert word in " ".join(result.output.split())
 
 
 def test_scores_of_two_models_are_refused():
-    write_parquet(SCORES / "fisher.parquet", score_table(BERT, 12), {"model_sha256": "cd" * 32})
+    write_parquet(
+        SCORES / "questions/fisher.parquet", score_table(BERT, 12), {"model_sha256": "cd" * 32}
+    )
     set_params("strategies: {}", "strategies: {both: {combined: {fisher: 1, disagreement: 1}}}")
     result = call("both", "4")
     assert result.exit_code == 2
@@ -138,7 +148,9 @@ def test_the_ranks_are_shown_at_a_glance():
 def test_a_fractional_budget_keeps_its_text():
     set_params("min_rank: 1", "min_rank: 0")
     assert call("uniform", "0.50").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/uniform-0.50.json").read_text()))
+    plan = RankPlan.from_json(
+        json.loads(Path("data/plans/uniform-0.50/questions.json").read_text())
+    )
     assert plan.parameters == 12 * 13824 / 2
 
 
@@ -155,7 +167,7 @@ def test_a_fractional_budget_keeps_its_text():
 def test_every_parameter_reaches_the_plan(old, new, option):
     set_params(old, new)
     assert call("permuted", "4").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4.json").read_text()))
+    plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4/questions.json").read_text()))
     scores = score_table(BERT, 12, trials=2)
     usual = {"budget": 4, "strategy": "permuted", "scale": Scale("ratio", 2.0), **ABOUT_PLAN}
     assert plan == allocate(scores, **(usual | option))
@@ -168,7 +180,7 @@ def test_the_same_inputs_give_the_same_bytes():
         command = [sys.executable, "-m", "stages.allocate", "--strategy", "permuted"]
         env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(TOP)}
         subprocess.run([*command, "--budget", "4"], env=env, check=True, capture_output=True)
-        written.add(Path("data/plans/permuted-4.json").read_bytes())
+        written.add(Path("data/plans/permuted-4/questions.json").read_bytes())
     assert len(written) == 1
 
 
@@ -209,14 +221,14 @@ def test_parameters_are_read_strictly(old, new, key):
 
 
 def test_absent_scores_say_what_to_run():
-    Path("data/scores/disagreement.parquet").unlink()
+    Path("data/scores/model/disagreement.parquet").unlink()
     result = call("uniform", "4")
     assert result.exit_code == 2
     assert "dvc repro" in result.output
 
 
 def test_scores_of_an_unknown_model_are_refused():
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 2), {})
+    write_parquet(Path("data/scores/model/disagreement.parquet"), score_table(BERT, 2), {})
     result = call("uniform", "4")
     assert result.exit_code == 2
     assert "which model" in result.output
@@ -224,14 +236,14 @@ def test_scores_of_an_unknown_model_are_refused():
 
 def test_a_malformed_table_is_refused():
     scores = score_table(BERT, 2).drop(columns="score")
-    write_parquet(Path("data/scores/disagreement.parquet"), scores, ABOUT)
+    write_parquet(Path("data/scores/model/disagreement.parquet"), scores, ABOUT)
     result = call("disagreement", "4")
     assert result.exit_code == 2
     assert "columns missing" in result.output
 
 
 def test_the_schema_names_the_roundings_there_are():
-    assert set(get_args(Allocate.model_fields["rounding"].annotation)) == set(ROUNDINGS)
+    assert set(get_args(AllocateSection.model_fields["rounding"].annotation)) == set(ROUNDINGS)
 
 
 def test_the_stage_needs_no_torch():

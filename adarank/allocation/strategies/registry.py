@@ -116,6 +116,12 @@ STRATEGIES: dict[str, Strategy] = {
         ("disagreement",),
         source=DONG,
     ),
+    "task_disagreement": Strategy(
+        by_signal("task_disagreement"),
+        "the same as disagreement, on texts of the task's own train rows",
+        ("task_disagreement",),
+        source=DONG,
+    ),
     "linearized": Strategy(
         by_signal("linearized"),
         "the same to first order, all modules in one backward",

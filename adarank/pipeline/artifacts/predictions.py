@@ -42,13 +42,16 @@ class _Seeds:
     columns: dict[int, list[Array]]
 
 
-def row_intervals(cells: Sequence[Cell], pairs: Sequence[Pair], headline: str) -> Rows:
+def row_intervals(
+    cells: Sequence[Cell], pairs: Sequence[Pair], headline: str, folder: Path
+) -> Rows:
     """Bootstrap the headline metric of every pair of cells that have predictions.
 
     Args:
         cells: The study's cells, as evaluation wrote them.
         pairs: Which of them are compared.
-        headline: The metric that they are told by.
+        headline: The metric that they are compared by.
+        folder: Where the task's predictions are, a file a cell.
     """
     measure = HEADLINES.get(headline)
     if measure is None:
@@ -58,7 +61,7 @@ def row_intervals(cells: Sequence[Cell], pairs: Sequence[Pair], headline: str) -
     unusable: dict[str, list[str]] = {}
     for cell in cells:
         if cell["cell"] in compared and cell["seeds"]:
-            found = _read(cell, measure)
+            found = _read(cell, measure, folder)
             if isinstance(found, str):
                 unusable.setdefault(found, []).append(cell["cell"])
             else:
@@ -67,11 +70,11 @@ def row_intervals(cells: Sequence[Cell], pairs: Sequence[Pair], headline: str) -
     return _intervals(pairs, read, _drawn(read, measure), Rows({}, notes))
 
 
-def _read(cell: Cell, measure: Measure) -> _Seeds | str:
+def _read(cell: Cell, measure: Measure, folder: Path) -> _Seeds | str:
     """Read a cell's predictions on test, or say why they cannot be used."""
-    path = PREDICTIONS / f"{cell['cell']}.parquet"
+    path = folder / f"{cell['cell']}.parquet"
     if not path.exists():
-        return f"no predictions in {PREDICTIONS}"
+        return f"no predictions in {folder}"
     table = read_parquet(path)[0]
     lacking = {"seed", "split", "row", *measure.columns} - set(table)
     if lacking:

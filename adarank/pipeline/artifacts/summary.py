@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adarank.errors import input_error
 from adarank.pipeline.files.whole import EMPTY_AS_NULL, read_json
-from adarank.pipeline.params.study import cell_name
+from adarank.pipeline.params.study import plan_name
 
 SUMMARY = Path("metrics/summary.json")
 
@@ -41,8 +41,9 @@ class Estimate(_Part):
 
 
 class Cell(_Part):
-    """A strategy at a budget: what it cost and what it came to; no metrics if no seed finished."""
+    """A task, strategy and budget: its cost and its metrics; none if no seed finished."""
 
+    task: str
     strategy: str
     budget: Number
     tuner: str
@@ -67,6 +68,7 @@ class Comparison(_Part):
         detectable: The smallest true difference that so many pairs would mostly find.
     """
 
+    task: str
     cell: str
     against: str
     strategy: str
@@ -91,8 +93,17 @@ class Comparison(_Part):
 
 
 class Summary(_Part):
-    """The whole study on one split, told by its headline metric."""
+    """One task's part of the study on one split, by its headline metric.
 
+    Attributes:
+        task: The task's name.
+        type: Its type.
+        cells: By the plan's name, `uniform-4`.
+        comparisons: Between these cells, named likewise.
+    """
+
+    task: str
+    type: str
     headline: str
     better: Literal["higher", "lower"]
     reference: str
@@ -111,34 +122,72 @@ class Summary(_Part):
         return next(found, None)
 
 
-def read_whole() -> Summary:
-    """Read the summary as it is.
+class TaskResult(_Part):
+    """What the whole study's summary says of one task beside its cells and comparisons."""
+
+    type: str
+    headline: str
+    better: Literal["higher", "lower"]
+    verdict: str
+    notes: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+    costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+
+class StudySummary(_Part):
+    """metrics/summary.json: the whole study on one split.
+
+    Attributes:
+        verdict: What the study shows, in words.
+        tasks: By name.
+        cells: By full name, `trec/uniform-4`.
+        comparisons: Each within one task; its cells are named by their plan.
+    """
+
+    reference: str
+    split: str
+    confidence: float
+    seeds: tuple[int, ...]
+    verdict: str
+    tasks: dict[str, TaskResult]
+    cells: dict[str, Cell]
+    comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
+
+    def of(self, task: str) -> Summary:
+        """Return one task's part."""
+        shared = {"reference", "split", "confidence", "seeds"}
+        here = {name: cell for name, cell in self.cells.items() if cell.task == task}
+        return Summary(
+            task=task,
+            **{name: getattr(self, name) for name in shared},
+            **dict(self.tasks[task]),
+            cells={name.removeprefix(f"{task}/"): cell for name, cell in here.items()},
+            comparisons=tuple(one for one in self.comparisons if one.task == task),
+        )
+
+
+def read_summary() -> StudySummary:
+    """Read the summary.
 
     Raises:
         InputError: No summary, or one that is not as it should be.
     """
     try:
-        return Summary.model_validate(read_json(SUMMARY))
+        return StudySummary.model_validate(read_json(SUMMARY))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise input_error(
             "the summary is not as this version writes it",
             where=f"{SUMMARY}: {'.'.join(map(str, first['loc']))}",
             got=first["msg"],
-            expected="the study's cells, comparisons and verdict",
+            expected="the study's tasks, cells, comparisons and verdict",
             remedy="make it again: `dvc repro summarize`",
         ) from None
 
 
-def read_summary(strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
-    """Read the summary, its cells in the study's order: by budget, and the reference first.
-
-    Raises:
-        InputError: No summary, or one that lacks what the report shows.
-    """
-    summary = read_whole()
+def ordered(summary: Summary, strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
+    """Put a task's cells in the study's order: by budget, and the reference first."""
     first_named = sorted(strategies, key=lambda name: name != summary.reference)
-    named = [cell_name(s, b) for b in sorted(budgets) for s in first_named]
+    named = [plan_name(s, b) for b in sorted(budgets) for s in first_named]
     names = [name for name in named if name in summary.cells]
     names += sorted(summary.cells.keys() - set(names))
     return summary.model_copy(update={"cells": {name: summary.cells[name] for name in names}})

@@ -65,7 +65,7 @@ def card(origin: Origin) -> str:
         reasons = (f"- {cell}: {why}" for cell, why in chosen["passed_over"].items())
         return _NONE.format(reasons="\n".join(reasons))
     trained, description = origin["trained"], origin["description"]
-    task, source = description["task"], origin["model"]["source"]
+    task, source = description["type"], origin["model"]["source"]
     return _CARD.format(
         base_model=_base_model(source),
         cell=origin["cell"],
@@ -108,9 +108,9 @@ def _head_note(hidden: int | None) -> str:
 
 
 def _labels(description: dict[str, Any]) -> str:
-    if description["task"] == "regression":
+    if description["type"] == "regression":
         return ", num_labels=1"
     labels = description.get("labels")
     return (
-        f", num_labels={len(labels)}" if description["task"] == "classification" and labels else ""
+        f", num_labels={len(labels)}" if description["type"] == "classification" and labels else ""
     )

@@ -19,10 +19,15 @@ _BLOCK, _AROUND = 24, 110  # pixels
 _NARROW = {"coloraxis": {"showscale": False}}  # the ranks stand in their fields anyway
 
 
-def read_plans(cells: Sequence[str]) -> dict[str, RankPlan]:
-    """Read the plans of some cells; those without one are left out."""
-    paths = {cell: PLANS / f"{cell}.json" for cell in cells}
+def read_plans(task: str, cells: Sequence[str]) -> dict[str, RankPlan]:
+    """Read a task's plans by their names; those that are absent are left out."""
+    paths = {cell: plan_path(task, cell) for cell in cells}
     return {c: RankPlan.from_json(read_json(p)) for c, p in paths.items() if p.exists()}
+
+
+def plan_path(task: str, cell: str) -> Path:
+    """Name the file of a task's plan."""
+    return PLANS / cell / f"{task}.json"
 
 
 def rank_map(plans: Plans) -> Chart | None:

@@ -51,7 +51,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def found(cells: list[dict[str, Any]], headline: str = "accuracy") -> Rows:
-    return row_intervals(cells, pairs(cells, reference="uniform"), headline)
+    return row_intervals(cells, pairs(cells, reference="uniform"), headline, PREDICTIONS)
 
 
 def test_a_pair_has_an_interval_about_its_difference(cells: list[dict[str, Any]]) -> None:
