@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import typer
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from adarank.allocation.allocate import allocate
+from adarank.allocation.rounding.apportion import RENAMED
 from adarank.allocation.scale import Policy, Scale
 from adarank.allocation.signal import read_signal
 from adarank.allocation.strategies.registry import find_strategy
@@ -25,6 +26,12 @@ from adarank.pipeline.params.strategies import StrategiesSection
 
 SCORES = Path("data/scores")
 PLANS = Path("data/plans")
+
+
+def _current_rounding(name: object) -> object:
+    if isinstance(name, str) and name in RENAMED:
+        raise ValueError(f"{name} is now called {RENAMED[name]}: rounding: {RENAMED[name]}")
+    return name
 
 
 class ScaleParams(Section):
@@ -40,9 +47,11 @@ class ScaleParams(Section):
 class Allocate(Section):
     """From weights to whole ranks."""
 
-    rounding: Literal["exact", "hamilton", "dhondt", "floor"] = Field(
-        description="exact (spends the whole budget), hamilton (largest remainders), dhondt (a "
-        "larger budget never takes a rank away) or floor (as published; underspends)."
+    rounding: Annotated[
+        Literal["spend_all", "hamilton", "floor"], BeforeValidator(_current_rounding)
+    ] = Field(
+        description="spend_all (the closest ranks that spend the whole budget), hamilton (largest "
+        "remainders) or floor (as published; underspends)."
     )
     min_rank: int = Field(ge=0, description="Least rank of a module; 0: it may get no adapter.")
     max_rank: int | None = Field(

@@ -27,7 +27,7 @@ def allocate(
     *,
     budget: float,
     strategy: str = "disagreement",
-    rounding: str = "exact",
+    rounding: str = "spend_all",
     min_rank: int = 1,
     max_rank: int | None = None,
     scale: Scale = RATIO,
@@ -49,8 +49,8 @@ def allocate(
         budget: Average rank; may be fractional.
         strategy: A name in `adarank.allocation.strategies.registry.STRATEGIES` or `defined`, with
             `reversed_`, `permuted_` or `literal_` before it or not.
-        rounding: `exact` spends all that can be spent and is closest to the proportions;
-            `hamilton`, `dhondt` and `floor` spend at most the budget.
+        rounding: `spend_all` spends all that can be spent and is closest to the proportions;
+            `hamilton` and `floor` spend at most the budget.
         min_rank: Least rank; 0 lets a module go without an adapter.
         max_rank: Greatest rank; if absent, min(d_in, d_out) of each module, which no
             rank exceeds in any case.
@@ -214,6 +214,6 @@ def _too_small(budget: float, rounding: str, modules: pd.DataFrame) -> InputErro
         "no module gets a rank",
         where="budget",
         got=f"average rank {budget:g}, rounding {rounding}",
-        expected=f"at least {least:.3g} with rounding exact: one rank of the smallest module",
-        remedy="raise the budget, or use rounding: exact",
+        expected=f"at least {least:.3g} with rounding spend_all: one rank of the smallest module",
+        remedy="raise the budget, or use rounding: spend_all",
     )

@@ -120,8 +120,8 @@ def ranks(
         ),
     ] = "disagreement",
     rounding: Annotated[
-        Literal["exact", "hamilton", "dhondt", "floor"], typer.Option(help="To whole ranks.")
-    ] = "exact",
+        Literal["spend_all", "hamilton", "floor"], typer.Option(help="To whole ranks.")
+    ] = "spend_all",
     min_rank: Annotated[int, typer.Option(min=0, help="Least rank; 0: no adapter.")] = 1,
     max_rank: Annotated[
         int | None, typer.Option(min=1, help="Greatest rank.", show_default="a module's size")

@@ -20,7 +20,7 @@ from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\
 allocate:
-  rounding: exact
+  rounding: spend_all
   min_rank: 1
   max_rank: null
   scale: {policy: ratio, value: 2.0}
@@ -145,7 +145,7 @@ def test_a_fractional_budget_keeps_its_text():
 @pytest.mark.parametrize(
     ("old", "new", "option"),
     [
-        ("rounding: exact", "rounding: floor", {"rounding": "floor"}),
+        ("rounding: spend_all", "rounding: floor", {"rounding": "floor"}),
         ("min_rank: 1", "min_rank: 3", {"min_rank": 3}),
         ("max_rank: null", "max_rank: 5", {"max_rank": 5}),
         ("policy: ratio", "policy: rslora", {"scale": Scale("rslora", 2.0)}),
@@ -193,7 +193,8 @@ def test_what_cannot_be_done_exits_2_and_writes_nothing(strategy, budget, word):
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("rounding: exact", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: exact", "exact is now called spend_all"),
         ("min_rank: 1", "min_rank: 0.5", "allocate.min_rank"),
         ("max_rank: null", "max_rank: 0", "allocate.max_rank"),
         ("policy: ratio", "policy: fixed", "allocate.scale.policy"),

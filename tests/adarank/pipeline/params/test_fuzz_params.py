@@ -92,7 +92,7 @@ MAY: dict[str, Callable[[Any], bool]] = {
     "signal.warmup_steps": whole(0),
     "signal.warmup_learning_rate": real(lambda v: 0 < v <= 1),
     "signal.components": whole(1),
-    "allocate.rounding": word("exact", "hamilton", "dhondt", "floor"),
+    "allocate.rounding": word("spend_all", "hamilton", "floor"),
     "allocate.min_rank": whole(0),
     "allocate.max_rank": maybe(whole(1)),
     "allocate.scale.policy": word("ratio", "rslora", "constant"),
