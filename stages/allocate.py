@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pandas as pd
 import typer
 from pydantic import BeforeValidator, Field
 
 from adarank.allocation.allocate import allocate
 from adarank.allocation.rounding.apportion import RENAMED
 from adarank.allocation.scale import Policy, Scale
-from adarank.allocation.signal import read_signal
+from adarank.allocation.signal import Signal, read_signal
 from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import input_error, within
 from adarank.pipeline.console.rank_table import show_ranks
-from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import read_parquet, write_json
 from adarank.pipeline.params.loader import Section, Slice, describe, load
 from adarank.pipeline.params.strategies import StrategiesSection
@@ -53,14 +52,25 @@ class Allocate(Section):
         description="spend_all (the closest ranks that spend the whole budget), hamilton (largest "
         "remainders) or floor (as published; underspends)."
     )
-    min_rank: int = Field(ge=0, description="Least rank of a module; 0: it may get no adapter.")
+    min_rank: int | None = Field(
+        None,
+        ge=0,
+        description="Least rank of a module; 0: it may get no adapter; null: 1 for budgets of 2 "
+        "and more, else 0.",
+    )
     max_rank: int | None = Field(
         ge=1, description="Greatest rank of a module; null: min(d_in, d_out) of each."
     )
     scale: ScaleParams = Field(
         description="policy: ratio, rslora or constant; value: its number, above 0."
     )
-    seed: int = Field(ge=0, description="Seed of what permuted_ draws.")
+    seed: int = Field(ge=0, description="Seed of permuted_.")
+    permutations: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Independent draws of a permuted_ plan; seed s trains draw s modulo this.",
+    )
 
 
 class Params(Slice):
@@ -68,7 +78,7 @@ class Params(Slice):
 
     allocate: Allocate
     strategies: StrategiesSection = Field(
-        description="strategies of one's own by name: {custom: {layer_ranks: [...]}}, a rank a "
+        description="user-defined strategies by name: {custom: {layer_ranks: [...]}}, a rank a "
         "block; {explicit: ...}, lists by kind; {combined: {NAME: WEIGHT ...}}, a mean of shares"
     )
 
@@ -104,17 +114,20 @@ def run(params: Params, strategy: str, budget: str) -> None:
         max_rank=options.max_rank,
         scale=Scale(options.scale.policy, options.scale.value),
         seed=options.seed,
+        permutations=options.permutations,
         model_sha256=model,
         defined=defined,
     )
     write_json(PLANS / f"{strategy}-{budget}.json", plan.to_json())
-    show_ranks(plan, next(iter(scores.values())))
+    show_ranks(plan, next(iter(scores.values())).modules)
+    if plan.note:
+        say(f"allocate: {plan.note}")
 
 
-def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
+def read_scores(signals: Sequence[str]) -> tuple[dict[str, Signal], str]:
     """Read the tables of some signals, and the hash of the model that all are of.
 
-    A strategy without a signal still needs to know the modules: any one table tells them.
+    A strategy without a signal still needs the modules, which any table lists.
 
     Raises:
         InputError: A table is absent, or they are of different models.
@@ -124,9 +137,10 @@ def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
     _check_scored(wanted, there)
     read = {name: read_parquet(SCORES / f"{name}.parquet") for name in wanted}
     models = {name: _model_sha256(name, about) for name, (_, about) in read.items()}
+    scores: dict[str, Signal] = {}
     for name, (table, _) in read.items():
         with within(f"{SCORES / name}.parquet"):
-            read_signal(table)
+            scores[name] = read_signal(table)
     if len(set(models.values())) > 1:
         raise input_error(
             "the score tables are of different models",
@@ -135,7 +149,7 @@ def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
             expected="one model",
             remedy="`dvc repro` scores the present one by each",
         )
-    return {name: table for name, (table, _) in read.items()}, models[wanted[0]]
+    return scores, models[wanted[0]]
 
 
 def _check_scored(wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -160,7 +174,7 @@ def _number(budget: str) -> float:
             where="--budget",
             got=budget,
             expected="an average rank in plain digits, such as 4 or 0.5",
-            remedy="mend study.budgets in params.yaml",
+            remedy="correct study.budgets in params.yaml",
         )
     return float(budget)
 

@@ -62,11 +62,11 @@ def spend_all(case: Case) -> list[int]:
     Example:
         >>> from fractions import Fraction
         >>> weights = tuple(Fraction(weight) for weight in (1, 2, 4))
-        >>> case = Case(weights, (2, 2, 5), (0, 0, 0), (9, 9, 9), budget=Fraction(20))
+        >>> case = Case(weights, (2, 2, 4), (0, 0, 0), (9, 9, 9), budget=Fraction(20))
         >>> [float(round(quota, 2)) for quota in case.quotas]
-        [0.77, 1.54, 3.08]
-        >>> spend_all(case)
-        [1, 2, 3]
+        [0.91, 1.82, 3.64]
+        >>> spend_all(case)  # [1, 2, 4] would cost 22
+        [1, 1, 4]
     """
     unit = gcd(*case.costs)
     costs = np.array(case.costs, dtype=np.int64) // unit
