@@ -59,7 +59,9 @@ def set_params(old: str, new: str) -> None:
     Path("params.yaml").write_text(PARAMS.replace(old, new))
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay", "last_3_blocks"])
+@pytest.mark.parametrize(
+    "strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay", "last_3_blocks"]
+)
 def test_a_plan_is_written_for_every_strategy(strategy):
     write_all_signals()
     result = call(strategy, "4")

@@ -78,8 +78,8 @@ def apportion(
         lower: Least rank, `(n_modules,)`.
         upper: Greatest rank, `(n_modules,)`.
         rounding: A name in ROUNDINGS.
-        turns: Positions of the modules, `(n_modules,)`: of equal weights, the first is served
-            first. In the order given if absent.
+        turns: Positions of the modules, `(n_modules,)`: of equal weights, the first here comes
+            first. The order of the arguments if absent.
 
     Returns:
         Ranks, shape `(n_modules,)`.
@@ -98,16 +98,16 @@ def apportion(
     _check_rounding(rounding)
     _check_reach(budget, spend, costs, lower, upper)
     turns = np.arange(len(weights)) if turns is None else turns
-    served = turns[np.argsort(-weights[turns], kind="stable")]
+    order = turns[np.argsort(-weights[turns], kind="stable")]  # ties: higher weight, then turn
     case = Case(
-        weights=tuple(Fraction(float(weight)) for weight in weights[served]),
-        costs=tuple(costs[served].tolist()),
-        lower=tuple(lower[served].tolist()),
-        upper=tuple(upper[served].tolist()),
+        weights=tuple(Fraction(float(weight)) for weight in weights[order]),
+        costs=tuple(costs[order].tolist()),
+        lower=tuple(lower[order].tolist()),
+        upper=tuple(upper[order].tolist()),
         budget=spend,
     )
     ranks = np.empty(len(weights), dtype=np.int64)
-    ranks[served] = ROUNDINGS[rounding](case)
+    ranks[order] = ROUNDINGS[rounding](case)
     return ranks
 
 

@@ -134,7 +134,7 @@ def _checked(name: str, ranks: Sequence[int] | Sequence[str], n_blocks: int) -> 
     problems: list[Problem] = []
     where = f"strategies.{name}"
     if len(ranks) != n_blocks:
-        expected = f"{n_blocks}, one a block of the model, the one nearest the input first"
+        expected = f"{n_blocks}, one per block of the model, the one nearest the input first"
         remedy = "list a rank for each block, 0 for none"
         problems.append(Problem("not as many ranks as blocks", where, len(ranks), expected, remedy))
     for place, rank in enumerate(ranks):

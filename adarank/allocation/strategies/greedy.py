@@ -48,7 +48,7 @@ def _offers(name: str, question: Question) -> tuple[NDArray[np.int64], Weights]:
     components = question.signal(name).components
     if components is None:
         raise input_error(
-            "the signal has one value a module, not one a rank",
+            "the signal has one value per module, not one per rank",
             where=f"signal {name}",
             expected="a score table with a column `component`",
             remedy=f"score again: `dvc repro score_task@{name}`",

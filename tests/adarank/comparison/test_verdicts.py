@@ -187,7 +187,8 @@ def test_a_control_that_wins_is_no_success() -> None:
     assert "disagreement-4 is not distinguishable" in first
     assert "permuted-4 is better than uniform-4" in control
     assert (
-        "It is a control, ranks assigned at random: what helps here is not disagreement's" in control
+        "It is a control, ranks assigned at random: what helps here is not disagreement's"
+        in control
     )
     assert "disagreement-4 is worse than its own permuted control" in own
     assert "ranks assigned at random do better" in own
