@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 from pydantic import Field
 
 from adarank.allocation.allocate import allocate
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.scale import Scale
-from adarank.allocation.signal import read_signal
+from adarank.allocation.signal import Signal, read_signal
 from adarank.allocation.strategies.registry import Strategy, find_strategy
 from adarank.errors import input_error, within
 from adarank.pipeline.artifacts.scores import OF_MODEL, SCORES
@@ -30,7 +29,7 @@ from adarank.pipeline.params.study import Names, plan_name
 
 PLANS = Path("data/plans")
 
-Tables = dict[str, pd.DataFrame]
+Signals = dict[str, Signal]
 
 
 class StudyTasks(Slice):
@@ -45,7 +44,7 @@ class Params(Slice):
     study: StudyTasks
     allocate: AllocateSection
     strategies: StrategiesSection = Field(
-        description="strategies of one's own by name: {custom: {layer_ranks: [...]}}, a rank a "
+        description="user-defined strategies by name: {custom: {layer_ranks: [...]}}, a rank a "
         "block; {explicit: ...}, lists by kind; {combined: {NAME: WEIGHT ...}}, a mean of shares"
     )
 
@@ -84,7 +83,9 @@ def run(params: Params, strategy: str, budget: str) -> None:
         plans[task] = _planned(params, strategy, average_rank, scores, model, defined)
         if not shared:
             say(f"allocate: {task}")
-        show_ranks(plans[task], next(iter(scores.values())))
+        show_ranks(plans[task], next(iter(scores.values())).modules)
+        if plans[task].note:
+            say(f"allocate: {plans[task].note}")
     with whole_folder(PLANS / plan_name(strategy, budget)) as folder:
         for task, plan in plans.items():
             write_json(folder / f"{task}.json", plan.to_json())
@@ -94,7 +95,7 @@ def _planned(
     params: Params,
     strategy: str,
     budget: float,
-    scores: Tables,
+    scores: Signals,
     model: str,
     defined: dict[str, Strategy],
 ) -> RankPlan:
@@ -108,12 +109,13 @@ def _planned(
         max_rank=options.max_rank,
         scale=Scale(options.scale.policy, options.scale.value),
         seed=options.seed,
+        permutations=options.permutations,
         model_sha256=model,
         defined=defined,
     )
 
 
-def read_scores(signals: Sequence[str], task: str) -> tuple[Tables, str]:
+def read_scores(signals: Sequence[str], task: str) -> tuple[Signals, str]:
     """Read the tables of some signals, and the hash of the model that all are of.
 
     A strategy without a signal still needs to know the modules: any one table names them.
@@ -130,9 +132,10 @@ def read_scores(signals: Sequence[str], task: str) -> tuple[Tables, str]:
     _check_scored(wanted, list(there), task)
     read = {name: read_parquet(there[name]) for name in wanted}
     models = {name: _model_sha256(there[name], about) for name, (_, about) in read.items()}
+    scores: Signals = {}
     for name, (table, _) in read.items():
         with within(str(there[name])):
-            read_signal(table)
+            scores[name] = read_signal(table)
     if len(set(models.values())) > 1:
         raise input_error(
             "the score tables are of different models",
@@ -141,7 +144,7 @@ def read_scores(signals: Sequence[str], task: str) -> tuple[Tables, str]:
             expected="one model",
             remedy="`dvc repro` scores the present one by each",
         )
-    return {name: table for name, (table, _) in read.items()}, models[wanted[0]]
+    return scores, models[wanted[0]]
 
 
 def _tables(place: str) -> list[Path]:

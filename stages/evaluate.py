@@ -68,7 +68,7 @@ class Work:
     """What all seeds of a cell have in common.
 
     Attributes:
-        plan: The cell's ranks.
+        plan: The cell's ranks; a seed trained `plan.for_seed(seed)`.
         task: Predicts and measures.
         splits: The encoded rows of each split; of train, those that are measured.
         batch_size: Rows a forward.
@@ -154,7 +154,7 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
     folder, trained = cell.trained(seed)
     tuner, headed = TUNERS[work.plan.tuner], work.task.build(MODEL, seed)
     model = tuner.load(headed, folder)
-    found = tuner.verify(model, work.plan, headed.head)
+    found = tuner.verify(model, work.plan.for_seed(seed), headed.head)
     _check(found, trained, folder)
     model.to(work.device)
     tables = {
@@ -248,6 +248,7 @@ def _record(
         "strategy": work.plan.strategy,
         "budget": work.plan.budget,
         "tuner": work.plan.tuner,
+        **({"note": work.plan.note} if work.plan.note else {}),
         "headline": task.headline,
         "better": task.better[task.headline],
         "trainable_parameters": max(one["parameters"] for one in built),

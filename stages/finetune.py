@@ -211,8 +211,9 @@ def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at
     lost = learned.uncounted + looked_at.uncounted
     say(
         f"finetune {cell.name}: {plan.tuner}, {len(plan.adapted)} of {len(plan.modules)} modules "
-        f"have a rank, {plan.parameters} parameters; {examples} rows to learn from, "
-        f"{len(looked_at.examples)} to select by"
+        f"have a rank, {plan.parameters} parameters"
+        + (f", {plan.draws} draws of the ranks by seed" if plan.variants else "")
+        + f"; {examples} rows to learn from, {len(looked_at.examples)} to select by"
         + (f", {cut} of them cut" if cut else "")
         + (f", {lost} of these to nothing" if lost else "")
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from adarank.allocation.strategies.registry import FORMS, STRATEGIES, Strategy
+from adarank.allocation.strategies.registry import FAMILIES, FORMS, STRATEGIES, Strategy
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.tasks import TaskSection
 from adarank.pipeline.params.whole import WholeParams
@@ -26,11 +26,13 @@ def strategies() -> Rows:
     yield "strategy", "weighs a module by", "needs", "source"
     for name, one in STRATEGIES.items():
         yield f"`{name}`", one.about, _needs(one), one.source
+    for name, about in FAMILIES.items():
+        yield f"`{name}`", about, "-", "this project"
     yield f"{', '.join(f'`{form}_`' for form in FORMS)} before any", *_FORMS_ABOUT
 
 
 _FORMS_ABOUT = (
-    "the control with the order turned round, the control with the weights dealt at random, "
+    "the control with the order reversed, the control with the weights permuted at random, "
     "the ranks as stated instead of scaled to the budget",
     "as the strategy",
     "",

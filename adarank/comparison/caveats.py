@@ -17,6 +17,7 @@ def caveats(cells: Sequence[Cell], seeds: Sequence[int], *, reference: str) -> l
     found = [note for cell in cells for note in _missing_seeds(cell, seeds)]
     for budget in dict.fromkeys(cell["budget"] for cell in cells):
         found += _unfair(budget, [c for c in cells if c["budget"] == budget], reference)
+    found += [f"{cell['cell']}: {cell['note']}" for cell in cells if cell.get("note")]
     if len(seeds) == 1:
         found.append("one seed: nothing is known of the spread, so there are no intervals")
     return found

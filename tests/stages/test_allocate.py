@@ -22,7 +22,7 @@ from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\
 allocate:
-  rounding: exact
+  rounding: spend_all
   min_rank: 1
   max_rank: null
   scale: {policy: ratio, value: 2.0}
@@ -33,6 +33,7 @@ score: {another: stage's}
 """
 ABOUT = {"model_sha256": "ab" * 32, "signal": "disagreement"}
 ABOUT_PLAN = {"model_sha256": ABOUT["model_sha256"]}
+PLAN_1 = Path("data/plans/disagreement-1/questions.json")
 TOP = Path(__file__).parents[2]
 
 
@@ -64,14 +65,18 @@ def set_params(old: str, new: str) -> None:
     Path("params.yaml").write_text(PARAMS.replace(old, new))
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay"])
+@pytest.mark.parametrize(
+    "strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay", "last_3_blocks"]
+)
 def test_a_plan_is_written_for_every_strategy(strategy):
     write_all_signals()
     result = call(strategy, "4")
     assert result.exit_code == 0, result.output
     form = json.loads(Path(f"data/plans/{strategy}-4/questions.json").read_text())
     plan = RankPlan.from_json(form)
-    assert plan.parameters == (0 if strategy == "full" else 4 * 12 * 13824)
+    # mlp_only's modules cost 3840 a rank, of which 172 fit.
+    spent = {"full": 0, "mlp_only": 172 * 3840}.get(strategy, 4 * 12 * 13824)
+    assert plan.parameters == spent
     assert (plan.strategy, plan.budget) == (strategy, 4)
     assert plan.model_sha256 == ABOUT["model_sha256"]
     assert plan.tuner == find_strategy(strategy).tuner
@@ -102,6 +107,7 @@ def test_a_definition_becomes_a_strategy():
     [
         ("fisher: {explicit: '1,2'}", ("fisher has a meaning already", "uniform")),
         ("permuted_x: {explicit: '1,2'}", ("permuted_x has a meaning already",)),
+        ("last_2_blocks: {explicit: '1,2'}", ("last_2_blocks has a meaning already",)),
         ("Mine: {explicit: '1,2'}", ("strategies", "Mine")),
         ("mine: {}", ("exactly one of custom, explicit, combined",)),
         ("mine: {explicit: '1', combined: {fisher: 1}}", ("exactly one of",)),
@@ -145,6 +151,20 @@ def test_the_ranks_are_shown_at_a_glance():
     assert "663,552 of 663,552 parameters; 72 of 72 modules" in output
 
 
+def test_a_plan_that_its_bounds_make_uniform_says_so():
+    result = call("disagreement", "1")
+    assert result.exit_code == 0
+    assert "leaves nothing to decide" in " ".join(result.output.split())
+    assert "nothing to decide" in json.loads(PLAN_1.read_text())["note"]
+
+
+def test_the_least_rank_follows_the_budget_where_none_is_given():
+    set_params("  min_rank: 1\n", "")
+    assert call("disagreement", "1").exit_code == 0
+    plan = RankPlan.from_json(json.loads(PLAN_1.read_text()))
+    assert 0 in plan.ranks.values() and plan.note == ""
+
+
 def test_a_fractional_budget_keeps_its_text():
     set_params("min_rank: 1", "min_rank: 0")
     assert call("uniform", "0.50").exit_code == 0
@@ -157,11 +177,12 @@ def test_a_fractional_budget_keeps_its_text():
 @pytest.mark.parametrize(
     ("old", "new", "option"),
     [
-        ("rounding: exact", "rounding: floor", {"rounding": "floor"}),
+        ("rounding: spend_all", "rounding: floor", {"rounding": "floor"}),
         ("min_rank: 1", "min_rank: 3", {"min_rank": 3}),
         ("max_rank: null", "max_rank: 5", {"max_rank": 5}),
         ("policy: ratio", "policy: rslora", {"scale": Scale("rslora", 2.0)}),
         ("seed: 0", "seed: 3", {"seed": 3}),
+        ("seed: 0", "seed: 0\n  permutations: 2", {"permutations": 2}),
     ],
 )
 def test_every_parameter_reaches_the_plan(old, new, option):
@@ -170,6 +191,7 @@ def test_every_parameter_reaches_the_plan(old, new, option):
     plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4/questions.json").read_text()))
     scores = score_table(BERT, 12, trials=2)
     usual = {"budget": 4, "strategy": "permuted", "scale": Scale("ratio", 2.0), **ABOUT_PLAN}
+    usual |= {"permutations": 5}
     assert plan == allocate(scores, **(usual | option))
     assert plan != allocate(scores, **usual)
 
@@ -205,7 +227,8 @@ def test_what_cannot_be_done_exits_2_and_writes_nothing(strategy, budget, word):
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("rounding: exact", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: exact", "exact is now called spend_all"),
         ("min_rank: 1", "min_rank: 0.5", "allocate.min_rank"),
         ("max_rank: null", "max_rank: 0", "allocate.max_rank"),
         ("policy: ratio", "policy: fixed", "allocate.scale.policy"),

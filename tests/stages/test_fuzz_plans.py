@@ -221,13 +221,13 @@ DEFINITIONS = st.one_of(
     DEFINITIONS,
     st.sampled_from(["mine", "reversed_mine", "permuted_mine", "literal_mine"]),
     st.sampled_from(["0.3", "1", "2", "5.5", "7"]),
-    st.sampled_from(["exact", "hamilton", "dhondt", "floor"]),
+    st.sampled_from(["spend_all", "hamilton", "floor"]),
     st.integers(0, 3),
     st.one_of(st.none(), st.integers(1, 7)),
     st.one_of(st.floats(1e-3, 64), NUMBERS),
     st.sampled_from(["ratio", "rslora", "constant"]),
 )
-@example({"combined": {"uniform": 10**400}}, "mine", "0.3", "exact", 0, None, 1.0, "ratio")
+@example({"combined": {"uniform": 10**400}}, "mine", "0.3", "spend_all", 0, None, 1.0, "ratio")
 def test_a_strategy_of_ones_own_is_refused_or_shared_out(
     definition: Any,
     strategy: str,

@@ -41,6 +41,7 @@ class CellForm(Record):
     strategy: str
     budget: float
     tuner: str
+    note: str = ""
     headline: str
     better: Literal["higher", "lower"]
     trainable_parameters: int

@@ -38,7 +38,7 @@ class WholeParams(Slice):
     signal: SignalSection
     allocate: AllocateSection
     strategies: StrategiesSection = Field(
-        description="strategies of one's own by name: {custom: {layer_ranks: [...]}}, a rank a "
+        description="user-defined strategies by name: {custom: {layer_ranks: [...]}}, a rank a "
         "block; {explicit: ...}, lists by kind; {combined: {NAME: WEIGHT ...}}, a mean of shares"
     )
     finetune: FinetuneSection

@@ -41,6 +41,13 @@ def cell(
     }
 
 
+def test_a_cells_note_is_a_caveat() -> None:
+    noted = cell("disagreement", {0: 0.5, 1: 0.9}) | {"note": "this plan is uniform"}
+    plain = cell("uniform", {0: 0.5, 1: 0.9})
+    assert warned([plain, noted], [0, 1])[0] == "disagreement-4: this plan is uniform"
+    assert warned([plain, cell("disagreement", {0: 0.5, 1: 0.9})], [0, 1]) == []
+
+
 def test_difference_is_paired_by_seed_whatever_their_order() -> None:
     uniform = cell("uniform", {0: 0.5, 1: 0.9})
     better = cell("disagreement", {1: 0.92, 0: 0.52})

@@ -178,7 +178,7 @@ def test_a_gain_that_random_ranks_have_too_is_said_to_be_theirs() -> None:
     assert first.startswith("disagreement-4 is better than uniform-4")
     assert control.startswith("permuted-4 is")
     assert "disagreement-4 does not beat its own permuted control, permuted-4" in own
-    assert "ranks dealt at random do as well" in own
+    assert "ranks assigned at random do as well" in own
     assert "disagreement-4 does not beat its own control permuted-4" in study
 
 
@@ -187,10 +187,11 @@ def test_a_control_that_wins_is_no_success() -> None:
     assert "disagreement-4 is not distinguishable" in first
     assert "permuted-4 is better than uniform-4" in control
     assert (
-        "It is a control, ranks dealt at random: what helps here is not disagreement's" in control
+        "It is a control, ranks assigned at random: what helps here is not disagreement's"
+        in control
     )
     assert "disagreement-4 is worse than its own permuted control" in own
-    assert "ranks dealt at random do better" in own
+    assert "ranks assigned at random do better" in own
     assert "permuted-4 (+3.00 points) is a control" in study and "Better than" not in study
 
 

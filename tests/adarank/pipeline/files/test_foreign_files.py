@@ -20,7 +20,7 @@ from tests.tables import BERT, score_table
 ABOUT = {"model_sha256": "ab" * 32}
 PARAMS = """\
 allocate:
-  rounding: exact
+  rounding: spend_all
   min_rank: 1
   max_rank: null
   scale: {policy: ratio, value: 2.0}

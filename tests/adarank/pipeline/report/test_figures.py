@@ -144,6 +144,20 @@ def test_the_rank_map_is_the_plan() -> None:
         assert drawn == want
 
 
+def test_of_a_random_control_the_first_draw_is_shown_and_their_number_said() -> None:
+    write_study(Fixture())
+    path = Path("data/plans/permuted-4/questions.json")
+    plan = read_json(path)
+    drawn = [module | {"rank": 2, "alpha": 2.0} for module in plan["modules"]]
+    drawn = [m | {"parameters": m["parameters"] // 2} for m in drawn]
+    path.write_text(json.dumps(plan | {"schema": 2, "variants": [drawn, drawn]}))
+    plans = read_plans(TASK, ["uniform-4", "permuted-4"])
+    chart = rank_map({"permuted-4": plans["permuted-4"]})
+    assert chart is not None and "first of 3 draws" in chart.about[-1]
+    assert data(chart)[0]["z"] == data(rank_map({"p": plans["permuted-4"].for_seed(0)}))[0]["z"]
+    assert not any("draws" in line for line in rank_map({"u": plans["uniform-4"]}).about)
+
+
 def test_modules_of_one_kind_in_a_block_share_a_field() -> None:
     write_study(Fixture())
     path = Path("data/plans/uniform-4/questions.json")
