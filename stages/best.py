@@ -8,6 +8,7 @@ import typer
 from pydantic import Field
 
 from adarank.comparison.selection import Selection, select
+from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.cell import TRAINED, Cell
 from adarank.pipeline.artifacts.dataset import read_description
 from adarank.pipeline.artifacts.measured import read_cell
@@ -63,8 +64,11 @@ def run(params: Params) -> None:
     study = params.study
     cells = [Cell(s, str(b)) for s in study.strategies for b in study.budgets]
     records = {cell.name: read_cell(cell.name) for cell in cells}
-    chosen = select(list(records.values()), reference=study.reference)
-    origin = _chosen_from(chosen, next(iter(records.values()))) | {"hidden": params.task.hidden}
+    first, constant = next(iter(records.values())), read_baseline("validation")
+    baseline = constant.metrics.get(first["headline"]) if constant else None
+    chosen = select(list(records.values()), reference=study.reference, baseline=baseline)
+    answer = {"baseline_answer": constant.answer if constant else None}
+    origin = _chosen_from(chosen, first, answer) | {"hidden": params.task.hidden}
     with whole_folder(BEST) as folder:
         for cell in cells:
             if cell.name == chosen.cell and chosen.seed is not None:
@@ -73,10 +77,12 @@ def run(params: Params) -> None:
         write_bytes(folder / "README.md", card(origin).encode())
     for name, why in chosen.passed_over.items():
         say(f"best: {name} is no candidate: {why}")
+    if chosen.beats_baseline is False:
+        say(f"best: it does not beat answering {answer['baseline_answer']}: nothing was learned")
     say(f"best: {chosen.cell}, seed {chosen.seed}, by validation" if chosen.cell else "best: none")
 
 
-def _chosen_from(chosen: Selection, record: Record) -> Record:
+def _chosen_from(chosen: Selection, record: Record, answer: Record) -> Record:
     return {
         "cell": chosen.cell,
         "seed": chosen.seed,
@@ -87,6 +93,9 @@ def _chosen_from(chosen: Selection, record: Record) -> Record:
             "seed_value": chosen.value,
             "means": chosen.means,
             "passed_over": chosen.passed_over,
+            "baseline": chosen.baseline,
+            "beats_baseline": chosen.beats_baseline,
+            **answer,
         },
     }
 

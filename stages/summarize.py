@@ -9,21 +9,32 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from adarank.comparison.caveats import caveats, costs
-from adarank.comparison.cells import Comparison, compare, comparisons, measured_on_test, pairs
+from adarank.allocation.strategies.controls import form, meaning, original
+from adarank.comparison.baseline import BaselineCheck, check_baseline
+from adarank.comparison.caveats import Circumstances, caveats, costs
+from adarank.comparison.cells import (
+    Comparison,
+    compare,
+    comparisons,
+    corrected,
+    measured_on_test,
+)
+from adarank.comparison.pairs import Control, pairs
 from adarank.comparison.study import study_verdict
 from adarank.comparison.verdict import sentence, verdict
 from adarank.errors import input_error
+from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.measured import CELLS, read_cell
 from adarank.pipeline.artifacts.predictions import row_intervals
 from adarank.pipeline.artifacts.summary import SUMMARY, read_whole
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
-from adarank.pipeline.files.whole import write_drawable, write_json, write_tsv
+from adarank.pipeline.files.whole import read_json, write_drawable, write_json, write_tsv
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import Study, cell_name
 
+DATASET_SOURCE = Path("data/sources/dataset.json")
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
@@ -61,7 +72,7 @@ def run(params: Params) -> None:
     study = params.study
     cells = _cells(study)
     told = summary(cells, study)
-    for line in [told["verdict"], *told["notes"], *told["costs"]]:
+    for line in [told["verdict"], *(c["text"] for c in told["caveats"]), *told["costs"]]:
         say(f"summarize: {line}")
     table = compare(cells, reference=study.reference)
     write_drawable(SUMMARY, rounded(told))
@@ -79,10 +90,15 @@ def summary(cells: Sequence[Cell], study: Study) -> dict[str, Any]:
         study: What is compared with what.
     """
     headline, better = _headline(cells)
-    reference, seeds = study.reference, study.seeds
-    compared = pairs(cells, reference=reference)
+    reference, seeds, controls = study.reference, study.seeds, _controls(study)
+    compared = pairs(cells, reference=reference, controls=controls)
     rows = row_intervals(cells, compared, headline)
-    found = comparisons(compared, metric=headline, better=better, seeds=seeds, rows=rows.intervals)
+    found = corrected(
+        comparisons(compared, metric=headline, better=better, seeds=seeds, rows=rows.intervals)
+    )
+    constant = read_baseline("test")
+    baseline = constant and check_baseline(cells, constant, metric=headline, better=better)
+    weak = caveats(cells, seeds, reference=reference, circumstances=_circumstances(controls))
     return {
         "headline": headline,
         "better": better,
@@ -90,11 +106,34 @@ def summary(cells: Sequence[Cell], study: Study) -> dict[str, Any]:
         "split": "test",
         "confidence": CONFIDENCE,
         "seeds": seeds,
-        "verdict": study_verdict(found, seeds, reference),
+        "baseline": _baseline(baseline),
+        "verdict": study_verdict(found, seeds, reference, baseline),
         "cells": {cell["cell"]: _cell(cell) for cell in cells},
         "comparisons": [_comparison(one) for one in found],
-        "notes": caveats(cells, seeds, reference=reference) + rows.notes,
+        "caveats": [asdict(caveat) for caveat in [*weak, *rows.caveats]],
         "costs": costs(cells, reference=reference),
+    }
+
+
+def _controls(study: Study) -> dict[str, Control]:
+    of = {name: original(name) for name in study.strategies}
+    return {name: Control(o, form(name), meaning(name)) for name, o in of.items() if o is not None}
+
+
+def _circumstances(controls: dict[str, Control]) -> Circumstances:
+    source: str = read_json(DATASET_SOURCE)["source"]
+    return Circumstances(
+        controls=controls, one_permutation=True, project_data=source.startswith("builtin:")
+    )
+
+
+def _baseline(check: BaselineCheck | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    return {
+        "answer": check.answer,
+        "value": check.value,
+        "not_beaten_by": check.not_beaten_by,
     }
 
 
@@ -159,13 +198,14 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "strategy": one.pair.cell["strategy"],
         "budget": one.pair.cell["budget"],
         "role": one.pair.role,
+        "family": one.pair.family,
+        "family_size": one.family_size,
         "metric": one.metric,
         "n": one.n,
         "difference": one.difference,
         "low": one.low,
         "high": one.high,
         "p": one.p,
-        "p_holm": one.p_holm,
         "p_floor": one.p_floor,
         "t_p": one.t_p,
         "t_p_holm": one.t_p_holm,

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from adarank.pipeline.artifacts.summary import Summary, Verdict
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
-from adarank.pipeline.report.numbers import title
+from adarank.pipeline.report.numbers import title, unit, value
 from adarank.pipeline.report.palette import NAMED, exchange
 
 HERE = Path(__file__).parent
@@ -46,6 +46,7 @@ def report_page(
         origin=origin,
         about=about,
         counts=counts,
+        baseline=_baseline(summary),
         failures=_failures(summary),
         drawings=drawings,
         exchange=exchange(),
@@ -76,6 +77,15 @@ def _render(template: str, **values: Any) -> str:
 
 def _read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def _baseline(summary: Summary) -> str:
+    """Say what a constant answer would measure; empty where the task has none."""
+    if summary.baseline is None:
+        return ""
+    percent = unit(summary.headline)
+    least = f"{value(summary.baseline.value, summary.headline)}{f' {percent}' if percent else ''}"
+    return f"Answering {summary.baseline.answer} gives {title(summary.headline)} {least}."
 
 
 def _failures(summary: Summary) -> dict[tuple[str, str], str]:
