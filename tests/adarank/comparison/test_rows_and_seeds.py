@@ -117,7 +117,7 @@ def test_undefined_on_drawn_rows_or_one_seed_has_no_interval() -> None:
 @pytest.mark.parametrize("row_effect", [0.0, 2.0])
 def test_coverage_is_near_95_percent(n_rows: int, n: int, row_effect: float) -> None:
     # Resampling rows and seeds at once covered 99 to 100 % without a row effect, at 1.6 to 1.9
-    # times the width; seeds alone cover 75 % with one and ten seeds.
+    # times the width; seeds alone cover 75 % with one and five seeds.
     coverage, _, width = rows_coverage(Accuracies(n_rows, n, row_effect), 600, seed=20261127)
     assert 0.925 <= coverage <= 0.98
     # Student's factor over 1.96 is what so few seeds cost where the rows add nothing.
