@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from adarank.comparison.selection import Selection, select
+from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.cell import TRAINED, Cell
 from adarank.pipeline.artifacts.measured import read_cell
 from adarank.pipeline.artifacts.task import read_description
@@ -56,9 +57,11 @@ def _one_task(params: Params, task: str, folder: Path) -> None:
     study = params.study
     cells = [Cell(task, s, str(b)) for s in study.strategies for b in study.budgets]
     records = {cell.name: read_cell(cell.name) for cell in cells}
-    chosen = select(list(records.values()), reference=study.reference)
-    origin = _chosen_from(chosen, next(iter(records.values())))
-    origin["hidden"] = params.tasks.find(task).hidden
+    first, constant = next(iter(records.values())), read_baseline(task, "validation")
+    baseline = constant.metrics.get(first["headline"]) if constant else None
+    chosen = select(list(records.values()), reference=study.reference, baseline=baseline)
+    answer = {"baseline_answer": constant.answer if constant else None}
+    origin = _chosen_from(chosen, first, answer) | {"hidden": params.tasks.find(task).hidden}
     folder.mkdir()
     for cell in cells:
         if cell.name == chosen.cell and chosen.seed is not None:
@@ -67,11 +70,13 @@ def _one_task(params: Params, task: str, folder: Path) -> None:
     write_bytes(folder / "README.md", card(origin).encode())
     for name, why in chosen.passed_over.items():
         say(f"best: {name} is no candidate: {why}")
+    if chosen.beats_baseline is False:
+        say(f"best: it does not beat answering {answer['baseline_answer']}: nothing was learned")
     seed = f"seed {chosen.seed}, by validation"
     say(f"best: {chosen.cell}, {seed}" if chosen.cell else f"best: no adapter of {task}")
 
 
-def _chosen_from(chosen: Selection, record: Record) -> Record:
+def _chosen_from(chosen: Selection, record: Record, answer: Record) -> Record:
     return {
         "cell": chosen.cell,
         "seed": chosen.seed,
@@ -82,6 +87,9 @@ def _chosen_from(chosen: Selection, record: Record) -> Record:
             "seed_value": chosen.value,
             "means": chosen.means,
             "passed_over": chosen.passed_over,
+            "baseline": chosen.baseline,
+            "beats_baseline": chosen.beats_baseline,
+            **answer,
         },
     }
 

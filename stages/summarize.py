@@ -1,7 +1,7 @@
 """Bring the study's cells together: means, intervals, paired differences, figures' data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,22 +9,35 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from adarank.comparison.caveats import caveats, costs
-from adarank.comparison.cells import Comparison, compare, comparisons, measured_on_test, pairs
+from adarank.allocation.strategies.controls import form, meaning, original
+from adarank.comparison.across_tasks.table import TaskMetric
+from adarank.comparison.baseline import BaselineCheck, check_baseline
+from adarank.comparison.caveats import Circumstances, caveats, costs
+from adarank.comparison.cells import (
+    Comparison,
+    compare,
+    comparisons,
+    corrected,
+    measured_on_test,
+)
+from adarank.comparison.pairs import Control, pairs
 from adarank.comparison.study import study_verdict
 from adarank.comparison.verdict import sentence, verdict
 from adarank.errors import input_error
+from adarank.pipeline.artifacts.across import summarize_across
+from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.measured import CELLS, read_cell
-from adarank.pipeline.artifacts.predictions import PREDICTIONS, row_intervals
+from adarank.pipeline.artifacts.predictions import PREDICTIONS, Rows, row_intervals
 from adarank.pipeline.artifacts.summary import SUMMARY, StudySummary, read_summary
 from adarank.pipeline.artifacts.task import read_description
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
-from adarank.pipeline.files.whole import write_drawable, write_json, write_tsv
+from adarank.pipeline.files.whole import read_json, write_drawable, write_json, write_tsv
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
 
+SOURCES = Path("data/sources/tasks")
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
@@ -64,7 +77,7 @@ def run(params: Params) -> None:
     told = summary(by_task, study)
     say(f"summarize: {told['verdict']}")
     for task, part in told["tasks"].items():
-        for line in [*part["notes"], *part["costs"]]:
+        for line in [*(c["text"] for c in part["caveats"]), *part["costs"]]:
             say(f"summarize: {task}: {line}")
     write_drawable(SUMMARY, rounded(told))
     write_json(HEADLINE, rounded(metric(told)))
@@ -84,41 +97,101 @@ def summary(by_task: Mapping[str, Sequence[Cell]], study: StudySection) -> dict[
         by_task: The study's cells, as evaluation wrote them, by task.
         study: What is compared with what.
     """
-    parts = {task: _one_task(task, cells, study) for task, cells in by_task.items()}
-    verdicts = {task: part["verdict"] for task, part in parts.items()}
-    alone = len(parts) == 1
+    parts = {task: _compared(task, cells, study) for task, cells in by_task.items()}
+    # One family over all tasks: the more one looks at, the more is found by chance.
+    found = corrected([one for part in parts.values() for one in part.comparisons])
+    tasks = {
+        task: part.summary(study, [one for one in found if one.task == task])
+        for task, part in parts.items()
+    }
+    verdicts = [part["verdict"] for part in tasks.values()]
+    across: dict[str, Any] | None = None
+    if len(parts) > 1:
+        across = summarize_across(
+            {task: part.cells for task, part in parts.items()},
+            {task: TaskMetric(part.headline, part.better) for task, part in parts.items()},
+            reference=study.reference,
+            controls=_controls(study),
+            seeds=study.seeds,
+        )
+        named = [f"{task}: {part['verdict']}" for task, part in tasks.items()]
+        verdicts = [across.pop("verdict"), *named]
     return {
         "reference": study.reference,
         "split": "test",
         "confidence": CONFIDENCE,
         "seeds": study.seeds,
-        "verdict": " ".join(v if alone else f"{task}: {v}" for task, v in verdicts.items()),
-        "tasks": {
-            task: {key: value for key, value in part.items() if key not in ("cells", "comparisons")}
-            for task, part in parts.items()
-        },
-        "cells": {name: cell for part in parts.values() for name, cell in part["cells"].items()},
-        "comparisons": [one for part in parts.values() for one in part["comparisons"]],
+        "verdict": " ".join(filter(None, verdicts)),
+        "tasks": tasks,
+        "cells": {cell["cell"]: _cell(cell) for cells in by_task.values() for cell in cells},
+        "comparisons": [{"task": one.task, **_comparison(one)} for one in found],
+        "across": across,
+        "reused": (len(study.tasks) - 1) * len(study.signals),
     }
 
 
-def _one_task(task: str, cells: Sequence[Cell], study: StudySection) -> dict[str, Any]:
-    """Sum up one task's cells, named by their plans in all sentences."""
+@dataclass(frozen=True)
+class _Task:
+    """One task's cells and comparisons, the cells named by their plans in all sentences."""
+
+    name: str
+    cells: list[Cell]
+    headline: str
+    better: str
+    rows: Rows
+    comparisons: list[Comparison]
+    controls: dict[str, Control]
+
+    def summary(self, study: StudySection, found: Sequence[Comparison]) -> dict[str, Any]:
+        """Lay out the task's part of the summary; `found` are its comparisons, corrected."""
+        constant = read_baseline(self.name, "test")
+        baseline = constant and check_baseline(
+            self.cells, constant, metric=self.headline, better=self.better
+        )
+        source: str = read_json(SOURCES / f"{self.name}.json")["source"]
+        known = Circumstances(controls=self.controls, project_data=source.startswith("builtin:"))
+        weak = caveats(self.cells, study.seeds, reference=study.reference, circumstances=known)
+        return {
+            "type": read_description(self.name)["type"],
+            "headline": self.headline,
+            "better": self.better,
+            "baseline": _baseline(baseline),
+            "verdict": study_verdict(found, study.seeds, study.reference, baseline),
+            "caveats": [asdict(caveat) for caveat in [*weak, *self.rows.caveats]],
+            "costs": costs(self.cells, reference=study.reference),
+        }
+
+
+def _compared(task: str, cells: Sequence[Cell], study: StudySection) -> _Task:
+    """Compare one task's cells; nothing is corrected yet."""
     headline, better = _headline(cells)
-    reference, seeds = study.reference, study.seeds
+    reference, controls = study.reference, _controls(study)
     named = [cell | {"cell": cell["cell"].removeprefix(f"{task}/")} for cell in cells]
-    compared = pairs(named, reference=reference)
+    compared = pairs(named, reference=reference, controls=controls)
     rows = row_intervals(named, compared, headline, PREDICTIONS / task)
-    found = comparisons(compared, metric=headline, better=better, seeds=seeds, rows=rows.intervals)
+    found = comparisons(
+        compared,
+        metric=headline,
+        better=better,
+        seeds=study.seeds,
+        rows=rows.intervals,
+        task=task,
+    )
+    return _Task(task, named, headline, better, rows, found, controls)
+
+
+def _controls(study: StudySection) -> dict[str, Control]:
+    of = {name: original(name) for name in study.strategies}
+    return {name: Control(o, form(name), meaning(name)) for name, o in of.items() if o is not None}
+
+
+def _baseline(check: BaselineCheck | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
     return {
-        "type": read_description(task)["type"],
-        "headline": headline,
-        "better": better,
-        "verdict": study_verdict(found, seeds, reference),
-        "cells": {cell["cell"]: _cell(cell) for cell in cells},
-        "comparisons": [{"task": task, **_comparison(one)} for one in found],
-        "notes": caveats(named, seeds, reference=reference) + rows.notes,
-        "costs": costs(named, reference=reference),
+        "answer": check.answer,
+        "value": check.value,
+        "not_beaten_by": check.not_beaten_by,
     }
 
 
@@ -198,13 +271,14 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "strategy": one.pair.cell["strategy"],
         "budget": one.pair.cell["budget"],
         "role": one.pair.role,
+        "family": one.pair.family,
+        "family_size": one.family_size,
         "metric": one.metric,
         "n": one.n,
         "difference": one.difference,
         "low": one.low,
         "high": one.high,
         "p": one.p,
-        "p_holm": one.p_holm,
         "p_floor": one.p_floor,
         "t_p": one.t_p,
         "t_p_holm": one.t_p_holm,

@@ -90,17 +90,23 @@ def summary_of(fixture: Fixture, values: Mapping[str, Mapping[int, float]]) -> d
     ]
     count = len(comparisons)
     for one in comparisons:
-        for key in ("p", "t_p"):
-            one[f"{key}_holm"] = None if one[key] is None else min(1.0, one[key] * count)
+        size = sum(other["family"] == one["family"] for other in comparisons)
+        one["family_size"] = size if one["family"] and one["t_p"] is not None else 0
+        tested = one["family"] and one["t_p"] is not None
+        one["t_p_holm"] = min(1.0, one["t_p"] * size) if tested else None
         one["verdict"] = _verdict(one, fixture)
         one["sentence"] = _sentence(one, fixture)
     task = {
         "type": "classification",
         "headline": fixture.metric,
         "better": "lower" if fixture.metric == "loss" else "higher",
+        "baseline": {"answer": "the commonest label", "value": 0.24, "not_beaten_by": []},
         "verdict": f"Nothing here is better than {fixture.strategies[0]} beyond doubt: of "
         f"{count} comparisons none shows a gain in both tests.",
-        "notes": [f"{c}: seed {s} failed ({e})" for (c, s), e in fixture.failed.items()],
+        "caveats": [
+            {"kind": "missing_seeds", "text": f"{c}: seed {s} failed ({e})"}
+            for (c, s), e in fixture.failed.items()
+        ],
         "costs": ["adalora-4 trains 182,000 parameters, 109.7 % of uniform's"]
         if "adalora-4" in fixture.cells
         else [],
@@ -114,6 +120,8 @@ def summary_of(fixture: Fixture, values: Mapping[str, Mapping[int, float]]) -> d
         "tasks": {TASK: task},
         "cells": {f"{TASK}/{cell}": _cell(fixture, cell, values[cell]) for cell in fixture.cells},
         "comparisons": [{"task": TASK, **one} for one in comparisons],
+        "across": None,
+        "reused": 0,
     }
 
 
@@ -198,6 +206,7 @@ def _comparison(
         "strategy": strategy,
         "budget": budget,
         "role": role,
+        "family": _family(strategy, role),
         "metric": fixture.metric,
         "n": len(differences),
         "difference": one["mean"],
@@ -213,7 +222,15 @@ def _comparison(
     }
 
 
+def _family(strategy: str, role: str) -> str | None:
+    if role == "control":
+        return "secondary"
+    return None if strategy.split("_")[0] in ("permuted", "reversed") else "primary"
+
+
 def _verdict(one: Mapping[str, Any], fixture: Fixture) -> str:
+    if one["family"] is None:
+        return "not tested"
     if {one["cell"], one["against"]} & {cell for cell, _ in fixture.failed}:
         return "not comparable"
     if one["t_p_holm"] is None or one["t_p_holm"] > 0.05:
@@ -229,7 +246,7 @@ def _sentence(one: Mapping[str, Any], fixture: Fixture) -> str:
         return f"{said} on {fixture.metric}: no seed finished in both."
     return (
         f"{said} on {fixture.metric}: {100 * one['difference']:+.2f} points over {one['n']} seeds "
-        f"(the permutation test cannot fall below {one['p_floor'] or 1:.4g} at this n)."
+        f"(sign flips cannot fall below {one['p_floor'] or 1:.4g} at this n)."
     )
 
 

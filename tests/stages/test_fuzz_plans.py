@@ -191,7 +191,7 @@ def test_a_damaged_score_file_is_refused_or_read(put: bytes, at: int, torn: bool
         return
     finally:
         SCORES.write_bytes(good)
-    assert isinstance(model, str) and np.isfinite(tables["disagreement"]["score"]).all()
+    assert isinstance(model, str) and np.isfinite(tables["disagreement"].score).all()
 
 
 RANKS = st.one_of(

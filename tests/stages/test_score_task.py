@@ -130,7 +130,7 @@ def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: TaskSignalNa
 @pytest.mark.parametrize("signal", KINDS)
 def test_allocation_can_read_it(signal: TaskSignalName) -> None:
     read = read_signal(scored(signal)[0])
-    assert len(read.modules) == 12 and not read.tells_nothing
+    assert len(read.modules) == 12 and not read.is_constant
     assert (read.components is not None) == KINDS[signal].spectrum
 
 

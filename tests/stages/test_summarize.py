@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.summary import read_summary
 from adarank.pipeline.console.summary_table import SummaryTable
-from adarank.pipeline.files.whole import write_json
+from adarank.pipeline.files.whole import write_json, write_parquet
 from adarank.pipeline.params.study import StudySection
 from stages.summarize import Params, app, run
 
@@ -73,10 +73,20 @@ def params(*strategies: str, seeds: int = 3, reference: str = "uniform") -> Para
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_json(Path("data/tasks/questions/task.json"), {"type": "classification"})
     write_cell("uniform", [0.80, 0.82, 0.84])
     write_cell("disagreement", [0.81, 0.83, 0.85])
+    write_dataset([0, 0, 1], [0, 0, 1, 1])
     return tmp_path
+
+
+def write_dataset(train: list[int], test: list[int], source: str = "file:questions") -> None:
+    """Write labels alone: what is answered by constant answers."""
+    description = {"type": "classification", "labels": ["a", "b"]}
+    write_json(Path("data/tasks/questions/task.json"), description)
+    for split, labels in (("train", train), ("test", test)):
+        rows = pd.DataFrame({"text": [f"text {i}" for i in range(len(labels))], "label": labels})
+        write_parquet(Path(f"data/tasks/questions/{split}.parquet"), rows)
+    write_json(Path("data/sources/tasks/questions.json"), {"source": source})
 
 
 def shown(width: int = 160) -> str:
@@ -157,7 +167,7 @@ def test_table_shows_percent_uniform_first_and_the_gain_with_its_sign() -> None:
 
 
 def test_table_fits_a_hundred_columns_without_what_there_is_no_room_for() -> None:
-    long = "permuted_gradient_spectrum"
+    long = "weighted_gradient_spectrum"
     write_cell(long, [0.2, 0.9], parameters=1_000_000, failed=[{"seed": 2, "error": "NaN"}])
     run(params("uniform", "disagreement", long))
     table = shown(100).split("\n\n")[0]
@@ -168,7 +178,7 @@ def test_table_fits_a_hundred_columns_without_what_there_is_no_room_for() -> Non
 def test_table_shouts_unequal_parameters() -> None:
     write_cell("disagreement", [0.81, 0.83, 0.85], parameters=1001)
     run(params("uniform", "disagreement"))
-    assert "! budget 4: NOT EQUAL trainable parameters" in shown()
+    assert "! Budget 4: NOT EQUAL trainable parameters" in shown()
     said = " ".join(shown().split())
     assert "Not at equal cost: it trains 1,001 parameters, 100.1 % of uniform-4's." in said
 
@@ -179,7 +189,7 @@ def test_one_seed_gives_a_table_without_intervals_and_never_nan() -> None:
     run(params("uniform", "disagreement", seeds=1))
     text = shown()
     assert "nan" not in text.lower() and text.count("±") == 1, "only the title's"
-    assert "+10.00" in text and "with one seed, which tells no spread" in text
+    assert "+10.00" in text and "with one seed, which gives no estimate of the variance" in text
     assert "nan" not in Path("metrics/comparison.tsv").read_text().lower()
     (one,) = json.loads(Path("metrics/summary.json").read_text())["comparisons"]
     assert (one["p"], one["t_p"], one["p_floor"], one["detectable"]) == (1, 1, 1, None)
@@ -259,7 +269,9 @@ def test_a_failed_seed_is_no_part_of_a_mean_and_stands_in_every_place() -> None:
     assert (one["n"], one["difference"], one["verdict"]) == (2, 0.1, "not comparable")
     assert "seed 2 failed (step 3, output of up" in one["sentence"]
     assert "seed 2 failed" in summary["verdict"]
-    assert any("seed 2 FAILED: step 3" in note for note in summary["tasks"]["questions"]["notes"])
+    assert any(
+        "seed 2 FAILED: step 3" in one["text"] for one in summary["tasks"]["questions"]["caveats"]
+    )
 
 
 def test_a_cell_of_which_every_seed_failed_is_there_without_metrics() -> None:
@@ -285,3 +297,33 @@ def test_times_are_shown_where_they_are_known() -> None:
     row = next(line for line in result.output.splitlines()[::-1] if "questions/uniform-4" in line)
     assert row.split() == ["questions/uniform-4", "12", "3,457", "800"]
     assert "by signal: disagreement 7.2" in result.output
+
+
+def test_a_study_that_learned_nothing_says_so_first_and_in_the_table() -> None:
+    write_dataset([0, 0, 1], [0] * 9 + [1])
+    run(params("uniform", "disagreement"))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert summary["tasks"]["questions"]["baseline"] == {
+        "answer": "the commonest label",
+        "value": 0.9,
+        "not_beaten_by": ["uniform-4", "disagreement-4"],
+    }
+    said = "No cell beats answering the commonest label (accuracy 90.00 %): nothing was learned"
+    assert summary["verdict"].startswith(said) and said in " ".join(shown().split())
+
+
+def test_a_baseline_that_is_beaten_is_in_the_summary_alone() -> None:
+    run(params("uniform", "disagreement"))
+    summary = read_summary().of("questions")
+    assert summary.baseline is not None and summary.baseline.value == 0.5
+    assert summary.baseline.not_beaten_by == () and "commonest" not in summary.verdict
+
+
+def test_what_weakens_a_study_stands_under_the_table() -> None:
+    write_dataset([0, 0, 1], [0, 0, 1, 1], source="builtin:questions")
+    run(params("uniform", "disagreement"))
+    kinds = [one.kind for one in read_summary().of("questions").caveats]
+    assert kinds[:3] == ["no_controls", "rate_not_tuned", "project_data"]
+    text = " ".join(shown().split())
+    assert "! The data set was made by this project" in text
+    assert "! No control in the study for disagreement" in text

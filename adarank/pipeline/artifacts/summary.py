@@ -15,7 +15,7 @@ from adarank.pipeline.params.study import plan_name
 
 SUMMARY = Path("metrics/summary.json")
 
-Verdict = Literal["better", "worse", "not distinguishable", "not comparable"]
+Verdict = Literal["better", "worse", "not distinguishable", "not comparable", "not tested"]
 Number = int | float
 
 
@@ -61,11 +61,14 @@ class Comparison(_Part):
     """A cell less another, paired by seed; `gain` is the difference signed so that more is better.
 
     Attributes:
-        p: Of the exact sign-flip permutation test over seeds; `p_holm` after Holm's correction,
-            `p_floor` the least that so many pairs can give.
-        t_p: Of the paired t test; `t_p_holm` after Holm's correction.
-        rows_low: Lower end of the bootstrap interval over rows and seeds; `rows_high` its upper.
-        detectable: The smallest true difference that so many pairs would mostly find.
+        family: The tests it is corrected with: primary (against the reference), secondary
+            (against the own control); None for a control beside the reference, not tested.
+        family_size: How many comparisons that family has; 0 outside of one.
+        t_p: p of the paired t test, which decides; `t_p_holm` after Holm's correction.
+        p: p of the exact sign-flip test over seeds, shown beside it; `p_floor` the smallest that
+            so many pairs can reach.
+        rows_low: Lower end of the interval over rows and seeds; `rows_high` its upper.
+        detectable: The smallest true difference found with 80 % power after the correction.
     """
 
     task: str
@@ -74,13 +77,14 @@ class Comparison(_Part):
     strategy: str
     budget: Number
     role: Literal["reference", "control"]
+    family: Literal["primary", "secondary"] | None
+    family_size: int
     metric: str
     n: int
     difference: Number | None
     low: Number | None
     high: Number | None
     p: Number | None
-    p_holm: Number | None
     p_floor: Number | None
     t_p: Number | None
     t_p_holm: Number | None
@@ -90,6 +94,21 @@ class Comparison(_Part):
     gain: Number | None
     verdict: Verdict
     sentence: str
+
+
+class Baseline(_Part):
+    """What a constant answer measures, and the cells that do not beat it."""
+
+    answer: str
+    value: Number
+    not_beaten_by: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+
+class Caveat(_Part):
+    """What weakens the comparisons, by its kind and in a sentence."""
+
+    kind: str
+    text: str
 
 
 class Summary(_Part):
@@ -110,10 +129,11 @@ class Summary(_Part):
     split: str
     confidence: float
     seeds: tuple[int, ...]
+    baseline: Baseline | None
     verdict: str
     cells: dict[str, Cell]
     comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
-    notes: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+    caveats: Annotated[tuple[Caveat, ...], EMPTY_AS_NULL]
     costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
     def against_reference(self, cell: str) -> Comparison | None:
@@ -128,9 +148,59 @@ class TaskResult(_Part):
     type: str
     headline: str
     better: Literal["higher", "lower"]
+    baseline: Baseline | None
     verdict: str
-    notes: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+    caveats: Annotated[tuple[Caveat, ...], EMPTY_AS_NULL]
     costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+
+class TaskMean(_Part):
+    """A cell's mean on one task, in points where the metric is bounded; None without a seed."""
+
+    task: str
+    value: Number | None
+
+
+class AcrossRow(_Part):
+    """A strategy at a budget: its mean on every task, and over those that share a unit."""
+
+    plan: str
+    strategy: str
+    budget: Number
+    means: tuple[TaskMean, ...]
+    average: Number | None
+
+
+class TaskDifference(_Part):
+    """The mean gain of a cell over another on one task, with its standard error."""
+
+    task: str
+    gain: Number
+    error: Number | None
+
+
+class AcrossComparison(_Part):
+    """The mean gain of a cell over another over tasks; positive is better."""
+
+    plan: str
+    against: str
+    family: Literal["primary", "secondary"] | None
+    unit: str
+    tasks: tuple[TaskDifference, ...]
+    gain: Number | None
+    low: Number | None
+    high: Number | None
+    t_p: Number | None
+    t_p_holm: Number | None
+    verdict: Verdict
+    sentence: str
+
+
+class Across(_Part):
+    """All tasks together: the table of means, and the comparisons of their averages."""
+
+    table: Annotated[tuple[AcrossRow, ...], EMPTY_AS_NULL]
+    compared: Annotated[tuple[AcrossComparison, ...], EMPTY_AS_NULL]
 
 
 class StudySummary(_Part):
@@ -141,6 +211,8 @@ class StudySummary(_Part):
         tasks: By name.
         cells: By full name, `trec/uniform-4`.
         comparisons: Each within one task; its cells are named by their plan.
+        across: All tasks together; None in a study of one task.
+        reused: How many pairs of a task and a signal were served by scores of the model alone.
     """
 
     reference: str
@@ -151,6 +223,8 @@ class StudySummary(_Part):
     tasks: dict[str, TaskResult]
     cells: dict[str, Cell]
     comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
+    across: Across | None
+    reused: int
 
     def of(self, task: str) -> Summary:
         """Return one task's part."""

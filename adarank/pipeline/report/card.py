@@ -30,8 +30,8 @@ library_name: peft
 
 # {cell}, seed {seed}
 
-A LoRA adapter for {task}, {parameters:,} parameters in {modules} modules and {head:,} in the head;
-its ranks, by strategy `{strategy}` at budget {budget:g}, are in adapter_config.json.
+{warning}A LoRA adapter for {task}, {parameters:,} parameters in {modules} modules and {head:,} in
+the head; its ranks, by strategy `{strategy}` at budget {budget:g}, are in adapter_config.json.
 
 Chosen on validation: of {n} cells of equal parameters at their budget, this one's {metric} has the
 best mean over seeds ({mean:.4f}; {better} is better), and of its seeds this one measures best
@@ -68,6 +68,7 @@ def card(origin: Origin) -> str:
     task, source = description["type"], origin["model"]["source"]
     return _CARD.format(
         base_model=_base_model(source),
+        warning=_warning(chosen),
         cell=origin["cell"],
         seed=origin["seed"],
         task=task,
@@ -88,6 +89,16 @@ def card(origin: Origin) -> str:
         auto_class=_CLASSES[task],
         labels=_labels(description),
         head_note=_head_note(origin["hidden"]),
+    )
+
+
+def _warning(chosen: Origin) -> str:
+    """Warn of an adapter that has learned nothing."""
+    if chosen.get("beats_baseline") is not False:
+        return ""
+    return (
+        f"**On validation it does not beat answering {chosen['baseline_answer']} "
+        f"({chosen['metric']} {chosen['baseline']:.4f}): it has learned nothing of use.**\n\n"
     )
 
 

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from adarank.pipeline.artifacts.summary import StudySummary, Summary, Verdict
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
-from adarank.pipeline.report.numbers import title
+from adarank.pipeline.report.numbers import title, unit, value
 from adarank.pipeline.report.palette import NAMED, exchange
 
 HERE = Path(__file__).parent
@@ -43,6 +43,11 @@ class TaskPage:
     def name(self) -> str:
         """The task's name."""
         return self.summary.task
+
+    @property
+    def baseline(self) -> str:
+        """What a constant answer measures, in a sentence; empty where there is none."""
+        return _baseline(self.summary)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -98,6 +103,15 @@ def _render(template: str, **values: Any) -> str:
 
 def _read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def _baseline(summary: Summary) -> str:
+    """Say what a constant answer would measure; empty where the task has none."""
+    if summary.baseline is None:
+        return ""
+    percent = unit(summary.headline)
+    least = f"{value(summary.baseline.value, summary.headline)}{f' {percent}' if percent else ''}"
+    return f"Answering {summary.baseline.answer} gives {title(summary.headline)} {least}."
 
 
 def _failures(summary: Summary) -> dict[tuple[str, str], str]:
