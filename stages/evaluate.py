@@ -1,5 +1,9 @@
 """Measure one cell: metrics by seed and split, predictions, a confusion table."""
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -211,7 +215,7 @@ def _key(params: Params, cell: Cell, seed: int) -> Key:
         adapter=folder_sha256(seed_folder(cell.adapters, seed)),
         data=folder_sha256(DATASET),
         params=params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
-        **surroundings("stages.evaluate", pick_device(params.evaluate.device)),
+        **surroundings(fingerprint("stages.evaluate"), pick_device(params.evaluate.device)),
     )
 
 

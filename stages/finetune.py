@@ -1,5 +1,9 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -111,7 +115,7 @@ def _kept(params: Params, cell: Cell, work: Work) -> KeptRuns:
         "task": params.task.model_dump(),
         "finetune": params.finetune.model_dump(exclude=without),
         "bf16": work.settings.bf16,
-        **surroundings("stages.finetune", torch.device(work.settings.device)),
+        **surroundings(fingerprint("stages.finetune"), torch.device(work.settings.device)),
     }
     return KeptRuns(open_store(), f"finetune {cell.name}", decides)
 

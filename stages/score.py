@@ -3,6 +3,10 @@
 Run: python -m stages.score --signal disagreement
 """
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -124,7 +128,7 @@ def _by_disturbing(params: Params, model_sha256: str, estimator: EstimatorName |
     key = make_key(
         "scores",
         f"score {estimator}",
-        **surroundings("stages.score", device),
+        **surroundings(fingerprint("stages.score"), device),
         model=model_sha256,
         texts=texts,
         max_length=params.probe.max_length,

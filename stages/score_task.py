@@ -3,6 +3,10 @@
 Run: python -m stages.score_task --signal weight_gradient
 """
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, cast
@@ -159,7 +163,7 @@ def _key(params: Params, name: SignalName, model_sha256: str) -> Key:
     return make_key(
         "scores",
         f"score {name}",
-        **surroundings("stages.score_task", pick_device(params.signal.device)),
+        **surroundings(fingerprint("stages.score_task"), pick_device(params.signal.device)),
         model=model_sha256,
         data=folder_sha256(DATASET, ("dataset.json", "train.parquet")),
         signal=name,

@@ -20,6 +20,7 @@ from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.places import scratch_folder
 from adarank.pipeline.files.whole import write_bytes
 from adarank.pipeline.scratch.entry import DamagedError, Entry, pack, unpack
+from adarank.pipeline.scratch.fingerprint import edited
 
 LOCKS = "locks"
 
@@ -55,7 +56,8 @@ class Store:
     """Entries in a folder.
 
     A store that cannot be written to says so once, and the work goes on without it: it is an
-    aid, and no result depends on it.
+    aid, and no result depends on it. Nor is anything stored once the code has been edited: keys
+    name the code as it was when the process began.
 
     Args:
         folder: Made at the first write; None for a store that keeps nothing.
@@ -74,31 +76,54 @@ class Store:
         return self.folder is not None and self._path(self.folder, key, part).exists()
 
     def get(self, key: Key, part: str = "") -> Entry | None:
-        """Read an entry; None if there is none, or it is damaged, which is said and mended."""
+        """Read an entry.
+
+        Returns:
+            None where there is none, where it cannot be read just now, and where it is damaged:
+            then it is deleted. The last two are said.
+        """
         if self.folder is None:
             return None
         path = self._path(self.folder, key, part)
         try:
             entry = unpack(path.read_bytes())
-            os.utime(path)
         except FileNotFoundError:
             return None
-        except (DamagedError, OSError) as error:
+        except DamagedError as error:
             say(f"{key.what}: scratch entry {path} is damaged ({error}); deleted, done again")
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             return None
+        except OSError as error:
+            # Of the entry this says nothing: too many open files, a network that is away.
+            why = error.strerror or error
+            say(f"{key.what}: scratch entry {path} cannot be read now ({why}); done again")
+            return None
+        # An entry in another user's store may be read but not touched.
+        with suppress(OSError):
+            os.utime(path)
         return entry
 
     def put(self, key: Key, entry: Entry, part: str = "") -> None:
         """Write an entry, or replace it."""
-        if self.folder is None:
+        if not self._open(key):
             return
+        assert self.folder is not None
         try:
             write_bytes(self._path(self.folder, key, part), *pack(key.kind, key.what, entry))
         except OSError as error:
             say(f"{key.what}: nothing more is kept in {self.name}: {error.strerror or error}")
             self.folder = None
+
+    def _open(self, key: Key) -> bool:
+        """Whether there is a folder to write to, and keys still name the code that runs."""
+        if self.folder is not None and edited():
+            say(
+                f"{key.what}: the code was edited while this was running, so nothing more is kept "
+                f"in {self.name}"
+            )
+            self.folder = None
+        return self.folder is not None
 
     def parts(self, key: Key) -> list[str]:
         """List the parts of a key that were put with a name of their own."""
@@ -150,5 +175,8 @@ def lock_of(folder: Path, digest: str) -> FileLock:
 
 
 def open_store() -> Store:
-    """Open the store that the environment names."""
+    """Open the store that the environment names; none where code was edited during imports."""
+    if edited():
+        say("the code was edited while this was starting, so the scratch store is not used")
+        return Store(None)
     return Store(scratch_folder())

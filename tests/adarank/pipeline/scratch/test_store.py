@@ -111,6 +111,48 @@ def test_a_full_disk_is_said_once_and_the_work_goes_on(
     assert said.count("\n") == 1 and "No space left" in said
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE, errno.EIO, errno.EACCES])
+def test_an_entry_that_cannot_be_read_now_is_said_and_stays(
+    number: int,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store.put(KEY, Entry(TENSORS, NOTE))
+    real = Path.open
+
+    def failing(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path == path_of(store):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", failing)
+        assert store.get(KEY) is None
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and os.strerror(number) in said and "deleted" not in said
+    found = store.get(KEY)
+    assert found is not None and same(TENSORS, found.tensors)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EROFS])
+def test_an_entry_of_a_store_that_may_only_be_read_is_read(
+    number: int,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store.put(KEY, Entry(TENSORS, NOTE))
+
+    def refused(*_args: Any, **_kwargs: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.utime", refused)
+    found = store.get(KEY)
+    assert found is not None and same(TENSORS, found.tensors)
+    assert path_of(store).exists() and capsys.readouterr().err == ""
+
+
 def test_a_folder_that_cannot_be_made_is_no_obstacle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
