@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -27,17 +27,23 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def write_bytes(path: Path, *parts: bytes) -> None:
-    """Write a file, given in one part or several, so that no reader ever sees half of it."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file so that no reader ever sees half of it: it takes its name when it is synced."""
     with temporary_beside(path, folder=False) as working:
         with working.open("wb") as stream:
-            for part in parts:
-                stream.write(part)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         working.chmod(0o644)
         working.replace(path)
     _sync(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of these bytes, whole or not at all."""
+    with whole_file(path) as stream:
+        stream.write(data)
 
 
 def _sync(path: Path) -> None:
