@@ -8,7 +8,6 @@ from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -34,7 +33,7 @@ from adarank.pipeline.files.whole import folder_sha256
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.probe import ProbeSection, read_texts
 from adarank.pipeline.params.score import EstimatorName, ScoreSection, settings_of
-from adarank.pipeline.running.processes import joined_processes
+from adarank.pipeline.running.processes import held_by_the_first, joined_processes
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -171,8 +170,7 @@ def _scored(
         facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
     stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
     total, store = steps(settings, len(modules), len(probe.batches)), open_store()
-    # Processes that share the work must not wait for each other here.
-    held = store.held(key) if is_first() else nullcontext()
+    held = held_by_the_first(store.held(key))
     with held, kept_parts(store, key) as kept, progress("score", total) as advance:
         return score_modules(
             model, probe.batches, modules, settings, stop=stop, advance=advance, kept=kept
