@@ -117,7 +117,7 @@ def run(params: Params, cell: Cell) -> None:
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
         failures = {seed: cell.failure(seed) for seed in seeds}
         failed = {seed: told for seed, told in failures.items() if told is not None}
-        keys = {seed: _key(params, cell, seed) for seed in seeds if seed not in failed}
+        keys = _keys(params, cell, [seed for seed in seeds if seed not in failed])
         tell_found(store, f"evaluate {cell.name}", keys)
         measured: list[Measured] = []
         for seed, key in keys.items():
@@ -206,17 +206,20 @@ def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
     return None
 
 
-def _key(params: Params, cell: Cell, seed: int) -> Key:
-    return make_key(
-        "evaluation",
-        f"evaluate {cell.name}, seed {seed}",
-        seed=seed,
-        plan=sha256(cell.plan),
-        adapter=folder_sha256(seed_folder(cell.adapters, seed)),
-        data=folder_sha256(DATASET),
-        params=params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
+def _keys(params: Params, cell: Cell, seeds: list[int]) -> dict[int, Key]:
+    decides = {
+        "plan": sha256(cell.plan),
+        "data": folder_sha256(DATASET),
+        "params": params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
         **surroundings(fingerprint("stages.evaluate"), pick_device(params.evaluate.device)),
-    )
+    }
+
+    def key(seed: int) -> Key:
+        adapter = folder_sha256(seed_folder(cell.adapters, seed))
+        what = f"evaluate {cell.name}, seed {seed}"
+        return make_key("evaluation", what, seed=seed, adapter=adapter, **decides)
+
+    return {seed: key(seed) for seed in seeds}
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:
