@@ -34,7 +34,8 @@ from adarank.pipeline.files.whole import (
 from adarank.pipeline.params.finetune import FinetuneSection, settings_of
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.task import TaskSection, options_of
-from adarank.pipeline.running.one_run import CURVE, Work, run
+from adarank.pipeline.running import one_run
+from adarank.pipeline.running.one_run import CURVE, Work
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
 from adarank.pipeline.scratch.training import CachedRuns
@@ -64,10 +65,10 @@ app = typer.Typer(add_completion=False)
 def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Train a cell once with every seed; writes data/adapters and data/curves."""
     with reporting(f"finetune-{strategy}-{budget}") as costs:
-        costs |= run_cell(load(Params, params), Cell(strategy, budget))
+        costs |= run(load(Params, params), Cell(strategy, budget))
 
 
-def run_cell(params: Params, cell: Cell) -> dict[str, Any]:
+def run(params: Params, cell: Cell) -> dict[str, Any]:
     """Choose the learning rate and train every seed; the folders appear when all is done.
 
     A seed whose training diverges is recorded as failed, and the others go on.
@@ -91,7 +92,7 @@ def run_cell(params: Params, cell: Cell) -> dict[str, Any]:
         done: list[Trained] = []
         for seed in seeds:
             folder = seed_folder(adapters, seed)
-            train = partial(run, work, seed, rate, advance=advance, folder=folder)
+            train = partial(one_run.run, work, seed, rate, advance=advance, folder=folder)
             try:
                 done.append(cached.seed(seed, rate, folder, train))
             except DivergedError:
@@ -173,7 +174,7 @@ def _chosen_rate(
     cached.say_found("rate", [(seed, rate) for rate in rates if len(rates) > 1])
 
     def train_at(rate: float) -> Trained:
-        return cached.rate(seed, rate, partial(run, work, seed, rate, advance=advance))
+        return cached.rate(seed, rate, partial(one_run.run, work, seed, rate, advance=advance))
 
     chosen = choose_rate(rates, train_at, metric, work.task.better[metric])
     for tried in chosen.tried:
