@@ -86,7 +86,7 @@ class Outcome:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="params.yaml, data/model, data/dataset.")],
+    folder: Annotated[Path, typer.Argument(help="params.yaml, data/model, data/tasks.")],
 ) -> None:
     """Run every variant and print how far it is from the first."""
     first: Outcome | None = None

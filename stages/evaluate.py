@@ -1,5 +1,9 @@
 """Measure one cell: metrics by seed and split, predictions, a confusion table."""
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -102,7 +106,7 @@ def run(params: Params, cell: Cell) -> None:
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
         failures = {seed: cell.failure(seed) for seed in seeds}
         failed = {seed: told for seed, told in failures.items() if told is not None}
-        keys = {seed: _key(params, cell, seed) for seed in seeds if seed not in failed}
+        keys = _keys(params, cell, [seed for seed in seeds if seed not in failed])
         tell_found(store, f"evaluate {cell.name}", keys)
         measured: list[Measured] = []
         for seed, key in keys.items():
@@ -192,21 +196,24 @@ def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
     return None
 
 
-def _key(params: Params, cell: Cell, seed: int) -> Key:
+def _keys(params: Params, cell: Cell, seeds: list[int]) -> dict[int, Key]:
     about = params.tasks.find(cell.task)
     section = evaluate_of(params.evaluate, about)
-    return make_key(
-        "evaluation",
-        f"evaluate {cell.name}, seed {seed}",
-        seed=seed,
-        plan=sha256(cell.plan),
-        adapter=folder_sha256(seed_folder(cell.adapters, seed)),
-        data=folder_sha256(task_folder(cell.task)),
-        options=asdict(about.options),
-        max_length=finetune_of(params.finetune, about).max_length,
-        evaluate=section.model_dump(exclude={"device"}),
-        **surroundings("stages.evaluate", pick_device(section.device)),
-    )
+    decides = {
+        "plan": sha256(cell.plan),
+        "data": folder_sha256(task_folder(cell.task)),
+        "options": asdict(about.options),
+        "max_length": finetune_of(params.finetune, about).max_length,
+        "evaluate": section.model_dump(exclude={"device"}),
+        **surroundings(fingerprint("stages.evaluate"), pick_device(section.device)),
+    }
+
+    def key(seed: int) -> Key:
+        adapter = folder_sha256(seed_folder(cell.adapters, seed))
+        what = f"evaluate {cell.name}, seed {seed}"
+        return make_key("evaluation", what, seed=seed, adapter=adapter, **decides)
+
+    return {seed: key(seed) for seed in seeds}
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:

@@ -1,5 +1,10 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -45,15 +50,18 @@ from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
 from adarank.pipeline.params.whole import tuning_seed_problem
-from adarank.pipeline.running.one_run import Work, train_once, train_whole, write_finished
+from adarank.pipeline.running import one_run
+from adarank.pipeline.running.one_run import CURVE, Work
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
-from adarank.pipeline.scratch.training import Finished, KeptRuns
+from adarank.pipeline.scratch.training import CachedRuns
+from adarank.pipeline.sources.base import base_of_study
 from adarank.tasks.base import Encoded
 from adarank.tasks.registry import make_task
-from adarank.tuning.loop.checkpoint import Checkpoints
-from adarank.tuning.loop.rates import Chosen, choose_rate
+from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.rates import choose_rate
 from adarank.tuning.loop.watch import Trained
+from adarank.tuning.saving import name_base
 from adarank.tuning.tuners.registry import TUNERS
 
 
@@ -91,26 +99,29 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
         What the seeds that did not fail cost to train, without the choice of the rate.
     """
     section, seeds = params.of(cell.task), params.study.seeds
-    rates = section.learning_rate
     _check_tuning_seed(section, seeds)
-    work = _work(params, section, cell)
-    kept = _kept(params, section, cell, work)
-    runs = len(seeds) + (len(rates) if len(rates) > 1 else 0)
+    work, base = _work(params, section, cell), base_of_study()
+    cached = _cached(params, section, cell, work)
+    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
+    steps = work.settings.steps * (len(seeds) + tries)
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
-        progress(f"finetune {cell.name}", work.settings.steps * runs) as advance,
+        progress(f"finetune {cell.name}", steps) as advance,
     ):
-        chosen = _choose(work, kept, rates, section.tuning_seed, advance)
-        write_json(adapters / RATES, _rates_record(work, section.tuning_seed, chosen))
-        rate = chosen.learning_rate
-        kept.tell_found("seed", [(seed, rate) for seed in seeds])
-        done: list[Finished] = []
+        rate = _chosen_rate(work, cached, section, adapters, advance)
+        cached.say_found("seed", [(seed, rate) for seed in seeds])
+        done: list[Trained] = []
         for seed in seeds:
-            folder, curve = seed_folder(adapters, seed), curves / f"seed-{seed}.tsv"
-            one = kept.seed(seed, rate, partial(train_whole, work, seed, rate, advance, folder))
-            done.append(one.without_files())
-            write_finished(one, folder, curve)
+            folder = seed_folder(adapters, seed)
+            train = partial(one_run.run, work, seed, rate, advance=advance, folder=folder)
+            try:
+                done.append(cached.seed(seed, rate, folder, train))
+            except DivergedError:
+                continue  # its failed.json says so
+            # Not before: a base by another name is no reason to train again.
+            name_base(folder, *base)
+            shutil.move(folder / CURVE, curves / f"seed-{seed}.tsv")
         write_tsv(cell.curves.with_name(f"{cell.curves.name}.tsv"), looks(_drawn(curves)))
     return _costs(done, work.settings.device)
 
@@ -125,7 +136,7 @@ def _seed_of(path: Path) -> int:
     return int(path.stem.removeprefix("seed-"))
 
 
-def _kept(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> KeptRuns:
+def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> CachedRuns:
     without = {"learning_rate", "tuning_seed", "device", "bf16"}
     decides = {
         "plan": sha256(cell.plan),
@@ -133,12 +144,12 @@ def _kept(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> K
         "task": asdict(params.tasks.find(cell.task).options),
         "finetune": section.model_dump(exclude=without),
         "bf16": work.settings.bf16,
-        **surroundings("stages.finetune", torch.device(work.settings.device)),
+        **surroundings(fingerprint("stages.finetune"), torch.device(work.settings.device)),
     }
-    return KeptRuns(open_store(), f"finetune {cell.name}", decides)
+    return CachedRuns(open_store(), f"finetune {cell.name}", decides)
 
 
-def _costs(runs: list[Finished], device: str) -> dict[str, Any]:
+def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     seconds, tokens = sum(run.seconds for run in runs), sum(run.tokens for run in runs)
     told: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
     if seconds:
@@ -172,38 +183,33 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout)
 
 
-def _choose(
-    work: Work, kept: KeptRuns, rates: list[float], tuning_seed: int, advance: Callable[[], None]
-) -> Chosen:
-    metric = work.settings.select_by
-    kept.tell_found("rate", [(tuning_seed, rate) for rate in rates if len(rates) > 1])
+def _chosen_rate(
+    work: Work,
+    cached: CachedRuns,
+    section: FinetuneSection,
+    adapters: Path,
+    advance: Callable[[], None],
+) -> float:
+    """Choose the learning rate on validation, and write down from what it was chosen."""
+    rates, seed, metric = section.learning_rate, section.tuning_seed, work.settings.select_by
+    cached.say_found("rate", [(seed, rate) for rate in rates if len(rates) > 1])
 
     def train_at(rate: float) -> Trained:
-        def run(checkpoints: Checkpoints) -> Trained:
-            return train_once(work, tuning_seed, rate, advance, checkpoints).trained
+        return cached.rate(seed, rate, partial(one_run.run, work, seed, rate, advance=advance))
 
-        return kept.tried(tuning_seed, rate, run)
-
-    chosen = choose_rate(
-        rates,
-        train_at,
-        metric,
-        work.task.better[metric],
-    )
-    for one in chosen.tried:
-        value = "undefined" if one.value is None else f"{one.value:.4f}"
-        said = one.error or f"validation {metric} {value} at step {one.step}"
-        say(f"learning rate {one.learning_rate:g}, seed {tuning_seed}: {said}")
-    return chosen
-
-
-def _rates_record(work: Work, tuning_seed: int, chosen: Chosen) -> dict[str, Any]:
-    return {
+    chosen = choose_rate(rates, train_at, metric, work.task.better[metric])
+    for tried in chosen.tried:
+        value = "undefined" if tried.value is None else f"{tried.value:.4f}"
+        said = tried.error or f"validation {metric} {value} at step {tried.step}"
+        say(f"learning rate {tried.learning_rate:g}, seed {seed}: {said}")
+    record = {
         "learning_rate": chosen.learning_rate,
-        "select_by": work.settings.select_by,
-        "tuning_seed": tuning_seed if chosen.tried else None,
+        "select_by": metric,
+        "tuning_seed": seed if chosen.tried else None,
         "tried": chosen.to_json(),
     }
+    write_json(adapters / RATES, record)
+    return chosen.learning_rate
 
 
 def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at: Encoded) -> None:

@@ -3,6 +3,10 @@
 Run: python -m stages.score --signal disagreement
 """
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from typing import Annotated
 
 import typer
@@ -73,7 +77,7 @@ def run(params: Params, signal: SignalName) -> None:
         scores, estimator, facts = _by_weights(params.score)
     else:
         scores, estimator, facts = score_by_disturbing(
-            "stages.score",
+            fingerprint("stages.score"),
             read_texts(params.probe),
             params.probe.max_length,
             params.score,

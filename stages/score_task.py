@@ -3,6 +3,10 @@
 Run: python -m stages.score_task --task trec --signal weight_gradient
 """
 
+# Before all other imports: importing it hashes the code, which these then read.
+from adarank.pipeline.scratch.fingerprint import fingerprint
+
+# isort: split
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, cast
@@ -48,6 +52,18 @@ from adarank.scoring.signals.warmup import WarmUp, warm_up
 from adarank.scoring.signals.weight_gradient import weight_gradient
 from adarank.tasks.base import Batch, Example, Headed, Task
 from adarank.tasks.registry import make_task
+
+SIGNAL_MODULES = tuple(
+    f"adarank.scoring.signals.{name}"
+    for name in ("weight_gradient", "fisher", "gradient_spectrum", "activation_variance")
+)
+CODE = {
+    name.rpartition(".")[2]: fingerprint(
+        "stages.score_task", without=tuple(other for other in SIGNAL_MODULES if other != name)
+    )
+    for name in SIGNAL_MODULES
+}
+"""The code that decides each signal: an edit of one signal recomputes no other."""
 
 
 class Params(Slice):
@@ -115,7 +131,11 @@ def run(params: Params, task: str, signal: TaskSignalName) -> None:
         probe = params.probe
         texts = sample_texts(task_folder(task) / "train.parquet", probe.rows, probe.seed)
         scores, estimator, facts = score_by_disturbing(
-            "stages.score_task", texts, probe.max_length, params.score, model_sha256
+            fingerprint("stages.score_task", without=SIGNAL_MODULES),
+            texts,
+            probe.max_length,
+            params.score,
+            model_sha256,
         )
     else:
         scores, facts = _stored_or_computed(params, task, signal, model_sha256)
@@ -146,7 +166,7 @@ def _key(params: Params, task: str, signal: TaskSignalName, model_sha256: str) -
     return make_key(
         "scores",
         f"score {signal} of {task}",
-        **surroundings("stages.score_task", pick_device(params.signal.device)),
+        **surroundings(CODE[signal], pick_device(params.signal.device)),
         model=model_sha256,
         data=folder_sha256(task_folder(task), (DESCRIPTION, "train.parquet")),
         signal=signal,

@@ -44,6 +44,7 @@ def write_project(model: Path) -> None:
     write_json(Path("data/tasks/questions/task.json"), description)
     plan = plan_json(model, uneven, model_sha256=folder_sha256(Path("data/model")))
     write_json(Path("data/plans/explicit-2/questions.json"), plan)
+    write_json(Path("data/sources/model.json"), {"source": "file:pico", "revision": None})
     write_params()
 
 

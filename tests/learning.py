@@ -49,7 +49,7 @@ def learned(
     before = predicted(model, task, validation)
     learn_from = task.for_training(task.encode(rows).examples)
     train(model, task, learn_from, task.encode(validation).examples, settings, 0)
-    save_adapter(model, to, "data/model")
+    save_adapter(model, to)
     reloaded = load_adapter(task.build(folder, 0), to)
     after = [predicted(one.eval(), task, validation) for one in (model, reloaded)]
     return Learned(before, *after)

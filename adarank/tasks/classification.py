@@ -53,7 +53,7 @@ class Classification:
         if len(labels) < 2:
             raise input_error(
                 "too few labels to classify",
-                where="data/dataset/dataset.json: labels",
+                where="task.json: labels",
                 got=list(labels),
                 expected="at least 2",
                 remedy="check dataset.target_key and dataset.num_classes",

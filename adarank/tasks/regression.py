@@ -61,7 +61,7 @@ class Regression:
         if deviation <= 0:
             raise input_error(
                 "every target of train is the same number, so there is nothing to learn",
-                where="data/dataset/dataset.json: target_sd",
+                where="task.json: target_sd",
                 got=deviation,
                 expected="a positive number",
                 remedy="check dataset.target_key",
@@ -171,7 +171,7 @@ def _number(description: Mapping[str, Any], key: str) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise input_error(
             "the targets' mean and standard deviation are not known",
-            where=f"data/dataset/dataset.json: {key}",
+            where=f"task.json: {key}",
             got=value,
             expected="a finite number: that of train's targets",
             remedy="download the dataset again: `dvc repro download@dataset`",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
@@ -29,16 +29,15 @@ def adapter_state(model: PeftModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
-def save_adapter(model: PeftModel, folder: Path, base_name: str, **changed: Any) -> None:
+def save_adapter(model: PeftModel, folder: Path, **changed: Any) -> None:
     """Write an adapter in PEFT's own format; the same weights give the same bytes.
 
     PEFT's own `save_pretrained` writes sets in hash order, the path of the base model on this
-    machine, and a model card; these three are what differs here.
+    machine, and a model card; these three are what differs here. `name_base` names the base.
 
     Args:
         model: The model whose adapters and head are saved.
         folder: Gets adapter_config.json and adapter_model.safetensors.
-        base_name: What to record as the base model.
         changed: Entries of the configuration to be written otherwise than in the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +48,7 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str, **changed: Any)
     # PEFT may have shortened these to suffixes, which another model could match elsewhere.
     config.target_modules = sorted(full_names(model))  # pyright: ignore[reportAttributeAccessIssue]
     config.modules_to_save = sorted(head_parameters(model)) or None
-    config.base_model_name_or_path = base_name
+    config.base_model_name_or_path = None
     config.inference_mode = True
     for name, value in changed.items():
         setattr(config, name, value)
@@ -57,11 +56,30 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str, **changed: Any)
     write_tensors(folder / WEIGHTS, state)
 
 
+def name_base(folder: Path, name: str | None, revision: str | None) -> None:
+    """Record in a saved adapter which base model it is of.
+
+    PEFT's `AutoPeftModel` loads the base by that name. It must not be a relative path: from any
+    other folder, the hub would be asked for a repository of that name, which anybody may own.
+
+    Args:
+        folder: What `save_adapter` wrote; without an adapter nothing happens.
+        name: A repository of the hub, or a name that no hub takes for one; None for no name.
+        revision: The repository's commit; None for none.
+    """
+    path = folder / CONFIG
+    if path.exists():
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config |= {"base_model_name_or_path": name, "revision": revision}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file; the same tensors give the same bytes."""
-    # Not save_file, which makes a file that its owner alone can read. And one metadata key:
-    # with two, their order, and so the bytes, would change from run to run.
-    path.write_bytes(save(tensors, metadata={"format": "pt"}))
+    # One metadata key: with two, their order, and so the bytes, would change from run to run.
+    # Straight from the tensors' memory; `save` would hold two copies of them.
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors lets the owner alone read it
 
 
 def load_adapter(headed: Headed, folder: Path) -> PeftModel:

@@ -182,11 +182,11 @@ DATASETS = [
     Case("a dataset undescribed", FINETUNE, gone(NOTE), NOTE),
     Case("a description torn", FINETUNE, cut(NOTE), NOTE),
     Case("a description a list", FINETUNE, write(NOTE, "[]"), NOTE),
-    Case("a description of no labels", FINETUNE, no_entry(NOTE, "labels"), f"{NOTE}|labels"),
+    Case("a description of no labels", FINETUNE, no_entry(NOTE, "labels"), "task.json|labels"),
     Case(
         "a description of numbers for labels", FINETUNE, entry(NOTE, "labels", 3), f"{NOTE}|labels"
     ),
-    Case("a description of one label", FINETUNE, entry(NOTE, "labels", ["a"]), f"{NOTE}|labels"),
+    Case("a description of one label", FINETUNE, entry(NOTE, "labels", ["a"]), "task.json|labels"),
     Case("a description of a task unknown", TASK, entry(NOTE, "type", "magic"), "type|magic"),
     Case("a description of a listed task", TASK, entry(NOTE, "type", []), "type"),
     Case("no train rows", FINETUNE, table(TRAIN, head), f"{TRAIN}|rows"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
@@ -85,6 +85,27 @@ def test_stock_peft_finds_the_plans_ranks(finished: tuple[Path, Result]):
         assert got == {m["name"]: (m["rank"], 2.0) for m in plan["modules"] if m["rank"]}
 
 
+def test_another_name_of_the_base_trains_nothing_again(
+    pico_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADARANK_SCRATCH", str(tmp_path / "scratch"))
+    write_project(pico_model)
+    assert finetune().exit_code == 0
+    before = files("data/adapters") | files("data/curves")
+    config = "data/adapters/questions/explicit-2/seed-0/adapter_config.json"
+    assert json.loads(before[config])["base_model_name_or_path"] is None
+    source = {"source": "hf:org/small@main", "revision": "0123abc"}
+    Path("data/sources/model.json").write_text(json.dumps(source))
+    result = finetune()
+    assert "seeds 0, 1 taken from the scratch store" in result.stderr
+    after = files("data/adapters") | files("data/curves")
+    changed = [path for path in before if before[path] != after[path]]
+    assert changed == [config, config.replace("seed-0", "seed-1")] and after.keys() == before.keys()
+    read = PeftConfig.from_pretrained(str(Path(config).parent))
+    assert (read.base_model_name_or_path, read.revision) == ("org/small", "0123abc")
+
+
 def test_every_seed_has_a_record_of_what_was_trained(finished: tuple[Path, Result]):
     folder, _ = finished
     plan = json.loads((folder / "data/plans/explicit-2/questions.json").read_text())
@@ -121,7 +142,7 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adarank.pipeline.running.one_run.write_bytes", full)
+    monkeypatch.setattr("adarank.pipeline.running.one_run.write_tsv", full)
     result = finetune()
     assert result.exit_code == 1 and "disk is full" in result.stderr
     assert files("data/adapters") == files("data/curves") == {}

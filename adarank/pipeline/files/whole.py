@@ -1,13 +1,12 @@
 """Files that are whole or absent: temporary name, fsync, rename; and their hashes."""
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +14,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from adarank.errors import InputError, Problem, input_error
+from adarank.pipeline.files import hashes
+from adarank.pipeline.files.hashes import sha256 as sha256
 from adarank.pipeline.files.temporary import temporary_beside
 
 _METADATA_KEY = b"adarank"
@@ -27,17 +28,23 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def write_bytes(path: Path, *parts: bytes) -> None:
-    """Write a file, given in one part or several, so that no reader ever sees half of it."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file so that no reader ever sees half of it: it takes its name when it is synced."""
     with temporary_beside(path, folder=False) as working:
         with working.open("wb") as stream:
-            for part in parts:
-                stream.write(part)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         working.chmod(0o644)
         working.replace(path)
     _sync(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of these bytes, whole or not at all."""
+    with whole_file(path) as stream:
+        stream.write(data)
 
 
 def _sync(path: Path) -> None:
@@ -171,20 +178,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
-def sha256(path: Path) -> str:
-    """Hash a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def folder_sha256(folder: Path, names: Collection[str] | None = None) -> str:
-    """Hash a folder, or the files of it named: the sha256 of its sorted `name sha256` lines."""
-    found = folder.rglob("*") if names is None else (folder / name for name in names)
-    files = sorted(p for p in found if p.is_file())
-    if not files:
+    """Hash a folder, or the files of it named; InputError without any. See `hashes`."""
+    found = hashes.folder_sha256(folder, names)
+    if found is None:
         raise _absent(folder)
-    lines = [f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return found
 
 
 def _absent(path: Path) -> Exception:

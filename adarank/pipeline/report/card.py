@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from adarank.pipeline.sources.base import base_of
+
 Origin = dict[str, Any]
 
 _CLASSES = {
@@ -49,11 +51,11 @@ this: metrics/summary.json compares them.
 from peft import PeftModel
 from transformers import {auto_class}
 
-base = {auto_class}.from_pretrained(BASE_MODEL{labels})
+base = {auto_class}.from_pretrained({base}{labels})
 model = PeftModel.from_pretrained(base, THIS_FOLDER)
 ```
 
-{head_note}origin.json holds the plan, the learning rates tried, the sources' hashes and every
+{notes}origin.json holds the plan, the learning rates tried, the sources' hashes and every
 candidate's mean.
 """
 
@@ -66,9 +68,12 @@ def card(origin: Origin) -> str:
         return _NONE.format(reasons="\n".join(reasons))
     trained, description = origin["trained"], origin["description"]
     task, source = description["type"], origin["model"]["source"]
+    base, revision = base_of(source, origin["model"]["revision"])
+    on_hub = source.startswith("hf:")
     return _CARD.format(
-        base_model=_base_model(source),
         warning=_warning(chosen),
+        base_model=f"base_model: {base}\n" if on_hub else "",
+        base=f'"{base}", revision="{revision}"' if on_hub else "BASE_MODEL",
         cell=origin["cell"],
         seed=origin["seed"],
         task=task,
@@ -88,7 +93,7 @@ def card(origin: Origin) -> str:
         rate=trained["learning_rate"],
         auto_class=_CLASSES[task],
         labels=_labels(description),
-        head_note=_head_note(origin["hidden"]),
+        notes=("" if on_hub else _base_note(source)) + _head_note(origin["hidden"]),
     )
 
 
@@ -102,11 +107,11 @@ def _warning(chosen: Origin) -> str:
     )
 
 
-def _base_model(source: str) -> str:
-    """Name the base model as model hubs read it, where it comes from one."""
-    if not source.startswith("hf:"):
-        return ""
-    return f"base_model: {source.removeprefix('hf:').partition('@')[0]}\n"
+def _base_note(source: str) -> str:
+    return (
+        f"BASE_MODEL is a folder with the model of `{source}`, which no hub has under\n"
+        "that name: adapter_config.json does not name a path to load it from.\n\n"
+    )
 
 
 def _head_note(hidden: int | None) -> str:

@@ -1,7 +1,6 @@
 """Scoring the downloaded model by disturbing its modules, on any texts."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -13,6 +12,7 @@ from adarank.pipeline.artifacts.scores import about_modules
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.params.score import EstimatorName, ScoreSection, settings_of
+from adarank.pipeline.running.processes import held_by_the_first
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -22,14 +22,13 @@ from adarank.scoring.outputs import chosen_output
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
-from adarank.scoring.workers import is_first
 
 Scored = tuple[Scores, str, dict[str, Any]]
 """The scores, the estimator's name, and facts for the metrics."""
 
 
 def score_by_disturbing(
-    stage: str,
+    code: str,
     texts: Sequence[str],
     max_length: int,
     section: ScoreSection,
@@ -41,7 +40,7 @@ def score_by_disturbing(
     An interrupted run continues where it stopped: finished parts are in the scratch store.
 
     Args:
-        stage: The stage's module, whose code decides the result.
+        code: The fingerprint of the code that decides the result.
         texts: The probe, one text an entry.
         max_length: Longest text, in tokens; longer ones are cut.
         section: How modules are scored.
@@ -70,7 +69,7 @@ def score_by_disturbing(
     key = make_key(
         "scores",
         f"score {estimator}",
-        **surroundings(stage, device),
+        **surroundings(code, device),
         model=model_sha256,
         texts=texts,
         max_length=max_length,
@@ -95,8 +94,7 @@ def _scored(
         facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
     stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
     total, store = steps(settings, len(modules), len(probe.batches)), open_store()
-    # Processes that share the work must not wait for each other here.
-    held = store.held(key) if is_first() else nullcontext()
+    held = held_by_the_first(store.held(key))
     with held, kept_parts(store, key) as kept, progress("score", total) as advance:
         return score_modules(
             model, probe.batches, modules, settings, stop=stop, advance=advance, kept=kept

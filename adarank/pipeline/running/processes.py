@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
+
+_LONG = timedelta(days=20)  # milliseconds that an int of 32 bits holds
 
 
 @contextmanager
@@ -19,3 +23,28 @@ def joined_processes() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def held_by_the_first(hold: AbstractContextManager[None]) -> Iterator[None]:
+    """Let the first process enter what may have to be waited for; the others wait for it.
+
+    It may wait for hours, for another run's lock. The others must not meet it in a collective
+    meanwhile, which gives up after half an hour: they wait at a barrier of their own, without a
+    limit to speak of. Should the first process die, they are told so at once.
+
+    Args:
+        hold: Entered by the first process alone, or by the only one.
+    """
+    if not dist.is_initialized():
+        with hold:
+            yield
+        return
+    patient: Any = dist.new_group(timeout=_LONG)
+    if dist.get_rank() == 0:
+        with hold:
+            dist.barrier(patient)
+            yield
+    else:
+        dist.barrier(patient)
+        yield

@@ -52,9 +52,26 @@ def closure(module: str, root: Path = ROOT, *, without: Collection[str] = ()) ->
     return sorted(path.relative_to(root).as_posix() for path in found | data)
 
 
-@cache
+Stamp = tuple[int, int, int, int] | None
+
+
+def stamp(path: Path) -> Stamp:
+    """Read what changes whenever a file is written or replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    # The time of the last change cannot be set back, unlike that of the last write.
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def read_source(path: Path) -> Source:
-    """Read a file of Python, once a process."""
+    """Read a file of Python; again only after it has changed."""
+    return _read_source(path, stamp(path))
+
+
+@cache
+def _read_source(path: Path, _: Stamp) -> Source:
     return parse_source(path.read_text(encoding="utf-8"))
 
 

@@ -7,20 +7,18 @@ from typing import Any
 
 import torch
 
-from adarank.pipeline.scratch.fingerprint import fingerprint
-
 _LIBRARIES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers")
 
 
-def surroundings(module: str, device: torch.device) -> dict[str, Any]:
+def surroundings(code: str, device: torch.device) -> dict[str, Any]:
     """Tell what a stage's numbers may depend on, bit for bit, beside what it reads.
 
     Args:
-        module: The stage's module, such as `stages.score`.
+        code: The stage's `fingerprint`.
         device: Where it computes.
     """
     return {
-        "code": fingerprint(module),
+        "code": code,
         "libraries": _versions(),
         "python": python_version(),
         "device": _about(device),

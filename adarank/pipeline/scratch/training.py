@@ -1,40 +1,20 @@
-"""Training runs of a cell in the scratch store: finished ones whole, one at work by checkpoint."""
+"""Cache of a cell's training runs: finished runs in full, the current run as a checkpoint."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from adarank.errors import Problem
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.scratch.entry import Entry, of_files
+from adarank.pipeline.scratch.entry import Entry
 from adarank.pipeline.scratch.pace import Pace, usual_pace
 from adarank.pipeline.scratch.store import Key, Store, make_key
 from adarank.tuning.loop.checkpoint import State
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.watch import Trained
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a seed's run leaves.
-
-    Attributes:
-        files: Its adapter's folder, by name; in place of it failed.json alone.
-        curve: Its curve as a file; None where it failed.
-        seconds: Time it trained.
-        tokens: Tokens it learned from.
-    """
-
-    files: dict[str, bytes]
-    curve: bytes | None
-    seconds: float = 0.0
-    tokens: int = 0
-
-    def without_files(self) -> "Finished":
-        """Tell what it cost alone."""
-        return replace(self, files={}, curve=None)
 
 
 class Checkpoint:
@@ -73,8 +53,8 @@ class Checkpoint:
         self._store.remove(self._key)
 
 
-class KeptRuns:
-    """The runs of one cell.
+class CachedRuns:
+    """The training runs of one cell.
 
     Args:
         store: The scratch store.
@@ -85,31 +65,41 @@ class KeptRuns:
     def __init__(self, store: Store, label: str, decides: Mapping[str, Any]):
         self._store, self._label, self._decides = store, label, decides
 
-    def tried(self, seed: int, rate: float, run: Callable[[Checkpoint], Trained]) -> Trained:
-        """Look up, or make, what a learning rate comes to on validation; without the curve.
+    def rate(self, seed: int, rate: float, run: Callable[[Checkpoint], Trained]) -> Trained:
+        """Look up, or make, a run that only shows what a learning rate comes to on validation.
 
         Raises:
-            DivergedError: That it diverges, as when it was tried first.
+            DivergedError: It diverges, or did when it was made.
         """
         key = self._key("rate", seed, rate)
         with self._store.held(key):
-            entry = self._store.get(key) or self._made(key, lambda one: _tried(run, one))
-        note = entry.note
-        if "problem" in note:
-            raise DivergedError(Problem(**note["problem"]))
-        return Trained(pd.DataFrame(), note["best_step"], note["validation"])
+            found = self._store.get(key)
+            note = self._made(key, run) if found is None else found.note
+        return _result(note)
 
-    def seed(self, seed: int, rate: float, run: Callable[[Checkpoint], Finished]) -> Finished:
-        """Look up, or make, what a seed's run leaves."""
+    def seed(
+        self, seed: int, rate: float, folder: Path, run: Callable[[Checkpoint], Trained]
+    ) -> Trained:
+        """Look up, or make, a run that leaves files.
+
+        Args:
+            seed: The run's.
+            rate: Its learning rate.
+            folder: Gets the files: from `run`, or as `run` once left them.
+            run: Makes it.
+
+        Raises:
+            DivergedError: It diverges, or did when it was made; the files are there.
+        """
         key = self._key("seed", seed, rate)
         with self._store.held(key):
-            entry = self._store.get(key) or self._made(key, lambda one: _entry_of(run(one)))
-        files = entry.files
-        return Finished(files, files.pop(_CURVE, None), **entry.note)
+            found = self._store.get_folder(key, folder)
+            note = self._made(key, run, folder) if found is None else found.note
+        return _result(note)
 
-    def tell_found(self, kind: str, runs: list[tuple[int, float]]) -> None:
+    def say_found(self, kind: str, runs: list[tuple[int, float]]) -> None:
         """Say which runs need not be made, if any."""
-        found = [one for one in runs if self._store.has(self._key(kind, *one))]
+        found = [run for run in runs if self._store.has(self._key(kind, *run))]
         if found:
             of_rate = kind == "rate"
             names = ", ".join(f"{rate:g}" if of_rate else str(seed) for seed, rate in found)
@@ -120,26 +110,30 @@ class KeptRuns:
         what = f"{self._label}, seed {seed}, learning rate {rate:g}"
         return make_key(kind, what, **self._decides, seed=seed, learning_rate=rate)
 
-    def _made(self, key: Key, make: Callable[[Checkpoint], Entry]) -> Entry:
+    def _made(
+        self, key: Key, run: Callable[[Checkpoint], Trained], folder: Path | None = None
+    ) -> dict[str, Any]:
         checkpoint = Checkpoint(self._store, key, usual_pace())
-        entry = make(checkpoint)
-        self._store.put(key, entry)
+        note = _note(run, checkpoint)
+        if folder is None:
+            self._store.put(key, Entry(note=note))
+        else:
+            self._store.put_folder(key, folder, note)
         # Only now: between the two, a kill costs nothing.
         checkpoint.remove()
-        return entry
+        return note
 
 
-_CURVE = "curve.tsv"
-
-
-def _tried(run: Callable[[Checkpoint], Trained], checkpoint: Checkpoint) -> Entry:
+def _note(run: Callable[[Checkpoint], Trained], checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         done = run(checkpoint)
     except DivergedError as error:
-        return Entry(note={"problem": asdict(error.problems[0])})
-    return Entry(note={"best_step": done.best_step, "validation": done.validation})
+        return {"problem": asdict(error.problems[0])}
+    return {name: getattr(done, name) for name in ("best_step", "validation", "tokens", "seconds")}
 
 
-def _entry_of(done: Finished) -> Entry:
-    curve = {} if done.curve is None else {_CURVE: done.curve}
-    return of_files(done.files | curve, {"seconds": done.seconds, "tokens": done.tokens})
+def _result(note: Mapping[str, Any]) -> Trained:
+    """Turn a note into the result of a run, without its curve; or raise what ended it."""
+    if "problem" in note:
+        raise DivergedError(Problem(**note["problem"]))
+    return Trained(pd.DataFrame(), **note)

@@ -14,13 +14,16 @@ class DivergedError(RunError):
     """A training run whose loss or gradient is no longer finite."""
 
 
-def check_finite(model: nn.Module, forward: Callable[[], object], loss: Tensor, step: int) -> None:
+def check_finite(
+    model: nn.Module, forward: Callable[[], object], loss: float, norm: float, step: int
+) -> None:
     """Check a training step's loss and gradient norm, before clipping can spread a NaN.
 
     Args:
         model: The model, after the backward pass.
         forward: Runs the model once more on what the step was computed on.
         loss: The step's loss.
+        norm: The norm of all its gradients together.
         step: The optimiser step, counted from 1.
 
     Raises:
@@ -28,15 +31,13 @@ def check_finite(model: nn.Module, forward: Callable[[], object], loss: Tensor, 
             parameter with such a value, else the first module whose output is such, else the
             parameter whose gradient was the first, on the way back, to be so.
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
-    if math.isfinite(float(loss)) and math.isfinite(norm):
+    if math.isfinite(loss) and math.isfinite(norm):
         return
     raise DivergedError(
         Problem(
             "training has become non-finite",
             where=f"step {step}, {_culprit(model, forward)}",
-            got=f"loss {float(loss)}, gradient norm {norm}",
+            got=f"loss {loss}, gradient norm {norm}",
             expected="finite values",
             remedy="a lower learning rate, more warmup steps, or float32 in place of bf16",
         )

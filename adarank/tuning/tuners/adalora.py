@@ -98,7 +98,7 @@ class AdaLora:
         assert isinstance(model, PeftModel)
         return adapter_state(model)
 
-    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+    def save(self, model: nn.Module, folder: Path) -> None:
         """Write adapter_config.json and adapter_model.safetensors.
 
         Raises:
@@ -115,7 +115,6 @@ class AdaLora:
         save_adapter(
             model,
             folder,
-            base_name,
             target_modules=config.target_modules,
             orth_reg_weight=ORTHOGONALITY,
         )

@@ -95,7 +95,7 @@ class Tuner(Protocol):
         """Collect the tensors that saving writes, by their names in the file."""
         ...
 
-    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+    def save(self, model: nn.Module, folder: Path) -> None:
         """Write what was trained; the same weights give the same bytes."""
         ...
 

@@ -43,13 +43,12 @@ class Full:
                 state[name] = tensor.detach().cpu().contiguous()
         return state
 
-    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+    def save(self, model: nn.Module, folder: Path) -> None:
         """Write config.json and model.safetensors, a checkpoint as transformers reads it."""
         assert isinstance(model, PreTrainedModel)
         folder.mkdir(parents=True, exist_ok=True)
         config = copy.deepcopy(model.config)
         config.architectures = [type(model).__name__]
-        config.name_or_path = base_name
         config.save_pretrained(str(folder))
         write_tensors(folder / WEIGHTS, self.state(model))
 

@@ -43,10 +43,10 @@ class Lora:
         assert isinstance(model, PeftModel)
         return adapter_state(model)
 
-    def save(self, model: nn.Module, folder: Path, base_name: str) -> None:
+    def save(self, model: nn.Module, folder: Path) -> None:
         """Write adapter_config.json and adapter_model.safetensors."""
         assert isinstance(model, PeftModel)
-        save_adapter(model, folder, base_name)
+        save_adapter(model, folder)
 
     def load(self, headed: Headed, folder: Path) -> PeftModel:
         """Load the adapter as any user of PEFT would."""

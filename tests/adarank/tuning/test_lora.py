@@ -143,7 +143,7 @@ def test_seeds_pair_plans(pico_model: Path):
 def test_saved_adapter_is_stock_peft(pico_model: Path, tmp_path: Path):
     plan = make_plan(pico_model, uneven)
     model = shaken(built(pico_model, plan)).eval()
-    save_adapter(model, tmp_path, "data/model")
+    save_adapter(model, tmp_path)
     base = AutoModelForSequenceClassification.from_pretrained(pico_model, num_labels=3)
     stock = PeftModel.from_pretrained(base, tmp_path).eval()
     batch = pico_tokenizer()(["who is the king"], return_tensors="pt")
@@ -156,7 +156,7 @@ def test_saved_files_are_sorted_and_name_no_machine(tmp_path: Path):
     config = BertConfig(**pico_bert_config().to_diff_dict() | {"num_hidden_layers": 4})
     folder = save_pico_model(tmp_path / "model", config)
     plan = make_plan(folder, lambda _: 2)
-    save_adapter(built(folder, plan), tmp_path / "adapter", "data/model")
+    save_adapter(built(folder, plan), tmp_path / "adapter")
     files = sorted(path.name for path in (tmp_path / "adapter").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
     modes = {path.stat().st_mode for path in (tmp_path / "adapter").iterdir()}
@@ -165,7 +165,7 @@ def test_saved_files_are_sorted_and_name_no_machine(tmp_path: Path):
     saved = json.loads(text)
     assert saved["target_modules"] == sorted(f"bert.{module.name}" for module in plan.modules)
     assert saved["modules_to_save"] == ["classifier"]
-    assert saved["base_model_name_or_path"] == "data/model" and str(tmp_path) not in text
+    assert saved["base_model_name_or_path"] is None and str(tmp_path) not in text
     assert list(saved) == sorted(saved)
     with safe_open(tmp_path / "adapter/adapter_model.safetensors", "pt") as stored:
         assert len(stored.metadata()) == 1
@@ -181,7 +181,7 @@ def reload(pico_model: Path, plan: RankPlan, folder: Path, model: PeftModel) -> 
 def test_reloading_finds_what_saving_changed(pico_model: Path, tmp_path: Path):
     plan = make_plan(pico_model, uneven)
     model = shaken(built(pico_model, plan))
-    save_adapter(model, tmp_path, "data/model")
+    save_adapter(model, tmp_path)
     reload(pico_model, plan, tmp_path, model)
 
     weights = load_file(tmp_path / "adapter_model.safetensors")
@@ -195,7 +195,7 @@ def test_reloading_finds_what_saving_changed(pico_model: Path, tmp_path: Path):
 def test_reloading_finds_a_lost_alpha(pico_model: Path, tmp_path: Path):
     plan = make_plan(pico_model, uneven)
     model = built(pico_model, plan)
-    save_adapter(model, tmp_path, "data/model")
+    save_adapter(model, tmp_path)
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"alpha_pattern": {}}))
     with pytest.raises(RunError, match="scale"):
@@ -203,7 +203,7 @@ def test_reloading_finds_a_lost_alpha(pico_model: Path, tmp_path: Path):
 
 
 def test_an_adapter_of_another_plan_is_refused(pico_model: Path, tmp_path: Path):
-    save_adapter(built(pico_model, make_plan(pico_model, lambda _: 2)), tmp_path, "data/model")
+    save_adapter(built(pico_model, make_plan(pico_model, lambda _: 2)), tmp_path)
     headed = task().build(pico_model, 0)
     model = load_adapter(headed, tmp_path)
     with pytest.raises(RunError) as caught:
@@ -213,7 +213,7 @@ def test_an_adapter_of_another_plan_is_refused(pico_model: Path, tmp_path: Path)
 
 
 def test_a_damaged_configuration_is_named(pico_model: Path, tmp_path: Path):
-    save_adapter(built(pico_model, make_plan(pico_model, uneven)), tmp_path, "data/model")
+    save_adapter(built(pico_model, make_plan(pico_model, uneven)), tmp_path)
     path = tmp_path / "adapter_config.json"
     path.write_text(path.read_text()[:50])
     with pytest.raises(InputError, match=re.escape(str(path))):

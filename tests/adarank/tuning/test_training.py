@@ -19,6 +19,7 @@ from torch import nn
 from adarank.errors import InputError, RunError
 from adarank.tasks.base import Batch, Example, Task
 from adarank.tasks.registry import make_task
+from adarank.tuning.loop import trainer
 from adarank.tuning.loop.batches import LengthBatches
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.training import Settings, train
@@ -59,7 +60,7 @@ def digest(folder: Path, to: Path) -> str:
     """Train with dropout for a few steps, save, and hash what was saved."""
     model = built(folder, dropout=0.1)
     run(model)
-    save_adapter(model, to, "data/model")
+    save_adapter(model, to)
     both = [(to / name).read_bytes() for name in sorted(path.name for path in to.iterdir())]
     return hashlib.sha256(b"".join(both)).hexdigest()
 
@@ -220,6 +221,26 @@ def test_an_infinite_gradient_stops_that_very_step(pico_model: Path):
         run(model, evaluate_every=100)
     assert f"step 2, gradient of parameter {first}.dense.lora_B" in str(caught.value)
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.0])
+def test_a_step_computes_its_gradient_norm_once(
+    limit: float, pico_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    norms: list[float] = []
+
+    def counted(gradients: Any) -> torch.Tensor:
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norms.append(float(norm))
+        return norm
+
+    def never(*_args: Any, **_kwargs: Any) -> None:
+        raise AssertionError("the Trainer's own clipping, a second norm")
+
+    monkeypatch.setattr(trainer, "get_total_norm", counted)
+    monkeypatch.setattr("accelerate.Accelerator.clip_grad_norm_", never)
+    curve = run(built(pico_model), max_grad_norm=limit).curve
+    assert len(norms) == SETTINGS.steps and curve["gradient_norm"].tolist() == norms
 
 
 def test_a_spoilt_weight_is_named(pico_model: Path):

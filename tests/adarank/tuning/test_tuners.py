@@ -98,7 +98,7 @@ def done(pico_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         if name not in runs:
             plan, folder = plan_of(pico_model, name), tmp_path_factory.mktemp(name)
             model, went = trained(pico_model, plan)
-            TUNERS[name].save(model, folder, "data/model")
+            TUNERS[name].save(model, folder)
             runs[name] = Done(plan, model, went, folder)
         return runs[name]
 
@@ -126,7 +126,7 @@ def test_the_same_again_is_the_same_bytes(
     pico_model: Path, tmp_path: Path, done: Callable[[str], Done], name: str
 ):
     run = done(name)
-    TUNERS[name].save(trained(pico_model, run.plan)[0], tmp_path, "data/model")
+    TUNERS[name].save(trained(pico_model, run.plan)[0], tmp_path)
     names = sorted(path.name for path in run.folder.iterdir())
     assert len(names) == 2
     for file in names:
@@ -191,7 +191,7 @@ def test_adalora_ends_at_a_budget_below_one(pico_model: Path, tmp_path: Path):
     # 0.55 * 12 modules = 6.6, which PEFT by itself would round down.
     assert sum(ranks.values()) == target_sum(half) == 7
     assert len(ranks) < 12 and 0 not in ranks.values()
-    AdaLora().save(model, tmp_path, "data/model")
+    AdaLora().save(model, tmp_path)
     found = verify_saved(AdaLora(), model, half, tmp_path, lambda: fresh(pico_model))
     assert found.ranks == ranks
 
@@ -201,7 +201,7 @@ def test_adalora_untold_of_its_steps_is_refused(pico_model: Path, tmp_path: Path
     model, _ = trained(pico_model, plan, during=During())
     assert set(AdaLora().verify(model, plan, ("classifier",)).ranks.values()) == {3}
     with pytest.raises(RunError, match="has not cut its ranks"):
-        AdaLora().save(model, tmp_path, "data/model")
+        AdaLora().save(model, tmp_path)
 
 
 def test_adalora_keeps_no_weights_before_its_last_cut(pico_model: Path):
@@ -327,7 +327,7 @@ def test_full_trains_everything_and_tied_weights_stay_tied(tmp_path: Path):
     found = Full().verify(model, plan, ())
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert (found.ranks, found.head_parameters) == ({}, 0)
-    Full().save(model, tmp_path, "data/model")
+    Full().save(model, tmp_path)
     assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
     other = Full().load(Headed(GPT2LMHeadModel(config), ()), tmp_path)
     assert torch.equal(other.get_parameter("lm_head.weight"), model.get_parameter("lm_head.weight"))

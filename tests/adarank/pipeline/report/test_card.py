@@ -29,7 +29,7 @@ def origin(**changed: Any) -> dict[str, Any]:
             "learning_rate": 1e-3,
         },
         "description": {"type": "classification", "labels": ["x", "y", "z"]},
-        "model": {"source": "hf:someone/small@main"},
+        "model": {"source": "hf:someone/small@main", "revision": "0123abc"},
         "dataset": {"source": "builtin:questions"},
         "test_by_seed": [0.7, None],
     }
@@ -42,28 +42,32 @@ def test_it_names_the_base_the_choice_and_what_test_measured() -> None:
     assert "# fisher-4, seed 1" in told and "1,792 parameters in 2 modules" in told
     assert "of 2 cells" in told and "0.9000; higher is better" in told and "0.9100" in told
     assert "seeds measure 0.7000, undefined" in told
-    assert "AutoModelForSequenceClassification.from_pretrained(BASE_MODEL, num_labels=3)" in told
+    loads = 'from_pretrained("someone/small", revision="0123abc", num_labels=3)'
+    assert f"AutoModelForSequenceClassification.{loads}" in told and "BASE_MODEL" not in told
     assert "GELU" not in told and "{" not in told
+
+
+BASE = '"someone/small", revision="0123abc"'
 
 
 @pytest.mark.parametrize(
     ("task", "loads"),
     [
-        (
-            "regression",
-            "AutoModelForSequenceClassification.from_pretrained(BASE_MODEL, num_labels=1)",
-        ),
-        ("causal_lm", "AutoModelForCausalLM.from_pretrained(BASE_MODEL)"),
-        ("seq2seq", "AutoModelForSeq2SeqLM.from_pretrained(BASE_MODEL)"),
+        ("regression", f"AutoModelForSequenceClassification.from_pretrained({BASE}, num_labels=1)"),
+        ("causal_lm", f"AutoModelForCausalLM.from_pretrained({BASE})"),
+        ("seq2seq", f"AutoModelForSeq2SeqLM.from_pretrained({BASE})"),
     ],
 )
 def test_it_loads_by_the_tasks_own_class(task: str, loads: str) -> None:
     assert loads in card(origin(description={"type": task}))
 
 
-def test_a_base_from_no_hub_is_no_hubs_name_and_a_wider_head_is_told() -> None:
-    told = card(origin(model={"source": "file:models/small"}, hidden=768))
-    assert "base_model:" not in told and "`file:models/small`" in told
+@pytest.mark.parametrize("source", ["file:models/small", "pypi:small==1.0/model"])
+def test_a_base_from_no_hub_is_no_hubs_name_and_a_wider_head_is_told(source: str) -> None:
+    told = card(origin(model={"source": source, "revision": None}, hidden=768))
+    assert "base_model:" not in told and f"`{source}`" in told
+    assert "from_pretrained(BASE_MODEL, num_labels=3)" in told
+    assert f"BASE_MODEL is a folder with the model of `{source}`" in told
     assert "a GELU layer of 768" in told
 
 

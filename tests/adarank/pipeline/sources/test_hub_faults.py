@@ -98,7 +98,7 @@ def refused(said: str, *words: str, code: int = 2) -> None:
     assert "Traceback" not in said and "remedy:" in said, said
     for word in words:
         assert word in said, said
-    assert left() in ([], ["sources"]), left()
+    assert left() in ([], ["sources"], ["tasks"], ["sources", "tasks"]), left()
 
 
 @pytest.mark.parametrize("part", FETCH)
