@@ -9,11 +9,12 @@ from pydantic import Field
 
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.secrets import hide_in_logs
-from adarank.pipeline.datasets.files import Form
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.labels import labels
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.numbers import numbers
-from adarank.pipeline.datasets.raw import Raw, first_rows
+from adarank.pipeline.datasets.overlap import shared_in_words, shared_texts
+from adarank.pipeline.datasets.raw import Raw
 from adarank.pipeline.datasets.read import read_dataset
 from adarank.pipeline.datasets.section import DatasetSection
 from adarank.pipeline.datasets.texts import texts
@@ -97,10 +98,9 @@ def run_model(section: ModelSection) -> None:
 def run_dataset(section: DatasetSection) -> None:
     """Write data/dataset, whole, data/sources/dataset.json, and locks as `run_model` does."""
     rules = section.rules()
-    form = Form(section.encoding, section.separator)
     known = recorded("dataset", section.source)
-    raw = read_dataset(section.source, section.named_splits(), rules.columns, form, known)
-    found = NORMALISERS[section.kind.rows](first_rows(raw, section.train_rows), rules)
+    raw = read_dataset(section.source, section.named_splits(), rules.columns, section.form(), known)
+    found = NORMALISERS[section.kind.rows](raw, rules)
     with whole_folder(DATASET) as folder:
         note = _write(folder, found, raw, section)
     _tell(note)
@@ -113,13 +113,15 @@ def _write(folder: Path, found: Normalised, raw: Raw, section: DatasetSection) -
     for split, frame in found.frames.items():
         write_parquet(folder / f"{split}.parquet", frame)
     digests = hashes(folder)
-    check_pins(section.sha256, digests | raw.sha256, "dataset.sha256")
+    check_pins(section.sha256, digests | raw.sha256, key("sha256"))
     note = {
         "task": section.task,
         "source": section.source,
         "revision": raw.revision,
         "rows": {split: len(frame) for split, frame in found.frames.items()},
         "sha256": digests,
+        "shared_texts": shared_texts(found.frames),
+        "lines": raw.remarks,
         **found.note,
     }
     write_json(folder / "dataset.json", note)
@@ -131,6 +133,10 @@ def _tell(note: dict[str, Any]) -> None:
         dropped = note["dropped"].get(split, {})
         said = ", dropped " + ", ".join(f"{n} with {why}" for why, n in dropped.items())
         say(f"download: {note['rows'][split]} rows of {split}{said if dropped else ''}")
+    for split, remarks in note["lines"].items():
+        say(f"download: {split}: " + ", ".join(f"{n} {what}" for what, n in remarks.items()))
+    for shared in shared_in_words(note["shared_texts"], note["rows"]):
+        say(f"download: {shared}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from adarank.errors import InputError
 from adarank.pipeline.datasets import hub
-from adarank.pipeline.datasets.files import Form
+from adarank.pipeline.datasets.form import Form
 from adarank.pipeline.datasets.raw import Columns
 from adarank.pipeline.datasets.read import read_dataset
 from adarank.pipeline.datasets.templates import parse_templates

@@ -34,7 +34,7 @@ def test_mean_and_population_deviation_of_train():
 
 def test_they_are_those_of_the_rows_that_remain_after_carving():
     data = raw(train=rows(list(range(40))))
-    found = numbers(data, rules(carving=carved(0.25, 0.2)))
+    found = numbers(data, rules(division=carved(0.25, 0.2)))
     sizes = {split: len(table) for split, table in found.frames.items()}
     assert sizes == {"train": 22, "validation": 10, "test": 8}
     kept = found.frames["train"]["target"]

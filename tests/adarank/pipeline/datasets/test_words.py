@@ -69,8 +69,8 @@ def test_words_that_train_never_needs_are_refused():
 
 
 def test_carving_keeps_the_share_of_each_words():
-    rows = [("a", "b", int(index % 4 == 0)) for index in range(80)]
+    rows = [(f"a {index}", "b", int(index % 4 == 0)) for index in range(80)]
     data = raw(NAMES, train=rows)
-    found = words(data, rules(COLUMNS, target_words=WORDS, carving=carved(0.1, 0.2)))
+    found = words(data, rules(COLUMNS, target_words=WORDS, division=carved(0.1, 0.2)))
     shares = {split: list(table["label"]).count(0) for split, table in found.frames.items()}
     assert shares == {"train": 14, "validation": 2, "test": 4}
