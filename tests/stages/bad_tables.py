@@ -120,6 +120,85 @@ TABLES = [
         both(train("t.csv", "text,label\na,high\nb,low\n"), param("dataset.task", "regression")),
         "train",
     ),
+    Case(
+        "tsv with quotes that quote nothing",
+        DATASET,
+        train("t.tsv", 'text\tlabel\na\tx\n"b he said\tx\n"c" he said\ty\n'),
+        "t.tsv|lines 3 to 4|dataset.quoting: none",
+    ),
+    Case(
+        "csv without a header",
+        DATASET,
+        train("t.csv", "1,One,some words\n2,Two,more words\n"),
+        "text_key|dataset.columns: a name for each of its 3 fields",
+    ),
+    Case(
+        "csv of semicolons", DATASET, train("t.csv", "text;label\na;x\n"), 'dataset.separator: ";"'
+    ),
+    Case(
+        "a suffix that says nothing",
+        DATASET,
+        train("t.txt", "x\ta\n"),
+        "t.txt|dataset.format: lines",
+    ),
+    Case("format unknown", DATASET, param("dataset.format", "xls"), "dataset.format|'csv'"),
+    Case("quoting unknown", DATASET, param("dataset.quoting", "some"), "dataset.quoting|'none'"),
+    Case(
+        "columns for a table that names its own",
+        DATASET,
+        both(parquet(text=["a"], label=[1]), param("dataset.columns", ["text", "label"])),
+        "t.parquet|leave dataset.columns out",
+    ),
+    Case(
+        "columns beyond the fields",
+        DATASET,
+        both(train("t.csv", "a,x\n"), param("dataset.columns", ["text", "label", "more"])),
+        "t.csv|at most 2 fields a line, 3 names",
+    ),
+    Case(
+        "files side by side of two lengths",
+        DATASET,
+        both(
+            write("source/texts.txt", "a\nb\n"),
+            write("source/labels.txt", "x\n"),
+            param("dataset.splits.train", ["texts.txt", "labels.txt"]),
+            param("dataset.format", "lines"),
+            param("dataset.columns", ["text", "label"]),
+        ),
+        "dataset.splits.train|texts.txt: 2 rows, labels.txt: 1 rows",
+    ),
+    Case("a split of no files", DATASET, param("dataset.splits.train", {}), "dataset.splits.train"),
+    Case("a split of a number", DATASET, param("dataset.splits.train", 7), "dataset.splits.train"),
+    Case(
+        "a file for each class of no folder",
+        DATASET,
+        both(
+            param("dataset.source", "builtin:questions"),
+            param("dataset.splits.train", {"a": "train"}),
+        ),
+        "dataset.splits.train|several files",
+    ),
+    Case(
+        "part of a column that no row has",
+        DATASET,
+        both(
+            train("t.jsonl", '{"text": {"a": ["x"]}, "label": 1}\n'),
+            param("dataset.text_key", "text.b"),
+        ),
+        "dataset.text_key|text.b|text.a",
+    ),
+    Case(
+        "test rows too many",
+        DATASET,
+        param("dataset.test_rows", 10),
+        "dataset.test_rows|10|at most 9",
+    ),
+    Case(
+        "train rows below the classes",
+        DATASET,
+        param("dataset.train_rows", 2),
+        "train_rows|at least 3",
+    ),
     Case("task unknown", DATASET, param("dataset.task", "clasification"), "dataset.task"),
     Case("classes too many", DATASET, param("dataset.num_classes", 9), "num_classes|9|3"),
     Case(
