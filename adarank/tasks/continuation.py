@@ -59,8 +59,8 @@ class Continuation:
         if uncounted == len(examples):
             raise self._nothing_counts(len(examples))
         unanswered = sum(
-            len(ids) > self.max_length and not self._answered(prompt, spans)
-            for prompt, (ids, spans) in zip(prompts, tokens, strict=True)
+            not self._answered(prompt, spans)
+            for prompt, (_, spans) in zip(prompts, tokens, strict=True)
         )
         return Encoded(examples, truncated, uncounted, unanswered)
 

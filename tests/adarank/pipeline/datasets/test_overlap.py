@@ -62,6 +62,16 @@ def test_no_text_is_torn_apart_and_train_keeps_every_label(rows, labelled, fract
         assert set(parts["train"]["label"]) == set(frame["label"])
 
 
+def test_a_text_of_several_labels_stays_where_train_would_lose_one():
+    # Label 0 is in one text alone, which counts for the rarer label 1.
+    rows = [("a", 0)] * 9 + [("a", 1)] + [(f"b{i}", 1) for i in range(7)]
+    rows += [(f"c{i}", 2) for i in range(20)]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    for seed in range(12):
+        parts = carve({"train": frame}, carved(0.24, 0.24, seed))
+        assert set(parts["train"]["label"]) == {0, 1, 2}
+
+
 def test_twice_the_rows_are_twice_the_split():
     frame = pd.DataFrame({"text": [f"t{i // 2}" for i in range(120)]})
     frame = frame.assign(label=[i // 2 % 2 for i in range(120)])

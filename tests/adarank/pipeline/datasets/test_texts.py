@@ -3,7 +3,7 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, NESTED, NO_FIT
+from adarank.pipeline.datasets.judging import EMPTY, HALF, NESTED, NO_FIT
 from adarank.pipeline.datasets.raw import Columns
 from adarank.pipeline.datasets.templates import parse_templates
 from adarank.pipeline.datasets.texts import texts
@@ -61,6 +61,12 @@ def test_values_that_are_no_strings_are_written_out():
         {"prompt": "7=", "response": "0.5"},
     ]
     assert found.note["dropped"]["train"] == {NESTED: 1}
+
+
+def test_half_a_character_in_a_template_is_a_fault():
+    data = raw(("a", "b"), train=[("x", "y"), ("x", "\ud83d"), ("\ud83d", "y")])
+    found = texts(data, rules(templated(["{a} {b}"], "b"), drop=True))
+    assert found.note["dropped"]["train"] == {HALF: 2}
 
 
 def test_plain_text_is_a_response_without_a_prompt():
