@@ -9,16 +9,16 @@ from pydantic import Field
 
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.secrets import hide_in_logs
+from adarank.pipeline.datasets.dividing.overlap import shared_in_words, shared_texts
 from adarank.pipeline.datasets.keys import key
-from adarank.pipeline.datasets.labels import labels
 from adarank.pipeline.datasets.normalised import Normalised, Rules
-from adarank.pipeline.datasets.numbers import numbers
-from adarank.pipeline.datasets.overlap import shared_in_words, shared_texts
 from adarank.pipeline.datasets.raw import Raw
 from adarank.pipeline.datasets.read import read_dataset
+from adarank.pipeline.datasets.rows.labels import labels
+from adarank.pipeline.datasets.rows.numbers import numbers
+from adarank.pipeline.datasets.rows.texts import texts
+from adarank.pipeline.datasets.rows.words import words
 from adarank.pipeline.datasets.section import DatasetSection
-from adarank.pipeline.datasets.texts import texts
-from adarank.pipeline.datasets.words import words
 from adarank.pipeline.files.whole import whole_folder, write_json, write_parquet
 from adarank.pipeline.params.loader import Digest, Section, Slice, describe, load
 from adarank.pipeline.sources.checks import check_pins, hashes

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.normalised import Rules
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import Division
 
 SECTION = {
     "source": "builtin:questions",

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from transformers import AutoConfig, PretrainedConfig
 from typer.testing import CliRunner
 
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.files.whole import read_json, read_parquet
 from stages import allocate, download, evaluate, finetune, score, score_task, summarize
 from stages.check import check

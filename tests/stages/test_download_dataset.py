@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.form import Form
-from adarank.pipeline.datasets.judging import EMPTY
 from adarank.pipeline.datasets.raw import Columns
 from adarank.pipeline.datasets.read import read_dataset
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.rows.judging import EMPTY
 from adarank.pipeline.files import whole as files
 from adarank.pipeline.files.whole import folder_sha256, read_parquet
 from stages import download

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from adarank.errors import InputError, Problem
 from adarank.pipeline.datasets.keys import key as at
-from adarank.pipeline.datasets.templates import Template, parse_templates, where_template
-from adarank.pipeline.datasets.together import file_names
-from adarank.pipeline.datasets.values import name_of
+from adarank.pipeline.datasets.reading.together import file_names
+from adarank.pipeline.datasets.rows.templates import Template, parse_templates, where_template
+from adarank.pipeline.datasets.rows.values import name_of
 from adarank.tasks.catalogue import Rows
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from adarank.errors import AdaRankError, run_error
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.datasets.keys import key
-from adarank.pipeline.datasets.nested import root_of
 from adarank.pipeline.datasets.raw import Columns, Raw, check_columns, frame_of
+from adarank.pipeline.datasets.reading.nested import root_of
 from adarank.pipeline.sources.commits import cached_commit, info_at
 from adarank.pipeline.sources.promised import Promise, kept, promises
 from adarank.pipeline.sources.refusals import from_hub

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.splits import Division
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from adarank.errors import InputError, Problem
 from adarank.pipeline.datasets.keys import key as key_path
-from adarank.pipeline.datasets.nested import parts_of, root_of, values_of
-from adarank.pipeline.datasets.templates import Template, where_template
+from adarank.pipeline.datasets.reading.nested import parts_of, root_of, values_of
+from adarank.pipeline.datasets.rows.templates import Template, where_template
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ import pandas as pd
 from adarank.errors import input_error
 from adarank.pipeline.builtin.questions import questions
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.datasets.files import read_files
-from adarank.pipeline.datasets.form import Form
 from adarank.pipeline.datasets.hub import read_repository
 from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.raw import Columns, Raw, check_columns, frame_of
-from adarank.pipeline.datasets.together import Files
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.reading.together import Files
 from adarank.pipeline.sources.spec import DATASET_FORMS, FileSource, HubSource, parse_source
 
 

@@ -7,12 +7,12 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from adarank.errors import Problem
 from adarank.pipeline.datasets.contradictions import contradictions, target_name
-from adarank.pipeline.datasets.form import ExtraFields, Form, Format, Quoting
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.normalised import Rules
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.splits import Division
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.together import Files
+from adarank.pipeline.datasets.reading.form import ExtraFields, Form, Format, Quoting
+from adarank.pipeline.datasets.reading.together import Files
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.params.loader import Digest, Section
 from adarank.tasks.catalogue import TASKS, TaskKind
 

@@ -13,7 +13,7 @@ import pandas as pd
 from adarank.errors import InputError, Problem
 from adarank.pipeline.datasets.keys import key, section
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.values import absent, encodable, written
+from adarank.pipeline.datasets.rows.values import absent, encodable, written
 
 FAULT = "fault"
 EMPTY = "empty text"

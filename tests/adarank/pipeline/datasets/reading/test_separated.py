@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.files import read_files
-from adarank.pipeline.datasets.form import EXTRA, SHORT, SPANNING, Form, FormError, Table
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.separated import read_lines, read_separated, separator_of
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import EXTRA, SHORT, SPANNING, Form, FormError, Table
+from adarank.pipeline.datasets.reading.separated import read_lines, read_separated, separator_of
 from tests.rows import write
 
 TWO = Form(columns=("a", "b"))

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.overlap import shared_in_words, shared_texts, text_of
-from adarank.pipeline.datasets.splits import carve
+from adarank.pipeline.datasets.dividing.overlap import shared_in_words, shared_texts, text_of
+from adarank.pipeline.datasets.dividing.splits import carve
 from tests.rows import carved
 
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, EMPTY_PAIR, HALF, NO_PAIR, NO_TEXT
-from adarank.pipeline.datasets.labels import NO_CLASS, NO_LABEL, UNSEEN, labels
 from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.rows.judging import EMPTY, EMPTY_PAIR, HALF, NO_PAIR, NO_TEXT
+from adarank.pipeline.datasets.rows.labels import NO_CLASS, NO_LABEL, UNSEEN, labels
 from tests.rows import raw, rules
 
 

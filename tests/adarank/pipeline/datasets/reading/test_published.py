@@ -14,7 +14,7 @@ from adarank.pipeline.files.whole import read_json, read_parquet
 from stages.download import run_dataset
 from tests.rows import SECTION
 
-PAGE = Path(__file__).parents[4] / "docs/DATASETS.md"
+PAGE = Path(__file__).parents[5] / "docs/DATASETS.md"
 WHO = ("the baker", "a nurse", "our pilot", "my uncle", "the clerk", "a diver")
 DID = ("sold a boat", "lost a key", "won the race", "missed the train", "painted a door")
 BLOCKS = dict(re.findall(r"^### (.+?)\n.*?```yaml\n(.*?)```", PAGE.read_text(), re.M | re.S))

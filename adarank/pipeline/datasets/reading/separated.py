@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from adarank.pipeline.datasets.form import EXTRA, SHORT, SPANNING, Form, FormError, Table
 from adarank.pipeline.datasets.keys import key
+from adarank.pipeline.datasets.reading.form import EXTRA, SHORT, SPANNING, Form, FormError, Table
 
 SEPARATORS = (",", ";", "\t", "|")
 

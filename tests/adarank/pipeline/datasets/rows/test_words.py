@@ -3,10 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, HALF, NO_FIT
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.words import NO_TARGET, NO_WORDS, words
+from adarank.pipeline.datasets.rows.judging import EMPTY, HALF, NO_FIT
+from adarank.pipeline.datasets.rows.templates import parse_templates
+from adarank.pipeline.datasets.rows.words import NO_TARGET, NO_WORDS, words
 from tests.rows import carved, raw, rules
 
 NAMES = ("one", "two", "label")

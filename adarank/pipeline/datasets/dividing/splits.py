@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from adarank.errors import InputError, input_error
+from adarank.pipeline.datasets.dividing.overlap import text_of
+from adarank.pipeline.datasets.dividing.sampling import labels_of, sample
 from adarank.pipeline.datasets.keys import key
-from adarank.pipeline.datasets.overlap import text_of
-from adarank.pipeline.datasets.sampling import labels_of, sample
 
 Ids = NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.templates import Template, parse_templates
+from adarank.pipeline.datasets.rows.templates import Template, parse_templates
 
 NAMES = st.text("abé_9- ", min_size=1, max_size=6).map(lambda name: f"n{name}")
 PARTS = st.lists(st.tuples(st.text(max_size=8), NAMES, st.text(max_size=8)), min_size=1, max_size=5)

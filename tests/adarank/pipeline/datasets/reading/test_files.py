@@ -3,10 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.files import read_files
-from adarank.pipeline.datasets.form import Form
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.files import whole as files
 from tests.rows import write
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adarank.errors import InputError, input_error
-from adarank.pipeline.datasets.form import Form, Format, FormError, Table, read_text
 from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.raw import Columns, Raw, check_columns, frame_of
-from adarank.pipeline.datasets.separated import read_lines, read_separated, separator_of
-from adarank.pipeline.datasets.together import Files, file_names, per_class, side_by_side
+from adarank.pipeline.datasets.reading.form import Form, Format, FormError, Table, read_text
+from adarank.pipeline.datasets.reading.separated import read_lines, read_separated, separator_of
+from adarank.pipeline.datasets.reading.together import Files, file_names, per_class, side_by_side
 from adarank.pipeline.files.whole import sha256
 
 

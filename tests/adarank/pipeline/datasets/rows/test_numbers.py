@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.numbers import NO_NUMBER, numbers
 from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.rows.numbers import NO_NUMBER, numbers
 from tests.rows import carved, raw, rules
 
 NOT_NUMBERS = ["abc", "", "nan", "inf", "1_0", None, True, math.nan, -math.inf, 10**400, ["1"]]

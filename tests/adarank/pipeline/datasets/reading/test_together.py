@@ -3,9 +3,9 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.files import read_files
-from adarank.pipeline.datasets.form import Form
 from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import Form
 from adarank.pipeline.files.whole import sha256
 
 LINES = Form(format="lines")

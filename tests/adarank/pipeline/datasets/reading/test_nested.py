@@ -5,13 +5,13 @@ import json
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.files import read_files
-from adarank.pipeline.datasets.form import Form
-from adarank.pipeline.datasets.judging import NESTED, NO_FIT
-from adarank.pipeline.datasets.nested import values_of
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.texts import texts
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.reading.nested import values_of
+from adarank.pipeline.datasets.rows.judging import NESTED, NO_FIT
+from adarank.pipeline.datasets.rows.templates import parse_templates
+from adarank.pipeline.datasets.rows.texts import texts
 from tests.rows import rules
 
 ROWS = [

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from adarank.errors import input_error
-from adarank.pipeline.datasets.form import Table
 from adarank.pipeline.datasets.keys import key
+from adarank.pipeline.datasets.reading.form import Table
 
 Files = str | tuple[str, ...] | dict[str, str]
 """A file; files whose lines belong together; or a file for each class, by the class's name."""

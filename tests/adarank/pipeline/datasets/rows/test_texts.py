@@ -3,10 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, HALF, NESTED, NO_FIT
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.texts import texts
+from adarank.pipeline.datasets.rows.judging import EMPTY, HALF, NESTED, NO_FIT
+from adarank.pipeline.datasets.rows.templates import parse_templates
+from adarank.pipeline.datasets.rows.texts import texts
 from tests.rows import carved, raw, rules
 
 NAMES = ("instruction", "input", "output")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.labels import labels
-from adarank.pipeline.datasets.sampling import quotas, sample
-from adarank.pipeline.datasets.splits import Division
+from adarank.pipeline.datasets.dividing.sampling import quotas, sample
+from adarank.pipeline.datasets.dividing.splits import Division
+from adarank.pipeline.datasets.rows.labels import labels
 from tests.rows import raw, rules
 
 

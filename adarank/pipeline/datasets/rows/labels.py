@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import input_error
-from adarank.pipeline.datasets.judging import FAULT, blame, judge_texts, settle
+from adarank.pipeline.datasets.dividing.splits import divide
 from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
-from adarank.pipeline.datasets.splits import divide
-from adarank.pipeline.datasets.values import absent, name_of
+from adarank.pipeline.datasets.rows.judging import FAULT, blame, judge_texts, settle
+from adarank.pipeline.datasets.rows.values import absent, name_of
 
 NO_LABEL = "no label"
 NO_CLASS = "a target that is no class (a fraction, list or object)"

@@ -5,7 +5,11 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import InputError, input_error
-from adarank.pipeline.datasets.judging import (
+from adarank.pipeline.datasets.dividing.splits import divide
+from adarank.pipeline.datasets.keys import key
+from adarank.pipeline.datasets.normalised import Normalised, Rules
+from adarank.pipeline.datasets.raw import Columns, Raw
+from adarank.pipeline.datasets.rows.judging import (
     FAULT,
     blame,
     judge_texts,
@@ -14,11 +18,7 @@ from adarank.pipeline.datasets.judging import (
     unfit,
     unwritable,
 )
-from adarank.pipeline.datasets.keys import key
-from adarank.pipeline.datasets.normalised import Normalised, Rules
-from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import divide
-from adarank.pipeline.datasets.values import name_of, written
+from adarank.pipeline.datasets.rows.values import name_of, written
 
 NO_TARGET = "no target (empty, a list or an object)"
 NO_WORDS = "a target that target_words lacks"

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
-from adarank.pipeline.datasets.judging import (
+from adarank.pipeline.datasets.dividing.splits import divide
+from adarank.pipeline.datasets.normalised import Normalised, Rules
+from adarank.pipeline.datasets.raw import Columns, Raw
+from adarank.pipeline.datasets.rows.judging import (
     FAULT,
     blame,
     judge_texts,
@@ -11,10 +14,7 @@ from adarank.pipeline.datasets.judging import (
     unfit,
     unwritable,
 )
-from adarank.pipeline.datasets.normalised import Normalised, Rules
-from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import divide
-from adarank.pipeline.datasets.templates import Template
+from adarank.pipeline.datasets.rows.templates import Template
 
 
 def texts(raw: Raw, rules: Rules) -> Normalised:

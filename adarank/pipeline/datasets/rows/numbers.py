@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import input_error
-from adarank.pipeline.datasets.judging import blame, judge_texts, settle
+from adarank.pipeline.datasets.dividing.splits import divide
 from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
-from adarank.pipeline.datasets.splits import divide
+from adarank.pipeline.datasets.rows.judging import blame, judge_texts, settle
 
 NO_NUMBER = "a target that is no finite number"
 
