@@ -8,15 +8,16 @@ import typer
 
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.secrets import hide_in_logs
-from adarank.pipeline.datasets.files import Form
-from adarank.pipeline.datasets.labels import labels
+from adarank.pipeline.datasets.dividing.overlap import shared_in_words, shared_texts
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
-from adarank.pipeline.datasets.numbers import numbers
-from adarank.pipeline.datasets.raw import Raw, first_rows
+from adarank.pipeline.datasets.raw import Raw
 from adarank.pipeline.datasets.read import read_dataset
+from adarank.pipeline.datasets.rows.labels import labels
+from adarank.pipeline.datasets.rows.numbers import numbers
+from adarank.pipeline.datasets.rows.texts import texts
+from adarank.pipeline.datasets.rows.words import words
 from adarank.pipeline.datasets.section import DatasetSection
-from adarank.pipeline.datasets.texts import texts
-from adarank.pipeline.datasets.words import words
 from adarank.pipeline.files.whole import whole_folder, write_json, write_parquet
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.tasks import TasksSection, task_named
@@ -56,10 +57,9 @@ def main(task: Task, params: ParamsFile = PARAMS_FILE) -> None:
 def run(task: str, section: DatasetSection) -> None:
     """Write data/tasks/TASK, whole, data/sources/tasks/TASK.json, and for a branch its lock."""
     rules = section.rules()
-    form = Form(section.encoding, section.separator)
     known = recorded(f"tasks/{task}", section.source)
-    raw = read_dataset(section.source, section.named_splits(), rules.columns, form, known)
-    found = NORMALISERS[section.kind.rows](first_rows(raw, section.train_rows), rules)
+    raw = read_dataset(section.source, section.named_splits(), rules.columns, section.form(), known)
+    found = NORMALISERS[section.kind.rows](raw, rules)
     with whole_folder(TASKS_FOLDER / task) as folder:
         note = _write(folder, found, raw, section)
     _report(task, note)
@@ -72,13 +72,15 @@ def _write(folder: Path, found: Normalised, raw: Raw, section: DatasetSection) -
     for split, frame in found.frames.items():
         write_parquet(folder / f"{split}.parquet", frame)
     digests = hashes(folder)
-    check_pins(section.sha256, digests | raw.sha256, "dataset.sha256")
+    check_pins(section.sha256, digests | raw.sha256, key("sha256"))
     note = {
         "type": section.type,
         "source": section.source,
         "revision": raw.revision,
         "rows": {split: len(frame) for split, frame in found.frames.items()},
         "sha256": digests,
+        "shared_texts": shared_texts(found.frames),
+        "lines": raw.remarks,
         **found.note,
     }
     write_json(folder / "task.json", note)
@@ -90,6 +92,10 @@ def _report(task: str, note: dict[str, Any]) -> None:
         dropped = note["dropped"].get(split, {})
         said = ", dropped " + ", ".join(f"{n} with {why}" for why, n in dropped.items())
         say(f"download: {task}: {note['rows'][split]} rows of {split}{said if dropped else ''}")
+    for split, remarks in note["lines"].items():
+        say(f"download: {task}, {split}: " + ", ".join(f"{n} {w}" for w, n in remarks.items()))
+    for shared in shared_in_words(note["shared_texts"], note["rows"]):
+        say(f"download: {task}: {shared}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.measuring import Measured, kept_or_measured, tell_found
 from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.tasks.base import Encoded, Task
+from adarank.tasks.cut import cut_in_words
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import batches_of, predict
 from adarank.tuning.tuners.base import Found
@@ -101,6 +102,8 @@ def main(
 def run(params: Params, cell: Cell) -> None:
     """Measure every seed of a cell and write what came out."""
     work, store = _work(params, cell), open_store()
+    for said in cut_in_words(_cut(work)):
+        say(f"evaluate {cell.name}: {said}")
     seeds = params.study.seeds
     batches = sum(batches_of(len(s.examples), work.batch_size) for s in work.splits.values())
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
@@ -189,11 +192,20 @@ def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
     none, and are no fault.
     """
     for split, table in tables.items():
-        counted = table.loc[table["tokens"] > 0] if "tokens" in table.columns else table
+        counted = _counted(table)
         bad = int((~np.isfinite(counted["loss"].to_numpy(dtype="float64"))).sum())
         if bad:
             return f"{split}: {bad} of {len(table)} predictions are not finite"
     return None
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that were measured: those of which something counts."""
+    return table.loc[table["tokens"] > 0] if "tokens" in table.columns else table
+
+
+def _cut(work: Work) -> dict[str, dict[str, int]]:
+    return {split: encoded.counts() for split, encoded in work.splits.items()}
 
 
 def _keys(params: Params, cell: Cell, seeds: list[int]) -> dict[int, Key]:
@@ -232,7 +244,8 @@ def _row(task: Task, seed: int, split: str, table: pd.DataFrame) -> dict[str, An
     metrics = task.metrics(table)
     # The headline has a name of its own beside, for figures drawn alike for every task.
     headline = metrics[task.headline]
-    return {"seed": seed, "split": split, "n": len(table), "headline": headline, **metrics}
+    n = len(_counted(table))
+    return {"seed": seed, "split": split, "n": n, "headline": headline, **metrics}
 
 
 def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
@@ -263,6 +276,7 @@ def _record(
         "head_parameters": built[0]["head_parameters"],
         "learning_rate": rates["learning_rate"],
         "tuned": rates["tried"],
+        "cut": _cut(work),
         "failed": [{"seed": seed, "error": told["error"]} for seed, told in failed.items()],
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],

@@ -33,9 +33,11 @@ from adarank.pipeline.artifacts.task import read_description
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
+from adarank.pipeline.datasets.dividing.overlap import shared_in_words
 from adarank.pipeline.files.whole import read_json, write_drawable, write_json, write_tsv
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
+from adarank.tasks.cut import cut_caveats
 
 SOURCES = Path("data/sources/tasks")
 HEADLINE = Path("metrics/headline.json")
@@ -149,10 +151,18 @@ class _Task:
             self.cells, constant, metric=self.headline, better=self.better
         )
         source: str = read_json(SOURCES / f"{self.name}.json")["source"]
-        known = Circumstances(controls=self.controls, project_data=source.startswith("builtin:"))
+        description = read_description(self.name)
+        known = Circumstances(
+            controls=self.controls,
+            project_data=source.startswith("builtin:"),
+            cut_rows=cut_caveats(self.cells),
+            shared_texts=shared_in_words(
+                description.get("shared_texts", {}), description.get("rows", {})
+            ),
+        )
         weak = caveats(self.cells, study.seeds, reference=study.reference, circumstances=known)
         return {
-            "type": read_description(self.name)["type"],
+            "type": description["type"],
             "headline": self.headline,
             "better": self.better,
             "baseline": _baseline(baseline),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.normalised import Rules
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import Carving
 
 SECTION = {
     "source": "builtin:questions",
@@ -48,10 +48,10 @@ def rules(columns: Columns | None = None, *, drop: bool = False, **others) -> Ru
     return Rules(columns or Columns("text", "label"), drop, **others)
 
 
-def carved(validation: float, test: float | None = None, seed: int = 0) -> Carving:
+def carved(validation: float, test: float | None = None, seed: int = 0) -> Division:
     """A carving of one or two splits."""
     fractions = {"validation": validation} | ({} if test is None else {"test": test})
-    return Carving(fractions, seed)
+    return Division(fractions, seed=seed)
 
 
 def write(path: Path, rows: list[tuple], names: tuple[str, ...] = ("text", "label")) -> None:

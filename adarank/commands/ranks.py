@@ -24,7 +24,7 @@ from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import folder_sha256
-from adarank.pipeline.params.probe import text_lines
+from adarank.pipeline.params.probe import file_texts
 from adarank.pipeline.sources.kept import choose
 from adarank.scoring.estimators.exact import Exact
 from adarank.scoring.estimators.linearized import Linearized
@@ -47,7 +47,8 @@ class Reading:
 
     Attributes:
         model: A folder, or a source of the download stage.
-        probe: A file with a text a line; None: the built-in sentences.
+        probe: A file with a text a line, or a table with a column text; None: the built-in
+            sentences.
         rows: Most texts used, from the file's first on.
         max_length: Longest text in tokens.
         device: `auto`, `cpu` or `cuda`.
@@ -143,7 +144,7 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
 
 def _texts(reading: Reading) -> list[str]:
     path = reading.probe or _SENTENCES
-    texts = text_lines(path)
+    texts = file_texts(path)
     if len(texts) > reading.rows:
         say(f"probe: the first {reading.rows} of {len(texts)} texts of {path.name} (--rows)")
     return texts[: reading.rows]

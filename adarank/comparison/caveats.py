@@ -1,6 +1,6 @@
 """What weakens a comparison of cells, as sentences that every page can show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,11 +15,11 @@ Kind = Literal[
     "one_seed",
     "uniform_by_bounds",
     "no_controls",
-    "one_permutation",
     "rate_not_tuned",
     "rate_at_end",
     "project_data",
     "cut_rows",
+    "shared_texts",
     "rows_unknown",
 ]
 
@@ -43,15 +43,15 @@ class Circumstances:
 
     Attributes:
         controls: Which strategies are controls, and of what.
-        one_permutation: Whether a permuted control is one permutation for all seeds.
         project_data: Whether the data were made by this project.
-        cut_rows: By split, how many rows were longer than the limit, and of how many.
+        cut_rows: How many rows were cut to the longest text allowed, a sentence a split.
+        shared_texts: How many texts the splits share, a sentence each.
     """
 
     controls: Controls = field(default_factory=dict)
-    one_permutation: bool = False
     project_data: bool = False
-    cut_rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    cut_rows: Sequence[str] = ()
+    shared_texts: Sequence[str] = ()
 
 
 def caveats(
@@ -82,14 +82,12 @@ def caveats(
         text = "One seed gives no estimate of the variance, so there are no intervals and no tests."
         found.append(Caveat("one_seed", text))
     found += _controls(cells, reference, known.controls)
-    if known.one_permutation and (permuted := _permuted(cells, known.controls)):
-        text = f"One permutation stands for all seeds of {listed(permuted)}: others may do "
-        found.append(Caveat("one_permutation", f"{text}better or worse than its interval says."))
     found += _rates(cells)
     if known.project_data:
         text = "The data set was made by this project; results on it say little about other data."
         found.append(Caveat("project_data", text))
-    return found + _cut(known.cut_rows)
+    found += [Caveat("cut_rows", f"{text}.") for text in known.cut_rows]
+    return found + [Caveat("shared_texts", f"{text}.") for text in known.shared_texts]
 
 
 def costs(cells: Sequence[Cell], *, reference: str) -> list[str]:
@@ -157,11 +155,6 @@ def _controls(cells: Sequence[Cell], reference: str, controls: Controls) -> list
     return [Caveat("no_controls", text + "ranks as such, and not from the scores.")]
 
 
-def _permuted(cells: Sequence[Cell], controls: Controls) -> list[str]:
-    names = dict.fromkeys(cell["strategy"] for cell in cells)
-    return [name for name in names if name in controls and controls[name].form == "permuted"]
-
-
 def _rates(cells: Sequence[Cell]) -> list[Caveat]:
     """Point out learning rates that were not chosen, or chosen at the end of their list."""
     found: list[Caveat] = []
@@ -182,10 +175,3 @@ def _rates(cells: Sequence[Cell]) -> list[Caveat]:
 
 def _tried(cell: Cell) -> list[float]:
     return [t["learning_rate"] for t in cell.get("tuned") or () if "learning_rate" in t]
-
-
-def _cut(cut_rows: Mapping[str, tuple[int, int]]) -> list[Caveat]:
-    cut = [f"{n:,} of {total:,} {split} rows" for split, (n, total) in cut_rows.items() if n]
-    if not cut:
-        return []
-    return [Caveat("cut_rows", f"Cut to the longest text allowed: {listed(cut)}.")]

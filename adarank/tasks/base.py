@@ -36,13 +36,21 @@ class Encoded:
         examples: One mapping a row, in the rows' order, with `input_ids` (a list of ids) and
             whatever else the task's batches are made of.
         truncated: How many rows were longer than the task's limit and were cut.
-        uncounted: How many of those lost everything that counts (of a prompt and its response,
-            the whole response). They are in no loss and no metric, and not trained on.
+        uncounted: How many of those lost everything that counts. They are in no loss and no
+            metric, and not trained on.
+        unanswered: How many rows have no answer left to be measured by: of a prompt and its
+            response, none of the response; of a target that is compared whole, not all of it.
     """
 
     examples: list[Example]
     truncated: int
     uncounted: int = 0
+    unanswered: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows, those that were cut, and those without an answer left."""
+        rows = len(self.examples)
+        return {"rows": rows, "cut": self.truncated, "unanswered": self.unanswered}
 
 
 @dataclass(frozen=True)

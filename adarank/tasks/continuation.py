@@ -58,13 +58,21 @@ class Continuation:
         uncounted = sum(not _counts(example) for example in examples)
         if uncounted == len(examples):
             raise self._nothing_counts(len(examples))
-        return Encoded(examples, truncated, uncounted)
+        unanswered = sum(
+            not self._answered(prompt, spans)
+            for prompt, (_, spans) in zip(prompts, tokens, strict=True)
+        )
+        return Encoded(examples, truncated, uncounted, unanswered)
 
     def _ended(self, text: str, ids: list[int], spans: list[Span]) -> tuple[list[int], list[Span]]:
         end: Any = self.tokenizer.eos_token_id
         if end is None or (ids and ids[-1] == end):
             return ids, spans
         return [*ids, end], [*spans, (len(text), len(text))]
+
+    def _answered(self, prompt: str, spans: list[Span]) -> bool:
+        """Tell whether some of the response is among the tokens that are kept."""
+        return any(end > len(prompt) for _, end in spans[: self.max_length])
 
     def _example(self, prompt: str, text: str, ids: list[int], spans: list[Span]) -> Example:
         """Cut a row to length, and mark what counts: all from the first token that does."""

@@ -120,7 +120,10 @@ class Seq2Seq:
             dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)
         ]
         cut = zip(cut_rows(texts), fields["cut"], strict=True)
-        return Encoded(examples, sum(any(either) for either in cut))
+        # An answer is compared whole: one that has no room is wrong, whatever is written.
+        long = (self._length(target) > self.max_new_tokens for target in targets["input_ids"])
+        unanswered = sum(any(either) for either in zip(fields["cut"], long, strict=True))
+        return Encoded(examples, sum(any(either) for either in cut), unanswered=unanswered)
 
     def for_training(self, examples: Sequence[Example]) -> list[Example]:
         """Give all of them, as they are."""
@@ -204,6 +207,10 @@ class Seq2Seq:
             eos_token_id=config.eos_token_id,
             decoder_start_token_id=config.decoder_start_token_id,
         )
+
+    def _length(self, ids: list[int]) -> int:
+        """Count the tokens of a target that must be written, without the one that ends it."""
+        return len(ids) - (ids[-1] == self.tokenizer.eos_token_id)
 
     def _target(self, labels: list[int]) -> str:
         return written(self.tokenizer, [label for label in labels if label != UNCOUNTED])

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from transformers import AutoConfig, PretrainedConfig
 from typer.testing import CliRunner
 
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.files.whole import read_json, read_parquet
 from adarank.pipeline.params.loader import load
 from adarank.pipeline.params.study import cell_names

@@ -116,6 +116,18 @@ LINES = [
         "ranks of an empty probe", f"{RANKS} --budget 2", write("source/probe.txt", ""), "--probe"
     ),
     Case(
+        "ranks of a table without texts",
+        f"{RANKS.replace('probe.txt', 'probe.csv')} --budget 2",
+        write("source/probe.csv", "sentence,label\na,1\n"),
+        "--probe|sentence|column text",
+    ),
+    Case(
+        "ranks of torn rows",
+        f"{RANKS.replace('probe.txt', 'probe.jsonl')} --budget 2",
+        write("source/probe.jsonl", '{"text": '),
+        "--probe|probe.jsonl",
+    ),
+    Case(
         "ranks on no such device", f"{RANKS.replace('cpu', 'abacus')} --budget 2", nothing, "abacus"
     ),
     Case("ranks into a folder", f"{RANKS} --budget 2 --output data", nothing, "--output|data"),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from adarank.pipeline.artifacts.cell import Cell
 from adarank.pipeline.artifacts.measured import read_cell
 from adarank.pipeline.files.whole import read_json, read_parquet, write_json
 from adarank.pipeline.params.loader import key_paths, load
+from adarank.tasks.cut import cut_in_words
 from stages import evaluate, finetune
 from tests.cells import LABELS, files, write_params, write_project
 from tests.plans import plan_json
@@ -61,6 +63,25 @@ def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
     said = project[1].stderr
     assert "seed 1, test (15 rows): loss" in said
     assert not [word for word in ("LOAD REPORT", "Loading weights", "Warning") if word in said]
+
+
+def test_cut_rows_are_counted_by_split_and_said(project: tuple[Path, Result]):
+    rows = {"validation": 12, "test": 15, "train": 10}
+    cut = cell()["cut"]
+    assert {split: counts["rows"] for split, counts in cut.items()} == rows
+    assert all(counts["unanswered"] == 0 for counts in cut.values())
+    assert cut_in_words(cut) == [
+        line.removeprefix("evaluate explicit-2: ")
+        for line in project[1].stderr.splitlines()
+        if "are cut" in line
+    ]
+
+
+def test_rows_of_which_nothing_counts_are_not_among_those_measured():
+    table = pd.DataFrame({"tokens": [3, 0, 1], "loss": [1.0, float("nan"), 2.0]})
+    task = SimpleNamespace(headline="loss", metrics=lambda _table: {"loss": 1.5})
+    assert evaluate._row(task, 0, "test", table)["n"] == 2
+    assert evaluate._row(task, 0, "test", table.drop(columns="tokens"))["n"] == 3
 
 
 def test_metrics_are_those_of_the_predictions():

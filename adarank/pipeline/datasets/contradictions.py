@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from adarank.errors import InputError, Problem
-from adarank.pipeline.datasets.templates import Template, parse_templates, where_template
-from adarank.pipeline.datasets.values import written
+from adarank.pipeline.datasets.keys import key as at
+from adarank.pipeline.datasets.reading.together import file_names
+from adarank.pipeline.datasets.rows.templates import Template, parse_templates, where_template
+from adarank.pipeline.datasets.rows.values import name_of
 from adarank.tasks.catalogue import Rows
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ _USES: dict[tuple[Rows, bool], tuple[set[str], set[str]]] = {
 
 def contradictions(section: "DatasetSection") -> list[Problem]:
     """List everything that cannot be meant as it stands, in the order of the keys."""
-    found = [*_splits(section), *_same_rows(section), *_uses(section), *_twins(section)]
-    return [*found, *_templates(section), *_words(section)]
+    splits = [*_splits(section), *_files(section), *_same_rows(section)]
+    columns = [*_uses(section), *_twins(section)]
+    return [*splits, *columns, *_templates(section), *_words(section)]
 
 
 def _splits(section: "DatasetSection") -> Iterator[Problem]:
@@ -43,25 +46,25 @@ def _splits(section: "DatasetSection") -> Iterator[Problem]:
     if splits.test is None and fraction is None:
         yield Problem(
             "a test split is needed",
-            "dataset.splits.test",
+            at("splits.test"),
             "null",
             "a split, or file, that training never sees",
-            "name one, or say with dataset.test_fraction how much of train becomes test",
+            f"name one, or say with {at('test_fraction')} how much of train becomes test",
         )
     if splits.test is not None and fraction is not None:
         yield Problem(
             "there is a test split already",
-            "dataset.test_fraction",
+            at("test_fraction"),
             fraction,
-            "null where dataset.splits.test names a split",
-            "dataset.test_fraction: null, or dataset.splits.test: null",
+            f"null where {at('splits.test')} names a split",
+            f"{at('test_fraction')}: null, or {at('splits.test')}: null",
         )
     together = section.validation_fraction + (fraction or 0.0)
     if splits.validation is None and splits.test is None and together >= 0.5:
         yield Problem(
             "too much is carved from train",
-            "dataset.test_fraction",
-            f"{together:g} with dataset.validation_fraction",
+            at("test_fraction"),
+            f"{together:g} with {at('validation_fraction')}",
             "below 0.5 together",
             "smaller fractions",
         )
@@ -69,15 +72,37 @@ def _splits(section: "DatasetSection") -> Iterator[Problem]:
 
 def _same_rows(section: "DatasetSection") -> Iterator[Problem]:
     named = section.named_splits()
-    for split, name in named.items():
-        twin = next(other for other in named if named[other] == name)
+    for split, files in named.items():
+        names = file_names(files)
+        twin = next(other for other in named if {*file_names(named[other])} & {*names})
+        name = next((name for name in names if name in file_names(named[twin])), "")
         if twin != split:
             yield Problem(
                 f"the same rows would be both {twin} and {split}",
-                f"dataset.splits.{split}",
+                at(f"splits.{split}"),
                 name,
                 "a different split, or file, for each",
-                f"dataset.splits.{split}: null, and its rows are carved from train",
+                at(f"splits.{split}") + ": null, and its rows are carved from train",
+            )
+
+
+def _files(section: "DatasetSection") -> Iterator[Problem]:
+    for split, files in section.named_splits().items():
+        if not isinstance(files, str) and not section.source.startswith("file:"):
+            yield Problem(
+                "several files for a split",
+                at(f"splits.{split}"),
+                files,
+                f"a split's name, for {section.source} is no folder",
+                "one name, or a file: source",
+            )
+        elif isinstance(files, dict) and section.target_key is None:
+            yield Problem(
+                "a file for each class, and no name for the column of classes",
+                at("target_key"),
+                "null",
+                "a name",
+                f"{at('target_key')}: class",
             )
 
 
@@ -97,10 +122,10 @@ def _needed(section: "DatasetSection", key: str, form: str) -> Problem:
     instead = key == "text_key" and (section.kind.rows, True) in _USES
     return Problem(
         f"{section.type} needs it",
-        f"dataset.{key}",
+        at(key),
         _NONE.get(key, "null"),
-        form + ", or dataset.templates" * instead,
-        f"set dataset.{key}" + ", or dataset.templates" * instead,
+        form + f", or {at('templates')}" * instead,
+        f"set {at(key)}" + f", or {at('templates')}" * instead,
     )
 
 
@@ -108,10 +133,10 @@ def _unused(section: "DatasetSection", key: str, templated: str) -> Problem:
     none = _NONE.get(key, "null")
     return Problem(
         f"{section.type}{templated} has no use for it",
-        f"dataset.{key}",
+        at(key),
         getattr(section, key),
         none,
-        f"dataset.{key}: {none}, or another dataset.type",
+        f"{at(key)}: {none}, or another {at('type')}",
     )
 
 
@@ -122,11 +147,11 @@ def _twins(section: "DatasetSection") -> Iterator[Problem]:
         twin = next(other for other in given if given[other] == name)
         if twin != key:
             yield Problem(
-                f"the column that dataset.{twin} names",
-                f"dataset.{key}",
+                f"the column that {at(twin)} names",
+                at(key),
                 name,
                 "another column",
-                f"dataset.{key}: the column of the {key.removesuffix('_key')}",
+                f"{at(key)}: the column of the {key.removesuffix('_key')}",
             )
 
 
@@ -153,7 +178,7 @@ def _misplaced(section: "DatasetSection", template: Template) -> tuple[str, str,
         return (
             "the template has no response",
             f"{place}, the target's column, where the response begins",
-            f"add {place}, or name another dataset.target_key",
+            f"add {place}, or name another {at('target_key')}",
         )
     if rows == "words" and target in template.columns:
         return ("the template gives the answer away", f"no {place}", f"remove {place}")
@@ -161,7 +186,7 @@ def _misplaced(section: "DatasetSection", template: Template) -> tuple[str, str,
 
 
 def _words(section: "DatasetSection") -> Iterator[Problem]:
-    where, words = "dataset.target_words", section.target_words
+    where, words = at("target_words"), section.target_words
     for key, text in words.items():
         if not text.strip():
             yield Problem(
@@ -184,4 +209,4 @@ def _words(section: "DatasetSection") -> Iterator[Problem]:
 
 def target_name(key: str | bool | int | float) -> str:
     """Write a key of target_words as the target it stands for."""
-    return (written(key) or str(key)).strip()
+    return name_of(key) or str(key)

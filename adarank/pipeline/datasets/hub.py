@@ -11,14 +11,14 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 
 from adarank.errors import AdaRankError, run_error
 from adarank.pipeline.console.reporting import say
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.raw import Columns, Raw, check_columns, frame_of
+from adarank.pipeline.datasets.reading.nested import root_of
 from adarank.pipeline.sources.commits import cached_commit, info_at
 from adarank.pipeline.sources.promised import Promise, kept, promises
 from adarank.pipeline.sources.refusals import from_hub
 from adarank.pipeline.sources.retry import chain
 from adarank.pipeline.sources.spec import HubSource
-
-_WHERE = "dataset.source"
 
 
 def read_repository(
@@ -47,11 +47,13 @@ def read_repository(
             _forget,
         ),
         source,
-        _WHERE,
+        key("source"),
     )
+    frames = {}
     for split, table in tables.items():
-        check_columns(table.column_names, wanted, f"{source.repository}, {splits[split]}")
-    frames = {split: frame_of(_columns(table, wanted), wanted) for split, table in tables.items()}
+        where = f"{source.repository}, {splits[split]}"
+        check_columns(table.column_names, wanted, where)
+        frames[split] = frame_of(_columns(table, wanted), wanted, where)
     return Raw(frames, _classes(tables["train"], wanted.target), commit)
 
 
@@ -59,7 +61,9 @@ def _resolved(source: HubSource, recorded: str | None) -> tuple[str, dict[str, P
     """The commit, and what the hub promises of its files; nothing where it is switched off."""
     try:
         info = from_hub(
-            lambda: info_at(HfApi().dataset_info, "dataset", source, recorded), source, _WHERE
+            lambda: info_at(HfApi().dataset_info, "dataset", source, recorded),
+            source,
+            key("source"),
         )
     except AdaRankError as error:
         offline = any(isinstance(cause, OfflineModeIsEnabled) for cause in chain(error))
@@ -68,7 +72,7 @@ def _resolved(source: HubSource, recorded: str | None) -> tuple[str, dict[str, P
             raise
         say(f"download: the hub is switched off; {source.repository} at {commit} from its cache")
         return commit, {}
-    return info.sha, promises(info.siblings, _WHERE)
+    return info.sha, promises(info.siblings, key("source"))
 
 
 def _load(source: HubSource, commit: str, split: str) -> Dataset:
@@ -79,7 +83,7 @@ def _load(source: HubSource, commit: str, split: str) -> Dataset:
     if any(commit not in folder.parts for folder in folders):
         raise run_error(
             "only another commit of the dataset is at hand",
-            where=_WHERE,
+            where=key("source"),
             got=", ".join(sorted({folder.name for folder in folders})),
             expected=commit,
             remedy="look at the connection, then run again",
@@ -100,8 +104,9 @@ def _classes(table: Dataset, name: str | None) -> tuple[str, ...] | None:
 
 
 def _columns(table: Dataset, wanted: Columns) -> dict[str, Any]:
-    columns: dict[str, Any] = table.select_columns(wanted.names)[:]
-    for name in wanted.names:
+    roots = dict.fromkeys(root_of(name, table.column_names) or name for name in wanted.names)
+    columns: dict[str, Any] = table.select_columns(list(roots))[:]
+    for name in roots:
         classes = _classes(table, name)
         if classes is not None:
             # Splits without published labels hold -1.

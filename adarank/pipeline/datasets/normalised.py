@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.splits import Carving
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Rules:
         drop: Whether unusable rows are dropped, and counted; else they are refused.
         num_classes: How many classes there must be; None for as many as train has.
         target_words: The words to write for each target, as text; empty for the target itself.
-        carving: The splits that are to be made from train.
+        division: How rows are sampled, and which splits are carved from train.
     """
 
     columns: Columns
     drop: bool
     num_classes: int | None = None
     target_words: dict[str, str] = field(default_factory=dict)
-    carving: Carving = field(default_factory=Carving)
+    division: Division = field(default_factory=Division)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from adarank.errors import Problem
 from adarank.pipeline.datasets.contradictions import contradictions, target_name
+from adarank.pipeline.datasets.dividing.splits import Division
 from adarank.pipeline.datasets.normalised import Rules
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.splits import Carving
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.reading.form import ExtraFields, Form, Format, Quoting
+from adarank.pipeline.datasets.reading.together import Files
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.params.loader import Digest, Section
 from adarank.tasks.catalogue import TASKS, TaskKind
 
@@ -27,25 +29,41 @@ def _scalar(key: object) -> object:
     return key
 
 
+def _files(value: object) -> object:
+    """Take a name, a list of names, or a mapping of classes to names."""
+    if isinstance(value, dict):
+        named = {target_name(_scalar(key)): name for key, name in value.items()}  # pyright: ignore[reportArgumentType]
+        names = list(named.values())
+        found: object = named
+    else:
+        names = value if isinstance(value, list | tuple) else [value]
+        found = tuple(names) if isinstance(value, list | tuple) else value
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise PydanticCustomError(
+            "files",
+            "Input should be a split or file, a list of files to read side by side, or a mapping "
+            "of classes to files",
+        )
+    return found
+
+
+SplitFiles = Annotated[Files, PlainValidator(_files)]
 Target = Annotated[str | bool | int | float, BeforeValidator(_scalar)]
 
 
 class Splits(Section):
     """Our splits, and what the source calls them."""
 
-    train: str = Field(
+    train: SplitFiles = Field(
         default="train",
-        min_length=1,
-        description="the source's split to learn from, or a file below FOLDER",
+        description="the source's split to learn from, or a file below FOLDER; [TEXTS, LABELS]: "
+        "files read side by side, line by line; {CLASS: FILE, ...}: a file for each class",
     )
-    validation: str | None = Field(
-        default="validation",
-        min_length=1,
-        description="likewise, to select by; null carves it from train",
+    validation: SplitFiles | None = Field(
+        default="validation", description="likewise, to select by; null carves it from train"
     )
-    test: str | None = Field(
+    test: SplitFiles | None = Field(
         default="test",
-        min_length=1,
         description="likewise, to measure on once; null carves it by test_fraction from train",
     )
 
@@ -93,7 +111,14 @@ class DatasetSection(Section):
     train_rows: int | None = Field(
         default=None,
         ge=1,
-        description="only the first so many rows of the source's train split; null for all",
+        description="so many rows of the source's train split, drawn at random by validation_seed, "
+        "of each class its share; null for all",
+    )
+    validation_rows: int | None = Field(
+        default=None, ge=1, description="likewise of validation, named or carved; null for all"
+    )
+    test_rows: int | None = Field(
+        default=None, ge=1, description="likewise of test, named or carved; null for all"
     )
     num_classes: int | None = Field(
         default=None,
@@ -109,19 +134,25 @@ class DatasetSection(Section):
         default=0.1,
         gt=0,
         lt=0.5,
-        description="part of train that becomes validation where none is named",
+        description="part of train's texts that becomes validation where none is named; "
+        "rows of one text stay together",
     )
     test_fraction: float | None = Field(
         default=None,
         gt=0,
         lt=0.5,
-        description="part of train that becomes test where none is named; else null",
+        description="likewise, part that becomes test where none is named; else null",
     )
     validation_seed: int = Field(
-        default=0, ge=0, description="decides which rows of train those are"
+        default=0, ge=0, description="decides which rows are carved from train, and which are drawn"
+    )
+    format: Format | None = Field(
+        default=None,
+        description="how file: sources are written: csv, tsv, json, jsonl, parquet, or lines (a "
+        "text a line, column text); null: as the suffix says",
     )
     encoding: str = Field(
-        default="utf-8", description="of csv, tsv, json and jsonl files, such as utf-8, latin-1"
+        default="utf-8", description="of csv, tsv, json, jsonl and lines, such as utf-8, latin-1"
     )
     separator: str | None = Field(
         default=None,
@@ -129,6 +160,21 @@ class DatasetSection(Section):
         max_length=1,
         pattern=r'[^"\r\n]',
         description="between fields; null: , in csv and tab in tsv",
+    )
+    quoting: Quoting = Field(
+        default="standard",
+        description='csv, tsv: standard where " encloses fields that hold separators or line '
+        "ends; none where it is a character like any other",
+    )
+    columns: list[str] = Field(
+        default=[],
+        description="names of the columns of csv and tsv files without a header, or of lines (a "
+        "name a file); []: the first line is the header",
+    )
+    extra_fields: ExtraFields = Field(
+        default="refuse",
+        description="csv, tsv: lines with more fields than columns: refuse them, drop the fields "
+        "beyond, or join them to the last column; fields that a line lacks are empty",
     )
     sha256: dict[str, Digest] = Field(
         default={},
@@ -157,7 +203,18 @@ class DatasetSection(Section):
         """List what keys say against each other, or against what the task needs."""
         return contradictions(self)
 
-    def named_splits(self) -> dict[str, str]:
+    def form(self) -> Form:
+        """How the files of a `file:` source are written."""
+        return Form(
+            self.encoding,
+            self.separator,
+            self.format,
+            self.quoting,
+            tuple(self.columns),
+            self.extra_fields,
+        )
+
+    def named_splits(self) -> dict[str, Files]:
         """What the source calls each split that it has."""
         named = {
             "train": self.splits.train,
@@ -177,10 +234,16 @@ class DatasetSection(Section):
             for split, fraction in fractions.items()
             if split not in self.named_splits() and fraction is not None
         }
+        limits = {
+            "train": self.train_rows,
+            "validation": self.validation_rows,
+            "test": self.test_rows,
+        }
+        rows = {split: limit for split, limit in limits.items() if limit is not None}
         return Rules(
             columns,
             drop=self.bad_rows == "drop",
             num_classes=self.num_classes,
             target_words={target_name(key): words for key, words in self.target_words.items()},
-            carving=Carving(missing, self.validation_seed),
+            division=Division(missing, rows, self.validation_seed),
         )

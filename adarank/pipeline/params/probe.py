@@ -1,9 +1,12 @@
 """The probe section of params.yaml, and the texts it names."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.errors import ParserError
 from pydantic import Field
 
 from adarank.errors import input_error
@@ -12,6 +15,7 @@ from adarank.pipeline.params.loader import Section
 
 # What a model reads of a row, by the columns that are there, and what stands between them.
 _READ = {("prompt", "response"): "", ("text", "pair"): " ", ("text",): ""}
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
 class ProbeSection(Section):
@@ -19,7 +23,8 @@ class ProbeSection(Section):
 
     source: str = Field(
         description="adarank/pipeline/builtin/sentences.txt (the built-in sentences), any text "
-        "file with a text a line, or data/dataset/train.parquet (rows of the dataset)"
+        "file with a text a line, or a table (csv, tsv, json, jsonl, parquet) with a column text, "
+        "or prompt and response, such as data/tasks/NAME/train.parquet"
     )
     rows: int = Field(
         default=32, ge=1, description="texts used: the first of a text file, a sample of a table"
@@ -31,27 +36,21 @@ class ProbeSection(Section):
 
 
 def read_texts(probe: ProbeSection) -> list[str]:
-    """Read the probe's texts.
-
-    Of the dataset's rows these are the texts that the task's model reads: the text, the two texts
-    of a pair with a space between, or the prompt and its response.
+    """Read the probe's texts: the first of a text file, or a sample of a table's.
 
     Raises:
         InputError: No such file, another kind of file or table, or fewer texts than `probe.rows`.
     """
     path = Path(probe.source)
-    if path.suffix == ".parquet":
-        texts = sample_texts(path, probe.rows, probe.seed)
-    elif path.suffix == ".txt":
-        texts = text_lines(path)[: probe.rows]
-    else:
+    if path.suffix.lower() not in (".txt", *_TABLES):
         raise input_error(
             "not a probe that can be read",
             where="probe.source",
             got=probe.source,
-            expected="a .txt file (a text a line) or data/dataset/train.parquet",
+            expected=f"a .txt file (a text a line), or a table: {', '.join(_TABLES)}",
             remedy="adarank/pipeline/builtin/sentences.txt is the built-in one",
         )
+    texts = file_texts(path)
     if len(texts) < probe.rows:
         raise input_error(
             "the probe has fewer texts than asked for",
@@ -60,7 +59,10 @@ def read_texts(probe: ProbeSection) -> list[str]:
             expected=f"at most {len(texts)}, the texts in {path}",
             remedy="lower probe.rows, or name a larger probe.source",
         )
-    return texts
+    if path.suffix.lower() == ".txt":
+        return texts[: probe.rows]
+    picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
+    return [texts[row] for row in sorted(picked)]
 
 
 def sample_texts(path: Path, rows: int, seed: int) -> list[str]:
@@ -71,40 +73,91 @@ def sample_texts(path: Path, rows: int, seed: int) -> list[str]:
         rows: How many at most.
         seed: Decides which.
     """
-    texts = _rows(path)
+    texts = file_texts(path)
     picked = np.random.default_rng(seed).permutation(len(texts))[:rows]
     return [texts[row] for row in sorted(picked)]
 
 
-def _rows(path: Path) -> list[str]:
-    table: pd.DataFrame = read_parquet(path)[0]
-    for columns, between in _READ.items():
-        if set(columns) <= set(table.columns):
-            parts = [table[column].astype(str) for column in columns]
-            return [between.join(row) for row in zip(*parts, strict=True)]
-    raise input_error(
-        "not the dataset's rows",
-        where="probe.source",
-        got=f"{path} with columns {', '.join(map(str, table.columns))}",
-        expected="a column text, or prompt and response",
-        remedy="data/dataset/train.parquet",
-    )
+def file_texts(path: Path) -> list[str]:
+    """Read every text of a file: by its suffix a table's rows, else a text a line.
 
-
-def text_lines(path: Path) -> list[str]:
-    """Read a text a line; empty lines are none.
+    Of a table these are the texts that a task's model reads: the column `text`, the two texts of
+    a pair with a space between, or the prompt and its response. Empty texts are none.
 
     Raises:
-        InputError: No such file, or not UTF-8 text.
+        InputError: No such file, one that cannot be read, or a table without these columns.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        texts = _rows(path) if path.suffix.lower() in _TABLES else _lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise input_error(
             "the probe cannot be read",
             where="probe.source",
             got=f"{path}: {getattr(error, 'strerror', None) or error}",
-            expected="a file of UTF-8 text, a text a line",
+            expected="a file of UTF-8 text, a text a line, or a table",
             remedy="mend the path, or save the file as UTF-8",
         ) from None
-    return [line.strip() for line in lines if line.strip()]
+    texts = [text for text in texts if text.strip()]
+    _check_encodable(texts, path)
+    return texts
+
+
+def _lines(path: Path) -> list[str]:
+    # Not str.splitlines, which also breaks at characters that texts may hold.
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
+
+
+def _rows(path: Path) -> list[str]:
+    table = read_parquet(path)[0] if path.suffix.lower() == ".parquet" else _table(path)
+    for columns, between in _READ.items():
+        if set(columns) <= set(table.columns):
+            parts = [[_text(value) for value in table[column]] for column in columns]
+            return [between.join(row) for row in zip(*parts, strict=True)]
+    raise input_error(
+        "a table without texts",
+        where="probe.source",
+        got=f"{path} with columns {', '.join(map(str, table.columns))}",
+        expected="a column text, or prompt and response",
+        remedy="name its column of texts so, or give a .txt file with a text a line",
+    )
+
+
+def _table(path: Path) -> pd.DataFrame:
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".csv", ".tsv"):
+            separator = "\t" if suffix == ".tsv" else ","
+            table = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+            )
+            return table.rename(columns=str.strip)
+        text = path.read_text(encoding="utf-8-sig")
+        lines = (line for line in text.split("\n") if line.strip())
+        rows: Any = json.loads(text) if suffix == ".json" else [json.loads(line) for line in lines]
+        return pd.DataFrame(rows, dtype=object)
+    except UnicodeDecodeError:
+        raise
+    except (ParserError, ValueError, RecursionError) as error:
+        raise input_error(
+            "the probe is damaged or of another form",
+            where="probe.source",
+            got=f"{path}: {error}",
+            expected=f"{suffix[1:]}, as its suffix says",
+            remedy="mend it, or give a .txt file with a text a line",
+        ) from None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _check_encodable(texts: list[str], path: Path) -> None:
+    halves = [text for text in texts if any("\ud800" <= c <= "\udfff" for c in text)]
+    if halves:
+        raise input_error(
+            "texts that are no UTF-8 (half of a surrogate pair)",
+            where="probe.source",
+            got=f"{len(halves)} of {len(texts)} texts in {path}; the first: {halves[0]!r}",
+            expected="texts that UTF-8 can hold",
+            remedy="remove them",
+        )

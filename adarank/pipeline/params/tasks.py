@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, RootModel, field_validator
 
 from adarank.errors import InputError, Problem, input_error
+from adarank.pipeline.datasets.keys import section_named
 from adarank.pipeline.datasets.section import DatasetSection
 from adarank.pipeline.params.evaluate import EvaluateSection
 from adarank.pipeline.params.finetune import FinetuneSection
@@ -85,11 +86,11 @@ class TasksSection(RootModel[dict[TaskName, TaskSection]]):
 
     def contradictions(self) -> list[Problem]:
         """List what the keys of each task say against each other."""
-        return [
-            renamed(problem, name)
-            for name, task in self.root.items()
-            for problem in task.contradictions()
-        ]
+        problems: list[Problem] = []
+        for name, task in self.root.items():
+            with section_named(f"tasks.{name}"):
+                problems += task.contradictions()
+        return problems
 
     def find(self, name: str) -> TaskSection:
         """Return the task of a name.
@@ -122,7 +123,8 @@ def evaluate_of(section: EvaluateSection, task: TaskSection) -> EvaluateSection:
 def task_named(name: str) -> Iterator[None]:
     """Let errors about the keys of a dataset name those of the task at hand."""
     try:
-        yield
+        with section_named(f"tasks.{name}"):
+            yield
     except InputError as error:
         raise InputError(*(renamed(problem, name) for problem in error.problems)) from None
 

@@ -49,10 +49,12 @@ def test_a_strategy_without_a_control_is_named() -> None:
     assert "for fisher:" in found(both, controls=CONTROLS)["no_controls"]
 
 
-def test_data_permutation_and_cut_rows_are_said_where_they_are_so() -> None:
+def test_data_cut_rows_and_shared_texts_are_said_where_they_are_so() -> None:
     cells = [tuned("uniform", 2.0, [1.0, 2.0, 3.0]), tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
-    cut = {"train": (0, 50), "test": (1277, 1319)}
-    kinds = found(cells, controls=CONTROLS, project_data=True, one_permutation=True, cut_rows=cut)
-    assert list(kinds) == ["one_permutation", "project_data", "cut_rows"]
-    assert "1,277 of 1,319 test rows" in kinds["cut_rows"] and "train" not in kinds["cut_rows"]
+    cut, shared = ["7 rows of test are cut"], ["3 rows of test have a text that train has, too"]
+    kinds = found(cells, controls=CONTROLS, project_data=True, cut_rows=cut, shared_texts=shared)
+    assert list(kinds) == ["project_data", "cut_rows", "shared_texts"]
+    assert (
+        kinds["cut_rows"] == "7 rows of test are cut." and kinds["shared_texts"] == f"{shared[0]}."
+    )
     assert "made by this project" in kinds["project_data"]

@@ -110,7 +110,11 @@ def test_a_texts_beginning_is_foretold_by_the_tokenizers_own_start():
 def test_cut_rows_are_counted_and_those_left_with_nothing_are_in_no_loss(pico_gpt2: Path):
     task = causal(max_length=6, loss_on="response")
     encoded = task.encode(ROWS)
-    assert (encoded.truncated, encoded.uncounted) == (3, 1)
+    assert (encoded.truncated, encoded.uncounted, encoded.unanswered) == (3, 1, 1)
+    assert encoded.counts() == {"rows": 4, "cut": 3, "unanswered": 1}
+    # Where the prompt counts too, the row counts, and yet has no answer.
+    whole = causal(max_length=6).encode(ROWS)
+    assert (whole.truncated, whole.uncounted, whole.unanswered) == (3, 0, 1)
     kept = [pico_tokenizer().decode(counted(example)) for example in encoded.examples]
     assert kept == ["what", "find the first light house", "", "stone [SEP]"]
     assert [example["bytes"] for example in encoded.examples] == [5, 26, 0, 6]

@@ -7,10 +7,10 @@ import pytest
 
 from adarank.errors import InputError
 from adarank.pipeline.datasets import hub
-from adarank.pipeline.datasets.files import Form
 from adarank.pipeline.datasets.raw import Columns
 from adarank.pipeline.datasets.read import read_dataset
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.rows.templates import parse_templates
 
 TEXT_LABEL = Columns("text", "label")
 UTF8 = Form("utf-8", None)

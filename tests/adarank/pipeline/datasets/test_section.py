@@ -147,8 +147,8 @@ def test_words_that_are_none_are_refused(tmp_path, words):
 
 def test_only_what_is_missing_is_carved():
     both = {"splits": {"train": "a", "validation": None, "test": None}, "test_fraction": 0.2}
-    assert section(**both).rules().carving.fractions == {"validation": 0.1, "test": 0.2}
-    assert section().rules().carving.fractions == {"validation": 0.1}
+    assert section(**both).rules().division.fractions == {"validation": 0.1, "test": 0.2}
+    assert section().rules().division.fractions == {"validation": 0.1}
     own = {"splits": {"train": "a", "validation": "b", "test": None}, "test_fraction": 0.2}
-    assert section(**own).rules().carving.fractions == {"test": 0.2}
+    assert section(**own).rules().division.fractions == {"test": 0.2}
     assert section(**own).named_splits() == {"train": "a", "validation": "b"}

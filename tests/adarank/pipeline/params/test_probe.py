@@ -7,7 +7,7 @@ import pytest
 
 from adarank.errors import InputError
 from adarank.pipeline.files.whole import write_parquet
-from adarank.pipeline.params.probe import ProbeSection, read_texts
+from adarank.pipeline.params.probe import ProbeSection, file_texts, read_texts
 
 
 def probe(source: Path, rows: int = 2, seed: int = 0) -> ProbeSection:
@@ -60,4 +60,44 @@ def test_a_table_that_is_not_the_datasets(tmp_path):
 
 def test_another_kind_of_file(tmp_path):
     with pytest.raises(InputError, match=r"a \.txt file"):
-        read_texts(probe(tmp_path / "probe.csv"))
+        read_texts(probe(tmp_path / "probe.xlsx"))
+
+
+def test_only_line_ends_end_a_text_and_a_mark_is_no_part_of_one(tmp_path):
+    path = tmp_path / "probe.txt"
+    path.write_bytes("\ufeffone\x0band\u2028more\x85still\r\n\x0ctwo\n".encode())
+    assert read_texts(probe(path)) == ["one\x0band\u2028more\x85still", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.csv", 'label,text\n1,"one, and"\n0,NA\n1, \n'),
+        ("p.csv", '\ufefflabel, text\n1,"one, and"\n0,NA\n'),
+        ("p.tsv", "text\tlabel\none, and\t1\nNA\t0\n"),
+        ("p.json", '[{"text": "one, and"}, {"text": "NA"}, {"text": null}]'),
+        ("p.jsonl", '{"text": "one, and"}\n\n{"text": "NA", "more": [1]}\n{"more": 2}\n'),
+    ],
+)
+def test_tables_are_read_by_column(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert read_texts(probe(tmp_path / name)) == file_texts(tmp_path / name) == ["one, and", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("p.csv", "sentence,label\na,1\n", "with columns sentence, label"),
+        ("p.csv", 'text\n"a\n', "damaged"),
+        ("p.csv", "", "damaged"),
+        ("p.json", "{", "damaged"),
+        ("p.jsonl", '{"text": 1', "damaged"),
+        ("p.jsonl", "[" * 100_000, "damaged"),
+        ("p.jsonl", '{"text": "half \\ud83d"}\n{"text": "b"}\n', "1 of 2 texts"),
+        ("p.parquet", "text", "parquet"),
+    ],
+)
+def test_tables_that_are_no_probe(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=told):
+        read_texts(probe(tmp_path / name))

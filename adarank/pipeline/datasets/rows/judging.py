@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import InputError, Problem
+from adarank.pipeline.datasets.keys import key, section
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.values import absent, written
+from adarank.pipeline.datasets.rows.values import absent, encodable, written
 
 FAULT = "fault"
 EMPTY = "empty text"
@@ -20,6 +21,8 @@ NO_TEXT = "text that is no string"
 EMPTY_PAIR = "empty pair"
 NO_PAIR = "pair that is no string"
 NO_FIT = "no template whose columns are all there"
+NESTED = "a column that is a list or an object (name a part of it, such as {column.0})"
+HALF = "text that is no UTF-8 (half of a surrogate pair)"
 
 Dropped = dict[str, dict[str, int]]
 Row = dict[str, str | None]
@@ -32,6 +35,7 @@ def judge_texts(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Take a split's texts, and its pairs where there are any, and judge them."""
     assert columns.text is not None
     judged = pd.DataFrame({"text": frame[columns.text], FAULT: ""}, dtype=object)
+    blame(judged, unwritable(frame))
     blame(judged, (_text_fault(text, EMPTY, NO_TEXT) for text in judged["text"]))
     if columns.pair is not None:
         judged.insert(1, "pair", frame[columns.pair])
@@ -43,6 +47,18 @@ def blame(judged: pd.DataFrame, faults: Iterable[str]) -> None:
     """Note a fault for each row, or none (""); a row's first fault stays."""
     both = [old or new for old, new in zip(judged[FAULT], faults, strict=True)]
     judged[FAULT] = pd.Series(both, index=judged.index, dtype=object)
+
+
+def unwritable(frame: pd.DataFrame) -> list[str]:
+    """Give the fault HALF for each row with text that no file can hold, "" for the others."""
+    columns = [[encodable(value) for value in frame[name]] for name in frame]
+    return ["" if all(row) else HALF for row in zip(*columns, strict=True)]
+
+
+def unfit(frame: pd.DataFrame) -> list[str]:
+    """Give the fault of each row that no template would fit."""
+    columns = [[isinstance(value, list | dict) for value in frame[name]] for name in frame]
+    return [NESTED if any(row) else NO_FIT for row in zip(*columns, strict=True)]
 
 
 def rows_of(frame: pd.DataFrame, columns: Columns) -> list[Row]:
@@ -78,7 +94,7 @@ def settle(
     problems = problems or [
         Problem(
             "the split is empty",
-            f"dataset.splits.{split}",
+            key(f"splits.{split}"),
             f"{sum(dropped[split].values())} rows, none usable: {dropped[split]}",
             f"at least one row with {expected}",
         )
@@ -115,10 +131,10 @@ def _refused(
     first = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in values)
     return Problem(
         f"{len(rows)} of {len(judged)} rows with {fault}",
-        f"dataset, {split} split",
+        f"{section()}, {split} split",
         f"rows {shown}; the first: {first}",
         expected,
-        "mend them, or dataset.bad_rows: drop"
+        f"mend them, or {key('bad_rows')}: drop"
         if len(rows) < len(judged)
         else "mend the keys or templates that name its columns",
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from string import Formatter
 
 from adarank.errors import InputError, Problem
+from adarank.pipeline.datasets.keys import key
 
-# Letters first, so that {0} and {} are none; no dot and no bracket, which would reach into values.
-_NAME = re.compile(r"[^\W\d][\w -]*")
+# Letters first, so that {0} and {} are none; parts of nested values after dots; no bracket.
+_NAME = re.compile(r"[^\W\d][\w -]*(\.[\w -]+)*")
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def parse_templates(texts: Sequence[str]) -> tuple[Template, ...]:
     """Read templates.
 
     Args:
-        texts: Each with columns' names in braces, such as `{question}`, and nothing else there.
+        texts: Each with columns' names in braces, such as `{question}`, or parts of columns, such
+            as `{answers.text.0}`, and nothing else there.
 
     Raises:
         InputError: Every template that is none: braces that do not pair, a place that is no
-            plain name (`{0}`, `{a.b}`, `{a!r}`, `{a:>9}`), or no place at all.
+            plain name (`{0}`, `{a[0]}`, `{a!r}`, `{a:>9}`), or no place at all.
     """
     faults = [(place, text, _fault(text)) for place, text in enumerate(texts)]
     problems = [
@@ -83,7 +85,7 @@ def parse_templates(texts: Sequence[str]) -> tuple[Template, ...]:
 
 def where_template(place: int) -> str:
     """Name a template of params.yaml, by its place in the list, from 0."""
-    return f"dataset.templates[{place}]"
+    return key(f"templates[{place}]")
 
 
 def _fault(text: str) -> str:

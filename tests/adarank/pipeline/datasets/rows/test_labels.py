@@ -1,11 +1,13 @@
 """Rows with one of a few names for target."""
 
+import re
+
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, EMPTY_PAIR, NO_PAIR, NO_TEXT
-from adarank.pipeline.datasets.labels import NO_CLASS, NO_LABEL, UNSEEN, labels
 from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.rows.judging import EMPTY, EMPTY_PAIR, HALF, NO_PAIR, NO_TEXT
+from adarank.pipeline.datasets.rows.labels import NO_CLASS, NO_LABEL, UNSEEN, labels
 from tests.rows import raw, rules
 
 
@@ -17,6 +19,8 @@ from tests.rows import raw, rules
         ([10, 9.0, "9 "], ["9", "10"]),
         ([True, False], ["false", "true"]),
         (["10", "9", "x"], ["10", "9", "x"]),
+        (["0", "1.0", "0.0", 1, 0.0, "-1.00"], ["-1", "0", "1"]),
+        (["1.5", "v1.0", "2.0"], ["1.5", "2", "v1.0"]),
     ],
 )
 def test_class_ids_follow_sorted_names(targets, names):
@@ -32,7 +36,25 @@ def test_class_ids_follow_sorted_names(targets, names):
 def _name(target: object) -> str:
     if isinstance(target, bool):
         return str(target).lower()
-    return str(int(target)) if isinstance(target, float) else str(target).strip()
+    text = str(int(target)) if isinstance(target, float) else str(target).strip()
+    return text.split(".")[0] if text in ("0.0", "1.0", "-1.00", "2.0") else text
+
+
+@pytest.mark.parametrize(("text", "label"), [("half \ud83d", "x"), ("whole", "x\udc00")])
+def test_half_a_character_is_a_fault_of_its_row(text, label):
+    rows = [("a", "x"), (text, label), ("b", "y")]
+    with pytest.raises(InputError, match=re.escape(f"1 of 3 rows with {HALF}")):
+        labels(raw(train=rows), rules())
+    found = labels(raw(train=rows), rules(drop=True))
+    assert found.note == {"labels": ["x", "y"], "dropped": {"train": {HALF: 1}}}
+    assert list(found.frames["train"]["text"]) == ["a", "b"]
+
+
+def test_declared_classes_are_found_however_they_are_written():
+    rows = [("a", "1.0"), ("b", 0), ("c", "1")]
+    found = labels(raw(classes=("1.0", "0.0"), train=rows), rules())
+    assert found.note["labels"] == ["1", "0"]
+    assert list(found.frames["train"]["label"]) == [0, 1, 0]
 
 
 def test_declared_order_of_classes_is_kept():

@@ -3,10 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, NO_FIT
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.words import NO_TARGET, NO_WORDS, words
+from adarank.pipeline.datasets.rows.judging import EMPTY, HALF, NO_FIT
+from adarank.pipeline.datasets.rows.templates import parse_templates
+from adarank.pipeline.datasets.rows.words import NO_TARGET, NO_WORDS, words
 from tests.rows import carved, raw, rules
 
 NAMES = ("one", "two", "label")
@@ -69,8 +69,16 @@ def test_words_that_train_never_needs_are_refused():
 
 
 def test_carving_keeps_the_share_of_each_words():
-    rows = [("a", "b", int(index % 4 == 0)) for index in range(80)]
+    rows = [(f"a {index}", "b", int(index % 4 == 0)) for index in range(80)]
     data = raw(NAMES, train=rows)
-    found = words(data, rules(COLUMNS, target_words=WORDS, carving=carved(0.1, 0.2)))
+    found = words(data, rules(COLUMNS, target_words=WORDS, division=carved(0.1, 0.2)))
     shares = {split: list(table["label"]).count(0) for split, table in found.frames.items()}
     assert shares == {"train": 14, "validation": 2, "test": 4}
+
+
+def test_half_a_character_is_a_fault_and_whole_numbers_are_one_target():
+    data = raw(("a", "y"), train=[("x", "0.0"), ("\ud83d", 1), ("y", 1), ("z", "1.0")])
+    columns = Columns(target="y", templates=parse_templates(["say {a}"]))
+    found = words(data, rules(columns, drop=True, target_words={"0": "no", "1": "yes"}))
+    assert list(found.frames["train"]["target"]) == ["no", "yes", "yes"]
+    assert found.note["dropped"]["train"] == {HALF: 1}

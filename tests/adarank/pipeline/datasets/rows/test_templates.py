@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.templates import Template, parse_templates
+from adarank.pipeline.datasets.rows.templates import Template, parse_templates
 
 NAMES = st.text("abé_9- ", min_size=1, max_size=6).map(lambda name: f"n{name}")
 PARTS = st.lists(st.tuples(st.text(max_size=8), NAMES, st.text(max_size=8)), min_size=1, max_size=5)
@@ -61,8 +61,9 @@ def test_values_are_not_templates():
         ("{a!r}", "not the plain name of a column: {a!r}"),
         ("{a:>9}", "not the plain name of a column: {a:>9}"),
         ("{a:{b}}", "not the plain name of a column: {a:{b}}"),
-        ("{a.b}", "not the plain name of a column: {a.b}"),
-        ("{a.__class__}", "not the plain name of a column: {a.__class__}"),
+        ("{a.}", "not the plain name of a column: {a.}"),
+        ("{a..b}", "not the plain name of a column: {a..b}"),
+        ("{.a}", "not the plain name of a column: {.a}"),
         ("{a[0]}", "not the plain name of a column: {a[0]}"),
         ("{ a}", "not the plain name of a column: { a}"),
         ("plain {{a}}", "a template without any column"),

@@ -3,9 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.files import Form, read_files
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
+from adarank.pipeline.datasets.reading.files import read_files
+from adarank.pipeline.datasets.reading.form import Form
+from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.files import whole as files
 from tests.rows import write
 
@@ -60,7 +61,7 @@ def test_the_mark_of_spreadsheets_is_no_part_of_a_name(tmp_path):
     [
         ("train.csv", "text,label\na,b,c\n", "line 2: 3 fields"),
         ("train.csv", 'text,label\n"a,b\n', "unexpected end of data"),
-        ("train.csv", "label,label\na,b\n", "two columns of one name"),
+        ("train.csv", "text,label,label\na,b,c\n", "several columns have the name"),
         ("train.jsonl", '{"text": 1}\n{"text"\n', "line 2"),
         ("train.json", '{"text": 1}', "not a list of objects"),
         ("train.parquet", "text", "damaged"),

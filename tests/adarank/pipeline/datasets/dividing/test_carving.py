@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.splits import carve
+from adarank.pipeline.datasets.dividing.splits import carve
 from tests.rows import carved
 
 

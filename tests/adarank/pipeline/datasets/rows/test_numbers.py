@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.numbers import NO_NUMBER, numbers
 from adarank.pipeline.datasets.raw import Columns
+from adarank.pipeline.datasets.rows.numbers import NO_NUMBER, numbers
 from tests.rows import carved, raw, rules
 
 NOT_NUMBERS = ["abc", "", "nan", "inf", "1_0", None, True, math.nan, -math.inf, 10**400, ["1"]]
@@ -34,7 +34,7 @@ def test_mean_and_population_deviation_of_train():
 
 def test_they_are_those_of_the_rows_that_remain_after_carving():
     data = raw(train=rows(list(range(40))))
-    found = numbers(data, rules(carving=carved(0.25, 0.2)))
+    found = numbers(data, rules(division=carved(0.25, 0.2)))
     sizes = {split: len(table) for split, table in found.frames.items()}
     assert sizes == {"train": 22, "validation": 10, "test": 8}
     kept = found.frames["train"]["target"]

@@ -3,10 +3,10 @@
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.datasets.judging import EMPTY, NO_FIT
 from adarank.pipeline.datasets.raw import Columns
-from adarank.pipeline.datasets.templates import parse_templates
-from adarank.pipeline.datasets.texts import texts
+from adarank.pipeline.datasets.rows.judging import EMPTY, HALF, NESTED, NO_FIT
+from adarank.pipeline.datasets.rows.templates import parse_templates
+from adarank.pipeline.datasets.rows.texts import texts
 from tests.rows import carved, raw, rules
 
 NAMES = ("instruction", "input", "output")
@@ -60,7 +60,13 @@ def test_values_that_are_no_strings_are_written_out():
         {"prompt": "true=", "response": "2"},
         {"prompt": "7=", "response": "0.5"},
     ]
-    assert found.note["dropped"]["train"] == {NO_FIT: 1}
+    assert found.note["dropped"]["train"] == {NESTED: 1}
+
+
+def test_half_a_character_in_a_template_is_a_fault():
+    data = raw(("a", "b"), train=[("x", "y"), ("x", "\ud83d"), ("\ud83d", "y")])
+    found = texts(data, rules(templated(["{a} {b}"], "b"), drop=True))
+    assert found.note["dropped"]["train"] == {HALF: 2}
 
 
 def test_plain_text_is_a_response_without_a_prompt():
@@ -76,7 +82,7 @@ def test_plain_text_is_a_response_without_a_prompt():
 
 def test_texts_are_carved_too():
     data = raw(("story",), train=[(f"s{index}",) for index in range(20)])
-    found = texts(data, rules(Columns("story"), carving=carved(0.1, 0.2)))
+    found = texts(data, rules(Columns("story"), division=carved(0.1, 0.2)))
     assert {split: len(table) for split, table in found.frames.items()} == {
         "train": 14,
         "validation": 2,

@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import input_error
-from adarank.pipeline.datasets.judging import FAULT, blame, judge_texts, settle
+from adarank.pipeline.datasets.dividing.splits import divide
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
-from adarank.pipeline.datasets.splits import carve
-from adarank.pipeline.datasets.values import absent, written
+from adarank.pipeline.datasets.rows.judging import FAULT, blame, judge_texts, settle
+from adarank.pipeline.datasets.rows.values import absent, name_of
 
 NO_LABEL = "no label"
 NO_CLASS = "a target that is no class (a fraction, list or object)"
@@ -43,7 +44,7 @@ def labels(raw: Raw, rules: Rules) -> Normalised:
     frames, dropped = settle(judged, raw, drop=rules.drop, expected=expected)
     _check_classes(names, rules.num_classes)
     frames = {split: _with_ids(frame, ids) for split, frame in frames.items()}
-    return Normalised(carve(frames, rules.carving), {"labels": names, "dropped": dropped})
+    return Normalised(divide(frames, rules.division), {"labels": names, "dropped": dropped})
 
 
 def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
 
 def _class_name(target: Any) -> str | None:
     fraction = isinstance(target, float) and not target.is_integer()
-    return None if fraction else (written(target) or "").strip() or None
+    return None if fraction else name_of(target) or None
 
 
 def _fault(target: Any, name: str | None) -> str:
@@ -69,7 +70,7 @@ def _fault(target: Any, name: str | None) -> str:
 def _names(train: pd.DataFrame, declared: tuple[str, ...] | None) -> list[str]:
     found = set(train.loc[train[FAULT] == "", "name"])
     if declared is not None:
-        return [name for name in declared if name in found]
+        return [name for name in dict.fromkeys(map(name_of, declared)) if name in found]
     if all(re.fullmatch(r"[+-]?\d+", name) for name in found):
         return sorted(found, key=lambda name: (int(name), name))
     return sorted(found)
@@ -80,18 +81,18 @@ def _check_classes(names: list[str], num_classes: int | None) -> None:
     if len(names) < 2:
         raise input_error(
             "fewer than two classes in train",
-            where="dataset.target_key",
+            where=key("target_key"),
             got=shown or "none",
             expected="at least two different labels",
-            remedy="dataset.target_key: the column of labels",
+            remedy=f"{key('target_key')}: the column of labels",
         )
     if num_classes not in (None, len(names)):
         raise input_error(
             "not as many classes as said",
-            where="dataset.num_classes",
+            where=key("num_classes"),
             got=f"{len(names)} in train: {shown}",
             expected=str(num_classes),
-            remedy=f"dataset.num_classes: {len(names)} or null, or another target_key",
+            remedy=f"{key('num_classes')}: {len(names)} or null, or another target_key",
         )
 
 

@@ -5,11 +5,20 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import InputError, input_error
-from adarank.pipeline.datasets.judging import FAULT, NO_FIT, blame, judge_texts, rows_of, settle
+from adarank.pipeline.datasets.dividing.splits import divide
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import carve
-from adarank.pipeline.datasets.values import written
+from adarank.pipeline.datasets.rows.judging import (
+    FAULT,
+    blame,
+    judge_texts,
+    rows_of,
+    settle,
+    unfit,
+    unwritable,
+)
+from adarank.pipeline.datasets.rows.values import name_of, written
 
 NO_TARGET = "no target (empty, a list or an object)"
 NO_WORDS = "a target that target_words lacks"
@@ -42,7 +51,7 @@ def words(raw: Raw, rules: Rules) -> Normalised:
     labels = list(dict.fromkeys(rules.target_words.values()))
     frames = {split: _with_ids(frame, labels) for split, frame in frames.items()}
     _check_labels(frames["train"], labels)
-    return Normalised(carve(frames, rules.carving), {"labels": labels, "dropped": dropped})
+    return Normalised(divide(frames, rules.division), {"labels": labels, "dropped": dropped})
 
 
 def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
@@ -51,7 +60,7 @@ def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
     targets = [written(target) for target in frame[columns.target]]
     blame(judged, ("" if (target or "").strip() else NO_TARGET for target in targets))
     if rules.target_words:
-        targets = [rules.target_words.get((target or "").strip()) for target in targets]
+        targets = [rules.target_words.get(name_of(target)) for target in frame[columns.target]]
         blame(judged, (NO_WORDS if target is None else "" for target in targets))
     judged["target"] = pd.Series(targets, index=judged.index, dtype=object)
     return judged
@@ -59,11 +68,13 @@ def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
 
 def _filled(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     found: list[tuple[str, str]] = []
-    for row in rows_of(frame, columns):
+    for row, fault in zip(rows_of(frame, columns), unfit(frame), strict=True):
         fitting = (template for template in columns.templates if template.fits(row))
         made = next((template.fill(row) for template in fitting), None)
-        found.append(("", NO_FIT) if made is None else (made, ""))
-    return pd.DataFrame(found, columns=["text", FAULT], dtype=object)
+        found.append(("", fault) if made is None else (made, ""))
+    judged = pd.DataFrame(found, columns=["text", FAULT], dtype=object)
+    blame(judged, unwritable(frame))
+    return judged
 
 
 def _with_ids(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -82,7 +93,7 @@ def _check_labels(train: pd.DataFrame, labels: list[str]) -> None:
 def _unused(unused: list[str], rows: int) -> InputError:
     return input_error(
         "words that no row of train is to be answered with",
-        where="dataset.target_words",
+        where=key("target_words"),
         got=", ".join(repr(label) for label in unused),
         expected=f"each to occur among the {rows} rows of train",
         remedy="mend the target that they are listed for, or remove it, or take more train_rows",

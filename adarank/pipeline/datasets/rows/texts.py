@@ -2,11 +2,19 @@
 
 import pandas as pd
 
-from adarank.pipeline.datasets.judging import FAULT, NO_FIT, judge_texts, rows_of, settle
+from adarank.pipeline.datasets.dividing.splits import divide
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Columns, Raw
-from adarank.pipeline.datasets.splits import carve
-from adarank.pipeline.datasets.templates import Template
+from adarank.pipeline.datasets.rows.judging import (
+    FAULT,
+    blame,
+    judge_texts,
+    rows_of,
+    settle,
+    unfit,
+    unwritable,
+)
+from adarank.pipeline.datasets.rows.templates import Template
 
 
 def texts(raw: Raw, rules: Rules) -> Normalised:
@@ -30,7 +38,7 @@ def texts(raw: Raw, rules: Rules) -> Normalised:
     expected = "a text" if rules.columns.text else "all columns of a template"
     frames, dropped = settle(judged, raw, drop=rules.drop, expected=expected)
     frames = {split: frame.astype(str) for split, frame in frames.items()}
-    return Normalised(carve(frames, rules.carving), {"dropped": dropped})
+    return Normalised(divide(frames, rules.division), {"dropped": dropped})
 
 
 def _from_text(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
@@ -43,11 +51,13 @@ def _from_templates(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     assert columns.target is not None
     halves = [_halves(template, columns.target) for template in columns.templates]
     found: list[tuple[str, str, str]] = []
-    for row in rows_of(frame, columns):
+    for row, fault in zip(rows_of(frame, columns), unfit(frame), strict=True):
         fitting = (pair for pair in halves if all(half.fits(row) for half in pair))
         made = next(((prompt.fill(row), response.fill(row)) for prompt, response in fitting), None)
-        found.append((*made, "") if made else ("", "", NO_FIT))
-    return pd.DataFrame(found, columns=["prompt", "response", FAULT], dtype=object)
+        found.append((*made, "") if made else ("", "", fault))
+    judged = pd.DataFrame(found, columns=["prompt", "response", FAULT], dtype=object)
+    blame(judged, unwritable(frame))
+    return judged
 
 
 def _halves(template: Template, target: str) -> tuple[Template, Template]:

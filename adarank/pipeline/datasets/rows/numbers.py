@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from adarank.errors import input_error
-from adarank.pipeline.datasets.judging import blame, judge_texts, settle
+from adarank.pipeline.datasets.dividing.splits import divide
+from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
-from adarank.pipeline.datasets.splits import carve
+from adarank.pipeline.datasets.rows.judging import blame, judge_texts, settle
 
 NO_NUMBER = "a target that is no finite number"
 
@@ -34,7 +35,7 @@ def numbers(raw: Raw, rules: Rules) -> Normalised:
     expected = "a text and a finite number"
     frames, dropped = settle(judged, raw, drop=rules.drop, expected=expected)
     frames = {split: _typed(frame) for split, frame in frames.items()}
-    frames = carve(frames, rules.carving)
+    frames = divide(frames, rules.division)
     return Normalised(frames, {**_spread(frames["train"]), "dropped": dropped})
 
 
@@ -69,9 +70,9 @@ def _spread(train: pd.DataFrame) -> dict[str, float]:
     if spread["target_sd"] == 0:
         raise input_error(
             "every row of train has the same target",
-            where="dataset.target_key",
+            where=key("target_key"),
             got=f"{targets[0]} in {len(targets)} rows",
             expected="numbers that differ",
-            remedy="dataset.target_key: the column of numbers",
+            remedy=f"{key('target_key')}: the column of numbers",
         )
     return spread

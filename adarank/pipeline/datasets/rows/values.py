@@ -1,6 +1,7 @@
 """What a source's value is when it is written as text."""
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -24,3 +25,25 @@ def written(value: Any) -> str | None:
 def absent(value: Any) -> bool:
     """Tell whether a value is none: null, NaN or an empty cell's marker."""
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def name_of(value: Any) -> str:
+    """Write a value as the name of a class: without blanks around it, and whole numbers as such.
+
+    Files write one class as 0 and as 0.0, often where some of a column's numbers are missing.
+
+    >>> name_of(" 0.0"), name_of(0), name_of("0.5"), name_of("yes ")
+    ('0', '0', '0.5', 'yes')
+    """
+    text = (written(value) or "").strip()
+    return text.partition(".")[0] if re.fullmatch(r"[+-]?\d+\.0+", text) else text
+
+
+def encodable(value: Any) -> bool:
+    """Tell whether a value can be written as UTF-8: half of a surrogate pair cannot."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

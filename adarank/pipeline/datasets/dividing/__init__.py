@@ -1,0 +1,1 @@
+"""Rows divided into splits: sampled, carved, and compared for texts that are shared."""

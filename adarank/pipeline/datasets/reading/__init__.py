@@ -1,0 +1,1 @@
+"""Files of rows: how they are written, and tables made of them."""

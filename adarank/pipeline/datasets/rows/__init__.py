@@ -1,0 +1,1 @@
+"""Rows judged and brought into the form of their kind of task."""
