@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.models.modules import Module, find_modules
+from adarank.models.coverage import cover
+from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.model import (
     MODEL,
@@ -23,7 +24,7 @@ from adarank.pipeline.artifacts.model import (
     pick_device,
 )
 from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
-from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import folder_sha256
@@ -36,11 +37,12 @@ from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.scoring.estimators.precision import to_bfloat16
 from adarank.scoring.estimators.stopping import stop_rule
-from adarank.scoring.outputs import Output
+from adarank.scoring.outputs import Output, check_runs, compared_output
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.stable_rank import stable_rank
+from adarank.scoring.text_inputs import any_text
 from adarank.scoring.workers import is_first
 from adarank.tasks.catalogue import TASKS
 
@@ -110,7 +112,6 @@ def _by_disturbing(params: Params, model_sha256: str, estimator: EstimatorName |
     settings = settings_of(section, estimator, output)
     texts, device = read_texts(params.probe), pick_device(section.device)
     model = load_model(MODEL, with_head=output == "logits").to(device)
-    modules = find_modules(model, section.modules)
     probe = make_probe(
         texts,
         load_tokenizer(MODEL),
@@ -119,8 +120,13 @@ def _by_disturbing(params: Params, model_sha256: str, estimator: EstimatorName |
         batch_size=section.batch_size,
         device=device,
     )
+    check_runs(model, probe.batches[0], output)
+    run = partial(compared_output, output=output)
+    covered = cover(model, probe.batches, section.modules, run)
+    modules = list(covered.modules)
     say(f"score: {estimator}, {len(modules)} modules, {probe.rows} texts, output {output}")
-    facts = {"output": output, **_about_probe(probe), **_about_modules(model, modules, probe)}
+    facts = {"output": output, **_about_probe(probe), **about_coverage(covered)}
+    facts |= _about_modules(model, modules, probe)
     key = make_key(
         "scores",
         f"score {estimator}",
@@ -139,11 +145,12 @@ def _by_disturbing(params: Params, model_sha256: str, estimator: EstimatorName |
 def _by_weights(params: Params, model_sha256: str) -> Scored:  # noqa: ARG001 -- takes seconds
     section = params.score
     model = load_model(MODEL).to(pick_device(section.device))
-    modules = find_modules(model, section.modules)
+    covered = cover(model, any_text(model), section.modules)
+    modules = list(covered.modules)
     say(f"score: stable_rank, {len(modules)} modules, from their weights alone")
     with progress("score", len(modules)) as advance:
         scores = stable_rank(model, modules, advance=advance)
-    return scores, "stable_rank", about_modules(modules)
+    return scores, "stable_rank", {**about_coverage(covered), **about_modules(modules)}
 
 
 SIGNALS: dict[SignalName, Callable[[Params, str], Scored]] = {

@@ -15,12 +15,13 @@ from pydantic import Field
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.models.modules import Module, find_modules
+from adarank.models.coverage import cover
+from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
 from adarank.pipeline.artifacts.model import MODEL, check_model, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
-from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import as_parquet, folder_sha256, from_parquet
@@ -196,9 +197,11 @@ def _prepared(params: Params, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
     headed = task.build(MODEL, section.seed)
     # transformers types its own `to` for itself alone.
     model = cast("nn.Module", headed.model).to(device)
-    modules = find_modules(model, params.score.modules)
-    work = Work(task, headed, _batches(task, examples, section.batch_size, device), modules)
-    return work, {"texts": len(encoded.examples), "texts_cut": encoded.truncated}
+    batches = _batches(task, examples, section.batch_size, device)
+    covered = cover(model, batches, params.score.modules, task.loss)
+    work = Work(task, headed, batches, list(covered.modules))
+    facts = {"texts": len(encoded.examples), "texts_cut": encoded.truncated}
+    return work, facts | about_coverage(covered)
 
 
 def _sample(rows: pd.DataFrame, wanted: int, seed: int) -> pd.DataFrame:
