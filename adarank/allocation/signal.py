@@ -72,7 +72,7 @@ def read_signal(scores: pd.DataFrame) -> Signal:
 
 def _means(rows: pd.DataFrame) -> Floats:
     parts = (_over(part, "trial", np.sum) for _, part in rows.groupby("module"))
-    return np.array([float(np.mean(part)) for part in parts])
+    return np.array([max(float(np.mean(part)), 0.0) for part in parts])  # -0 by rounding alone
 
 
 def _components(rows: pd.DataFrame) -> tuple[Floats, ...]:
@@ -127,9 +127,15 @@ def _is(kind: str, values: NDArray[Any]) -> bool:
 def _value_problems(rows: pd.DataFrame, keys: list[str]) -> list[Problem]:
     about = rows.groupby("module")[ABOUT_MODULE].transform("first")
     column = {name: rows[name].to_numpy() for name in COLUMNS}
+    # A trial may be below 0 (pseudo-values of kl, batches of unequal weight); a score may not,
+    # beyond what rounding leaves of a sum of such trials.
+    by = [rows[key] for key in keys if key != "trial"]
+    size = rows["score"].abs().groupby(by).transform("mean").to_numpy()
+    mean = rows["score"].groupby(by).transform("mean").to_numpy()
+    negative = mean < -1e-9 * size
     faults: dict[str, NDArray[np.bool_]] = {
         "score is not a finite number": ~np.isfinite(column["score"]),
-        "score is negative": column["score"] < 0,
+        "the module's mean score is negative": negative,
         "a dimension is not positive": np.minimum(column["d_in"], column["d_out"]) < 1,
         f"a dimension is above {_WIDEST}": np.maximum(column["d_in"], column["d_out"]) > _WIDEST,
         f"the block is not 0 to {_DEEPEST}": (column["block"] < 0) | (column["block"] > _DEEPEST),
