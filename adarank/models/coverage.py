@@ -204,7 +204,7 @@ def _block_weights(model: nn.Module) -> dict[str, tuple[str, int]]:
     for block in (block for stack in find_stacks(model) for block in stack.blocks):
         for owner_name, owner in base.get_submodule(block).named_modules(prefix=block):
             for name, parameter in owner.named_parameters(recurse=False):
-                if parameter.dim() > 1 and id(parameter) not in seen:
+                if parameter.dim() > 1 and name != "bias" and id(parameter) not in seen:
                     seen.add(id(parameter))
                     what = _sort_of(owner, parameter)
                     found[f"{owner_name}.{name}"] = (what, parameter.numel())
@@ -218,11 +218,11 @@ def _sort_of(owner: nn.Module, parameter: Tensor) -> str:
         return "embedding"
     if type(owner).__module__ == "torch.nn.modules.conv":
         return "convolution"
-    return "experts" if parameter.dim() == 3 else "raw"
+    return "experts" if parameter.dim() == 3 and "expert" in type(owner).__name__.lower() else "raw"
 
 
 _OTHERS = {
-    "experts": "fused experts or other stacked matrices, which LoRA plans here do not cover",
+    "experts": "fused experts, which LoRA plans here do not cover",
     "raw": "parameters used without a linear layer, which LoRA plans here do not cover",
     "embedding": "embeddings inside the blocks, which are not adapted",
     "convolution": "convolutions, which are not adapted",

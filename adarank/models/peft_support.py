@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from adarank.models.modules import Module
 
@@ -74,6 +74,9 @@ def without_weights(model: nn.Module) -> nn.Module:
         id(p): nn.Parameter(p.detach().to("meta"), requires_grad=False) for p in model.parameters()
     }
     memo |= {id(buffer): buffer.to("meta") for buffer in model.buffers()}
+    # Some models keep a state from their last forward (recurrent ones), which may have a graph.
+    states = [value for part in model.modules() for value in vars(part).values()]
+    memo |= {id(v): v.detach().to("meta") for v in states if isinstance(v, Tensor)}
     return copy.deepcopy(model, memo)
 
 

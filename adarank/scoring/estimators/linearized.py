@@ -31,8 +31,8 @@ class Linearized:
     """What the linearized estimator does.
 
     Attributes:
-        sketches: Draws of u over the whole probe. Each batch of the probe gives one trial per sketch,
-            so the table has sketches * n_batches trials per module.
+        sketches: Draws of u over the whole probe. Each batch of the probe gives one trial per
+            sketch, so the table has sketches * n_batches trials per module.
         noise: The noise that is linearized: its scale and what it is relative to.
         output: The compared output.
         seed: Decides every u.
@@ -61,9 +61,10 @@ def linearized(
     compared. So a row weighs as it does in `exact`, whatever the batch it is in. The trials of a
     sketch are m + (n_b / mean n) (v_b - m): their mean is m, and their standard error is the
     ratio estimator's (Cochran 1977, Sampling Techniques, 6.4); with equal batches they are the
-    v_b. A trial may be negative, a score is not. What is left between the two estimators at small
-    noise: v_b is a root mean square over a batch's coordinates, exact's a mean. Each gradient is reduced to its norm and freed
-    as soon as it is made. Under torch.distributed, batches are shared out.
+    v_b. A trial may be negative, a score is not. What is left between the two
+    estimators at small noise: v_b is a root mean square over a batch's coordinates, exact's a
+    mean. Each gradient is reduced to its norm and freed as soon as it is made. Under
+    torch.distributed, batches are shared out.
 
     Args:
         model: A transformers model; set to evaluation mode, its weights left as they were.

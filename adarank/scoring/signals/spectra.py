@@ -1,5 +1,7 @@
 """Singular values: all of them from the Gram matrix, or the largest by Lanczos iteration."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -53,7 +55,10 @@ def largest_squared_singular_value(matrix: Tensor) -> float:
         given = torch.from_numpy(vector.ravel()).to(wide)
         return (wide @ (wide.mT @ given)).cpu().numpy()
 
-    gram = LinearOperator((rows, rows), matvec=product, dtype=np.float64)
+    # scipy's types know neither keyword of its base class.
+    operator: Any = LinearOperator
+    largest: Any = eigsh
+    gram = operator((rows, rows), matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(rows)
-    found = eigsh(gram, k=1, which="LA", v0=start, tol=_CLOSE, return_eigenvectors=False)
+    found = largest(gram, k=1, which="LA", v0=start, tol=_CLOSE, return_eigenvectors=False)
     return float(found[0]) * size**2
