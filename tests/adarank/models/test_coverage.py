@@ -30,7 +30,7 @@ from tests.pico import SPECIAL, WORDS, pico_tokenizer
 
 TEXTS = ["who is the king", "what river is long", "where is the old city ?"]
 VOCABULARY = len(SPECIAL) + len(WORDS)
-SIZES = {**DECODER, "vocab_size": VOCABULARY}
+SIZES: dict[str, Any] = {**DECODER, "vocab_size": VOCABULARY}
 EXPERTS: dict[str, Any] = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
 JAMBA: dict[str, Any] = {
     "num_experts": 2,
@@ -118,7 +118,8 @@ def test_attention_of_raw_parameters_is_counted_and_named() -> None:
 
 def test_what_peft_refuses_and_what_is_read_without_a_call_is_left_out() -> None:
     result = covered(made(mamba()))
-    refused, read = {}, {}
+    refused: dict[str, set[str]] = {}
+    read: dict[str, set[str]] = {}
     for part in result.left_out:
         refused |= {part.what: endings(part.names)} if "PEFT refuses" in part.what else {}
         read |= {part.what: endings(part.names)} if "without calling" in part.what else {}
@@ -196,7 +197,7 @@ def test_covering_leaves_the_model_as_it_was() -> None:
     covered(model)
     assert [p.requires_grad for p in model.parameters()] == kept
     assert all(p.grad is None and torch.equal(p, before[n]) for n, p in model.named_parameters())
-    assert not any(part._forward_hooks for part in model.modules())
+    assert not any(vars(part)["_forward_hooks"] for part in model.modules())
 
 
 def test_asking_for_what_is_left_out_alone_is_refused_by_name() -> None:
