@@ -15,7 +15,6 @@ from adarank.scoring.outputs import Batch
 from adarank.scoring.text_inputs import vocabulary_size
 from bench.agreement import module_means
 
-SHORT, LONG = 3, 120
 _SMALL = 0.01  # of a weight's standard deviation: where the linear term is all there is
 
 
@@ -33,17 +32,23 @@ class Ratios:
 
 
 def mixed_ratios(
-    model: nn.Module, modules: Sequence[Module], *, trials: int = 10, sketches: int = 20
+    model: nn.Module,
+    modules: Sequence[Module],
+    *,
+    trials: int = 10,
+    sketches: int = 20,
+    lengths: Sequence[int] = (3, 120),
 ) -> Ratios:
     """Compare the estimators on a batch of short texts and one of long ones, at small noise.
 
     Args:
-        model: A text model in evaluation mode with room for LONG tokens.
+        model: A text model in evaluation mode with room for the longest.
         modules: What is compared.
         trials: Of exact, all pairs.
         sketches: Of linearized.
+        lengths: Tokens of the texts of each batch, four texts a batch.
     """
-    batches, noise = _batches(model), Noise(scale=_SMALL)
+    batches, noise = _batches(model, lengths), Noise(scale=_SMALL)
     one = Exact(trials=trials, noise=noise, output="last_hidden")
     other = Linearized(sketches=sketches, noise=noise, output="last_hidden")
     wanted = module_means(exact(model, batches, modules, one).table)
@@ -52,12 +57,12 @@ def mixed_ratios(
     return Ratios(float(np.min(ratios)), float(np.max(ratios)))
 
 
-def _batches(model: nn.Module) -> list[Batch]:
+def _batches(model: nn.Module, lengths: Sequence[int]) -> list[Batch]:
     generator = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device
     size = vocabulary_size(model) or 100
     batches: list[Batch] = []
-    for length in (SHORT, LONG):
+    for length in lengths:
         tokens = torch.randint(1, size, (4, length), generator=generator).to(device)
         batches.append({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
     return batches
