@@ -233,3 +233,12 @@ def test_a_model_of_two_towers_is_told_which_part_to_score() -> None:
         check_runs(model, {"input_ids": torch.arange(4, 12)[None]}, "last_hidden")
     assert "CLIPModel" in str(told.value)
     assert len(adarank.score(model.text_model, TEXTS, pico_tokenizer(), trials=1)) == 12
+
+
+@pytest.mark.parametrize("name", ["layers_to_transform", "layers_pattern", "target_parameters"])
+def test_options_that_would_have_no_effect_are_refused(name: str) -> None:
+    model = pico("bert")
+    scores = adarank.score(model, [pico_batch("bert")], trials=1)
+    plan = adarank.allocate(scores, budget=2)
+    with pytest.raises(InputError, match=f"the plan decides these(.|\n)*{name}"):
+        plan.lora_config(model, **{name: [0]})
