@@ -19,6 +19,9 @@ The figures of --json, all on the default model unless said otherwise:
   seeds.
 - linearized_forwards: linearized's time per sketch, in forwards of the same batches.
 - depth_growth: linearized's time at the last depth / at the first (24 / 6), random weights.
+- mixed_lengths_spread: the largest over the smallest ratio of linearized to exact over modules, on
+  last_hidden, with texts of 3 tokens in one batch and of 120 in another, at small noise; see
+  bench.mixed_lengths.
 - peak_memory_ratio: see bench.peak.
 - padding_speedup: one forward of all texts in one batch / one forward of the sorted batches.
 """
@@ -49,6 +52,7 @@ from bench.measure import (
     methods,
     timed_methods,
 )
+from bench.mixed_lengths import mixed_ratios
 from bench.peak import peak_memory_ratio
 from bench.show import show
 from bench.subjects import Subject, pretrained, random_like
@@ -96,7 +100,7 @@ def measure(
         deep = random_like(subject, depth)
         tables[deep.name] = deep_methods(deep, by_depth[depth], fewer(reference), effort)
     first, last = effort.depths[0], effort.depths[-1]
-    linear = rows[LINEARIZED]
+    linear, mixed = rows[LINEARIZED], mixed_ratios(subject.model, subject.modules)
     figures = {
         "exact_speedup": rows[EXACT].equal_error,
         "exact_error": exact_error(subject, timed[LOOP]),
@@ -105,6 +109,7 @@ def measure(
         "linearized_spearman": linear.order,
         "linearized_forwards": linear.forwards / Linearized().sketches,
         "depth_growth": by_depth[last][LINEARIZED] / by_depth[first][LINEARIZED],
+        "mixed_lengths_spread": mixed.highest / mixed.lowest,
         "peak_memory_ratio": peak_memory_ratio(subject),
         "padding_speedup": timed[WHOLE].median / timed[FORWARD].median,
     }

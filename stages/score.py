@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from adarank.models.modules import find_modules
+from adarank.models.coverage import cover
 from adarank.pipeline.artifacts.model import MODEL, check_model, load_model, pick_device
 from adarank.pipeline.artifacts.remote_code import admit_code
-from adarank.pipeline.artifacts.scores import OF_MODEL, about_modules, write_scores
+from adarank.pipeline.artifacts.scores import OF_MODEL, about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import folder_sha256
@@ -26,6 +26,7 @@ from adarank.pipeline.params.signal import SignalName
 from adarank.pipeline.running.disturbing import Scored, score_by_disturbing
 from adarank.pipeline.running.processes import joined_processes
 from adarank.scoring.signals.stable_rank import stable_rank
+from adarank.scoring.text_inputs import any_text
 from adarank.scoring.workers import is_first
 
 
@@ -90,11 +91,12 @@ def run(params: Params, signal: SignalName) -> None:
 
 def _by_weights(section: ScoreSection) -> Scored:
     model = load_model(MODEL).to(pick_device(section.device))
-    modules = find_modules(model, section.modules)
+    covered = cover(model, any_text(model), section.modules)
+    modules = list(covered.modules)
     say(f"score: stable_rank, {len(modules)} modules, from their weights alone")
     with progress("score", len(modules)) as advance:
         scores = stable_rank(model, modules, advance=advance)
-    return scores, "stable_rank", about_modules(modules)
+    return scores, "stable_rank", {**about_coverage(covered), **about_modules(modules)}
 
 
 if __name__ == "__main__":

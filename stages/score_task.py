@@ -18,11 +18,12 @@ import typer
 from torch import nn
 
 from adarank.errors import input_error
-from adarank.models.modules import Module, find_modules
+from adarank.models.coverage import cover
+from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.model import MODEL, check_model, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.remote_code import admit_code
-from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
     read_description,
@@ -206,9 +207,11 @@ def _prepared(params: Params, name: str, kind: SignalKind) -> tuple[Work, dict[s
     headed = task.build(MODEL, section.seed)
     # transformers types its own `to` for itself alone.
     model = cast("nn.Module", headed.model).to(device)
-    modules = find_modules(model, params.score.modules)
-    work = Work(task, headed, _batches(task, examples, section.batch_size, device), modules)
-    return work, {"texts": len(encoded.examples), "texts_cut": encoded.truncated}
+    batches = _batches(task, examples, section.batch_size, device)
+    covered = cover(model, batches, params.score.modules, task.loss)
+    work = Work(task, headed, batches, list(covered.modules))
+    facts = {"texts": len(encoded.examples), "texts_cut": encoded.truncated}
+    return work, facts | about_coverage(covered)
 
 
 def _sample(task: str, wanted: int, seed: int) -> pd.DataFrame:

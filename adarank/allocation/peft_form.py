@@ -37,7 +37,7 @@ def lora_config(
             remedy="raise the budget, or set min_rank: 1",
         )
     decided = _decided(adapted, scale, model)
-    _refuse_overrides(sorted(decided.keys() & overrides.keys()))
+    _refuse_overrides(sorted((decided.keys() | _NO_EFFECT) & overrides.keys()))
     options: dict[str, Any] = {"bias": "none", **overrides, **decided}
     return LoraConfig(**options)
 
@@ -161,6 +161,11 @@ def _parameters_per_rank(module: "TorchModule") -> int:
         return sum(features)  # type: ignore[arg-type]
     weight = getattr(module, "weight", None)
     return sum(weight.shape) if weight is not None and weight.ndim == 2 else 0
+
+
+# Which modules are adapted is the plan's: PEFT ignores the first two for modules named in full,
+# and the third adds what no plan has counted.
+_NO_EFFECT = {"layers_to_transform", "layers_pattern", "target_parameters"}
 
 
 def _refuse_overrides(names: list[str]) -> None:

@@ -65,13 +65,11 @@ def read_signal(scores: pd.DataFrame) -> Signal:
     keys = ["module", "trial", *([COMPONENT] if split else [])]
     rows = scores.sort_values(keys, kind="stable", ignore_index=True)
     _refuse(_value_problems(rows, keys))
-    groups = rows.groupby("module", sort=True)
-    modules = groups[ABOUT_MODULE].first().reset_index()
-    if not split:
-        return Signal(modules, np.asarray(groups["score"].mean(), dtype=np.float64))
+    modules = rows.groupby("module", sort=True)[ABOUT_MODULE].first().reset_index()
     totals: Any = rows.groupby(["module", "trial"])["score"].sum()
     means = np.asarray(totals.groupby(level="module").mean(), dtype=np.float64)
-    return Signal(modules, means, _components(rows))
+    # A mean below 0 was refused above, but for what rounding alone makes of it.
+    return Signal(modules, np.maximum(means, 0.0), _components(rows) if split else None)
 
 
 def _components(rows: pd.DataFrame) -> tuple[Floats, ...]:
@@ -123,9 +121,15 @@ def _is(kind: str, values: NDArray[Any]) -> bool:
 def _value_problems(rows: pd.DataFrame, keys: list[str]) -> list[Problem]:
     about = rows.groupby("module")[ABOUT_MODULE].transform("first")
     column = {name: rows[name].to_numpy() for name in COLUMNS}
+    # A trial may be below 0 (pseudo-values of kl, batches of unequal weight); a score may not,
+    # beyond what rounding leaves of a sum of such trials.
+    by = [rows[key] for key in keys if key != "trial"]
+    size = rows["score"].abs().groupby(by).transform("mean").to_numpy()
+    mean = rows["score"].groupby(by).transform("mean").to_numpy()
+    negative = mean < -1e-9 * size
     faults: dict[str, NDArray[np.bool_]] = {
         "score is not a finite number": ~np.isfinite(column["score"]),
-        "score is negative": column["score"] < 0,
+        "the module's mean score is negative": negative,
         "a dimension is not positive": np.minimum(column["d_in"], column["d_out"]) < 1,
         f"a dimension is above {_WIDEST}": np.maximum(column["d_in"], column["d_out"]) > _WIDEST,
         f"the block is not 0 to {_DEEPEST}": (column["block"] < 0) | (column["block"] > _DEEPEST),

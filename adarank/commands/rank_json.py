@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from adarank.allocation.plan import RankPlan
+from adarank.models.coverage import Coverage
 from adarank.scoring.probe import Probe
 from adarank.scoring.table import summary
 
@@ -36,6 +37,12 @@ def about_probe(texts: Sequence[str], probe: Probe) -> dict[str, Any]:
     """Say which texts were read, by number and hash."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     return {"texts": probe.rows, "texts_cut": probe.truncated, "sha256": digest}
+
+
+def about_coverage(coverage: Coverage) -> dict[str, Any]:
+    """Say what share of the blocks' weights is covered, and what is left out and why."""
+    parts = [{"what": part.what, "share": part.share} for part in coverage.left_out]
+    return {"share": coverage.share, "left_out": parts}
 
 
 def about_modules(plan: RankPlan, table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import adarank
 from adarank.allocation.allocate import allocate
 from adarank.allocation.scale import Scale
 from adarank.commands.model_cache import model_folder
-from adarank.commands.rank_json import about_modules, about_probe, lora_options
+from adarank.commands.rank_json import about_coverage, about_modules, about_probe, lora_options
 from adarank.errors import input_error
-from adarank.models.modules import Module, find_modules
+from adarank.models.coverage import cover
+from adarank.models.modules import Module
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.model_type import check_model_type
 from adarank.pipeline.console.progress import progress
@@ -29,7 +31,7 @@ from adarank.pipeline.sources.kept import choose
 from adarank.scoring.estimators.exact import Exact
 from adarank.scoring.estimators.linearized import Linearized
 from adarank.scoring.noise import Noise
-from adarank.scoring.outputs import Output, compared_output
+from adarank.scoring.outputs import Output, check_runs, compared_output
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
@@ -124,7 +126,11 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
     digest = folder_sha256(folder, _kept(folder, reading.model))
     texts = _texts(reading)
     model, probe = _ready(folder, texts, reading, scoring.output)
-    modules = find_modules(model, scoring.modules)
+    run = partial(compared_output, output=scoring.output)
+    covered = cover(model, probe.batches, scoring.modules, run)
+    modules = covered.modules
+    for line in covered.lines():
+        say(f"model: {line}")
     _refuse_early(modules, sharing)
     scores = _scored(model, probe, modules, scoring)
     # Under its own name, so that no other signal's strategy takes these scores for its own.
@@ -135,6 +141,7 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
         "model": {**origin, "sha256": digest},
         "probe": about_probe(texts, probe),
         "score": {"estimator": scoring.estimator, **asdict(scoring.settings)},
+        "coverage": about_coverage(covered),
         "plan": {**asdict(sharing), "parameters": plan.parameters, "highest_rank": plan.max_rank},
         "modules": about_modules(plan, scores.table),
         "versions": {p.__name__: p.__version__ for p in (adarank, torch, transformers)},
@@ -164,21 +171,8 @@ def _ready(
     )
     if probe.truncated:
         say(f"probe: {probe.truncated} of {probe.rows} texts were too long and cut (--max-length)")
-    _try_once(model, probe, output)
+    check_runs(model, probe.batches[0], output)
     return model, probe
-
-
-@torch.no_grad()
-def _try_once(model: nn.Module, probe: Probe, output: Output) -> None:
-    try:
-        compared_output(model, probe.batches[0], output)
-    except (ValueError, TypeError, IndexError) as error:
-        raise input_error(
-            "the model cannot read these texts",
-            where=type(model).__name__,
-            got=f"{type(error).__name__}: {error}",
-            expected="a model that needs nothing but text, and its own tokenizer",
-        ) from error
 
 
 def _refuse_early(modules: Sequence[Module], sharing: Sharing) -> None:

@@ -43,7 +43,31 @@ class Draw:
     bias: Tensor | None
 
 
-def draw(layer: nn.Module, noise: Noise, *, seed: int, name: str, index: int) -> Draw:
+@dataclass(frozen=True)
+class Deviations:
+    """Standard deviations of the noise on one module's weight and bias, in their own units."""
+
+    weight: float
+    bias: float | None
+
+
+def deviations(layer: nn.Module, noise: Noise) -> Deviations:
+    """Compute a module's standard deviations, a pass over its weight; once for all its draws."""
+    weight = deviation(_tensor(layer, "weight"), noise)
+    if not noise.bias or getattr(layer, "bias", None) is None:
+        return Deviations(weight, None)
+    return Deviations(weight, deviation(_tensor(layer, "bias"), noise))
+
+
+def draw(
+    layer: nn.Module,
+    noise: Noise,
+    *,
+    seed: int,
+    name: str,
+    index: int,
+    sizes: Deviations | None = None,
+) -> Draw:
     """Draw the noise number `index` of the module called `name`.
 
     The generator depends on (seed, name, index) alone and runs on the CPU in float32, so the
@@ -55,12 +79,14 @@ def draw(layer: nn.Module, noise: Noise, *, seed: int, name: str, index: int) ->
         seed: The score stage's seed.
         name: The module's full dotted name.
         index: Number of the draw, from 0. Trial t of the paper's estimator uses 2t and 2t + 1.
+        sizes: The layer's `deviations` for this noise, where they are known already.
     """
+    sizes = sizes or deviations(layer, noise)
     generator = torch.Generator().manual_seed(draw_seed(seed, name, index))
-    weight = _gaussian(_tensor(layer, "weight"), noise, generator)
-    if not noise.bias or getattr(layer, "bias", None) is None:
+    weight = _gaussian(_tensor(layer, "weight"), sizes.weight, generator)
+    if sizes.bias is None:
         return Draw(weight, None)
-    return Draw(weight, _gaussian(_tensor(layer, "bias"), noise, generator))
+    return Draw(weight, _gaussian(_tensor(layer, "bias"), sizes.bias, generator))
 
 
 def draw_seed(seed: int, name: str, index: int) -> int:
@@ -119,9 +145,8 @@ def non_finite(name: str, noise: Noise) -> AdaRankError:
     )
 
 
-def _gaussian(tensor: Tensor, noise: Noise, generator: torch.Generator) -> Tensor:
-    unit = torch.randn(tensor.shape, generator=generator)
-    scaled = unit * deviation(tensor, noise)
+def _gaussian(tensor: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    scaled = torch.randn(tensor.shape, generator=generator) * deviation
     return scaled.to(device=tensor.device, dtype=tensor.dtype)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -52,6 +53,39 @@ def chosen_output(wanted: str, model: nn.Module) -> Output:
     """
     named: dict[str, Output] = {name: name for name in ("pooled", "logits", "last_hidden")}
     return named.get(wanted) or ("last_hidden" if is_causal(model) else "pooled")
+
+
+@torch.no_grad()
+def check_runs(model: nn.Module, batch: Batch, output: Output) -> None:
+    """Run the model once, so that one that needs more than text is refused in words.
+
+    Raises:
+        InputError: The model cannot read the batch, or has no such output; names the part of it
+            that reads text alone, where there is one.
+    """
+    try:
+        compared_output(model, batch, output)
+    except (ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+        part = _text_part(model)
+        named = "save that part as a model of its own, AutoModel.from_pretrained(MODEL)"
+        raise input_error(
+            "the model cannot read these texts",
+            where=type(model).__name__,
+            got=f"{type(error).__name__}: {' '.join(str(error).split())}",
+            expected="a model that needs nothing but text, and its own tokenizer",
+            remedy=f"score its text part alone: in Python model.{part}; for a folder, "
+            f"{named}.{part}.save_pretrained(FOLDER), with the tokenizer beside it"
+            if part
+            else "ready batches in Python: adarank.score(model, [{...}])",
+        ) from error
+
+
+def _text_part(model: nn.Module) -> str | None:
+    """Find a child that is a model of its own and reads text (CLIP's text_model)."""
+    children = base_model(model)[1].named_children()
+    own = [name for name, part in children if isinstance(part, PreTrainedModel)]
+    reads = {name: getattr(model.get_submodule(name), "main_input_name", "") for name in own}
+    return next((name for name in own if "text" in name and reads[name] == "input_ids"), None)
 
 
 def is_causal(model: nn.Module) -> bool:

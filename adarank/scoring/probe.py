@@ -12,7 +12,14 @@ from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
 from adarank.scoring.outputs import Batch
-from adarank.scoring.text_inputs import most_tokens, refuse_other_inputs, with_decoder_inputs
+from adarank.scoring.text_inputs import (
+    check_vocabulary,
+    most_tokens,
+    padding_token,
+    refuse_other_inputs,
+    vocabulary_size,
+    with_decoder_inputs,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ def make_probe(
 
     Args:
         texts: The probe; the score is a mean over them, so their order does not matter.
-        tokenizer: The model's own, left as it is. Without a padding token, the end of text pads.
+        tokenizer: The model's own, left as it is. Without a padding token that the model knows,
+            another pads; see `padding_token`.
         model: What will read them, if known: its own limit on their length holds too, and its
             decoder, if it has one, gets its inputs; see `with_decoder_inputs`.
         max_length: Longest text in tokens; longer ones are cut and counted.
@@ -51,7 +59,7 @@ def make_probe(
         device: Where the tensors go.
 
     Raises:
-        InputError: No texts, an empty one, or a model that reads no text.
+        InputError: No texts, an empty one, a model that reads no text, or tokens it does not know.
     """
     if not texts or not all(text.strip() for text in texts):
         raise input_error(
@@ -68,9 +76,11 @@ def make_probe(
     lengths = [len(ids) for ids in tokenizer(list(texts), truncation=False)["input_ids"]]
     order = sorted(range(len(texts)), key=lambda row: (lengths[row], row))
     parts = np.array_split(np.array(order), math.ceil(len(order) / batch_size))
-    with _padding(tokenizer):
+    with _padding(tokenizer, None if model is None else vocabulary_size(model)):
         encoded = [_encode([texts[int(row)] for row in part], tokenizer, limit) for part in parts]
     if model is not None:
+        for batch in encoded:
+            check_vocabulary(model, batch)
         encoded = [with_decoder_inputs(model, batch) for batch in encoded]
     batches = [{name: part.to(device) for name, part in batch.items()} for batch in encoded]
     return Probe(batches, len(texts), sum(length > limit for length in lengths))
@@ -82,12 +92,12 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, limit: int) ->
 
 
 @contextmanager
-def _padding(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+def _padding(tokenizer: PreTrainedTokenizerBase, vocabulary: int | None) -> Iterator[None]:
     """Let a tokenizer pad on the right, whatever it does otherwise; it is the caller's own."""
     side, token = tokenizer.padding_side, tokenizer.pad_token
     try:
         tokenizer.padding_side = "right"
-        tokenizer.pad_token = token or tokenizer.eos_token
+        tokenizer.pad_token = padding_token(tokenizer, vocabulary)
         yield
     finally:
         tokenizer.padding_side, tokenizer.pad_token = side, token

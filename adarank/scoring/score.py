@@ -1,27 +1,32 @@
 """Scores for any loaded transformers model: the estimators behind one door."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from adarank.errors import input_error
-from adarank.models.modules import Module, find_modules, resolve
+from adarank.errors import InputError, Problem, input_error
+from adarank.models.coverage import cover
+from adarank.models.modules import Module, resolve
+from adarank.models.plain import check_plain
 from adarank.models.stacks import base_model
 from adarank.scoring.estimators.exact import Exact, Stop, exact
 from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.estimators.published import AsPublished, as_published
 from adarank.scoring.kept import Kept
 from adarank.scoring.noise import global_deviation
-from adarank.scoring.outputs import Batch
+from adarank.scoring.outputs import Batch, check_runs, compared_output
 from adarank.scoring.probe import make_probe
 from adarank.scoring.scores import Scores
 from adarank.scoring.workers import my_share
 
 Settings = Exact | Linearized | AsPublished
+_WORTH_A_WARNING = 0.01
 ESTIMATORS: dict[str, type[Settings]] = {
     "exact": Exact,
     "linearized": Linearized,
@@ -59,22 +64,29 @@ def score(
         score. A module's score is its mean over trials.
 
     Raises:
-        InputError: An unknown estimator or kind, an empty probe, or texts without a tokenizer.
+        InputError: An unknown estimator, setting or kind; an empty probe, or one that is a single
+            text; texts without a tokenizer; a model that is compiled, wrapped, quantised or
+            offloaded, or that cannot read the texts.
         RunError: Outputs that are not finite under noise.
+
+    Warns:
+        UserWarning: Linear modules that are left out, because they did not run on the probe, PEFT
+            does not adapt them or no gradient reaches them; and weights of the blocks that no
+            plan covers, from 1 % of them on.
     """
-    if estimator not in ESTIMATORS:
-        raise input_error(
-            "unknown estimator",
-            where="estimator",
-            got=estimator,
-            expected=f"one of {', '.join(ESTIMATORS)}",
-        )
+    _check_arguments(probe, modules, estimator, settings)
+    check_plain(model)
     if settings.get("output") != "logits":
         model = base_model(model)[1]
     device = next(model.parameters()).device
     batches = _batches(model, probe, tokenizer, max_length, batch_size, device)
-    found = find_modules(model, modules)
-    return score_modules(model, batches, found, ESTIMATORS[estimator](**settings)).table
+    chosen = ESTIMATORS[estimator](**settings)
+    check_runs(model, batches[0], chosen.output)
+    covered = cover(model, batches, modules, partial(compared_output, output=chosen.output))
+    for part in covered.left_out:
+        if part.linear or part.share >= _WORTH_A_WARNING:
+            warnings.warn(str(part), stacklevel=2)
+    return score_modules(model, batches, covered.modules, chosen).table
 
 
 def score_modules(
@@ -119,6 +131,36 @@ def steps(settings: Settings, n_modules: int, n_batches: int) -> int:
     return settings.trials * n_modules
 
 
+def _check_arguments(
+    probe: object, modules: object, estimator: str, settings: Mapping[str, Any]
+) -> None:
+    """Refuse arguments of the wrong type, and settings that the estimator has not."""
+    problems: list[Problem] = []
+    for name, value in (("probe", probe), ("modules", modules)):
+        if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+            got = f"a single {type(value).__name__}"
+            remedy = f"{name}: [...], a list even of one"
+            problems.append(Problem("not a list", name, got, "a list or a tuple", remedy))
+    if estimator not in ESTIMATORS:
+        names = f"one of {', '.join(ESTIMATORS)}"
+        problems.append(Problem("unknown estimator", "estimator", estimator, names))
+    else:
+        known = [field.name for field in fields(ESTIMATORS[estimator])]
+        problems += [
+            Problem(
+                f"the estimator {estimator} has no such setting",
+                name,
+                value,
+                f"some of: {', '.join(known)}",
+                "leave it out",
+            )
+            for name, value in settings.items()
+            if name not in known
+        ]
+    if problems:
+        raise InputError(*problems)
+
+
 def _with_global_noise(model: nn.Module, modules: Sequence[Module], settings: Settings) -> Settings:
     if settings.noise.relative_to != "global":
         return settings
@@ -143,6 +185,14 @@ def _batches(
             "texts need the model's tokenizer",
             where="tokenizer",
             remedy="score(model, texts, tokenizer)",
+        )
+    strange = next((text for text in probe if not isinstance(text, str)), None)
+    if strange is not None:
+        raise input_error(
+            "not a text",
+            where="probe",
+            got=f"{type(strange).__name__}: {strange}",
+            expected="texts (str), or mappings of tensors, all of them",
         )
     texts = [str(text) for text in probe]
     return make_probe(

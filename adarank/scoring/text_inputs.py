@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
 
@@ -38,6 +40,66 @@ def most_tokens(model: nn.Module) -> int | None:
     # RoBERTa and its kin count positions on from the padding's index.
     starts = [0 if table.padding_idx is None else table.padding_idx + 1 for table in tables]
     return limit - max(starts, default=0)
+
+
+def padding_token(tokenizer: PreTrainedTokenizerBase, vocabulary: int | None) -> str:
+    """Choose the token that pads: the tokenizer's own if the model knows it, else a stand-in.
+
+    Padding is masked, so any token of the vocabulary will do; the end of text comes first, and
+    then one that does not end a text, for heads that look for the last token that is no padding.
+
+    Args:
+        tokenizer: The model's own; left as it is.
+        vocabulary: How many tokens the model embeds; None if unknown.
+    """
+    names = ("pad_token", "eos_token", "bos_token", "unk_token")
+    for token in (getattr(tokenizer, name) for name in names):
+        if token is not None and _known(tokenizer, token, vocabulary):
+            return str(token)
+    return str(tokenizer.convert_ids_to_tokens(0))
+
+
+def check_vocabulary(model: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    """Refuse token ids that the model has no embedding for.
+
+    Raises:
+        InputError: Names the highest id and the number of embeddings.
+    """
+    size, highest = vocabulary_size(model), int(batch["input_ids"].max())
+    if size is not None and highest >= size:
+        raise input_error(
+            "the tokenizer gives tokens that the model does not know",
+            where=type(model).__name__,
+            got=f"token {highest}",
+            expected=f"ids below {size}, the model's number of embeddings",
+            remedy="the tokenizer of this very model",
+        )
+
+
+def vocabulary_size(model: nn.Module) -> int | None:
+    """Count the tokens that a model embeds; None where its embedding is no plain table."""
+    whole: Any = model
+    try:
+        table = whole.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+    return table.num_embeddings if isinstance(table, nn.Embedding) else None
+
+
+def any_text(model: nn.Module) -> list[dict[str, Tensor]]:
+    """Make one batch of eight arbitrary tokens; none for a model that reads no text."""
+    if getattr(model, "main_input_name", "input_ids") != "input_ids":
+        return []
+    device = next(model.parameters()).device
+    size = vocabulary_size(model) or 9
+    tokens = (torch.arange(1, 9, device=device) % size)[None]
+    batch = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    return [with_decoder_inputs(model, batch)]
+
+
+def _known(tokenizer: PreTrainedTokenizerBase, token: str, vocabulary: int | None) -> bool:
+    found: Any = tokenizer.convert_tokens_to_ids(token)
+    return isinstance(found, int) and (vocabulary is None or found < vocabulary)
 
 
 def with_decoder_inputs(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from torch import nn
 
 from adarank.errors import input_error
 from adarank.models.loading import loading
+from adarank.models.plain import check_plain
+from adarank.models.recovery import is_pooler, recover_tied, weights_in_words
 from adarank.models.stacks import base_model
 from adarank.scoring.text_inputs import most_tokens
 from adarank.tasks.base import Headed
@@ -113,7 +115,9 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
                 use_safetensors=True,
                 **config,
             )
-    return model, [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+            missing = recover_tied(model, sorted(info["missing_keys"]), folder)
+    check_plain(model)
+    return model, [*missing, *(key for key, *_ in info["mismatched_keys"])]
 
 
 def _new_parts(model: nn.Module, new_weights: list[str]) -> set[str]:
@@ -131,15 +135,19 @@ def _owner(key: str, prefix: str) -> str:
 
 
 def _check_new(model: nn.Module, owner: str, new_weights: list[str]) -> None:
+    """Refuse missing weights unless they are the whole of an output layer or of a pooler."""
+    prefix = base_model(model)[0]
     part = model.get_submodule(owner)
-    lacking = sorted(key for key in new_weights if key.startswith(f"{owner}."))
+    lacking = sorted(key for key in new_weights if key == owner or key.startswith(f"{owner}."))
+    outside = prefix != "" and not owner.startswith(f"{prefix}.") and owner != prefix
+    writes = part is getattr(model, "get_output_embeddings", lambda: None)()
     whole = len(lacking) == len(list(part.parameters()))
-    repeated = any(isinstance(child, nn.ModuleList) for child in part.modules())
-    if not whole or repeated:
+    embeds = any(isinstance(child, nn.Embedding | nn.ModuleList) for child in part.modules())
+    if not whole or embeds or not (outside or writes or is_pooler(owner)):
         raise input_error(
-            "the checkpoint lacks weights of the pretrained model",
+            "the checkpoint lacks weights of the pretrained model, which would be random",
             where=owner,
-            got=f"{len(lacking)} missing, first {lacking[0]}",
+            got=weights_in_words(model, lacking),
             expected="every weight but the head's",
             remedy="check model.source, and download it again",
         )

@@ -26,6 +26,7 @@ KEYS = [
     "linearized_spearman",
     "linearized_forwards",
     "depth_growth",
+    "mixed_lengths_spread",
     "peak_memory_ratio",
     "padding_speedup",
 ]

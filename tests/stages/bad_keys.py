@@ -36,7 +36,7 @@ SCORING = [
     Case("probe absent", SCORE, param("probe.source", "no/probe.txt"), "probe.source|no/probe.txt"),
     Case("probe a folder", SCORE, param("probe.source", "source"), "probe.source"),
     Case("probe a folder named as a text", SCORE, folder("source/probe.txt"), "source/probe.txt"),
-    Case("probe of another kind", SCORE, param("probe.source", "source/train.csv"), "probe.source"),
+    Case("probe of another kind", SCORE, param("probe.source", "source/model"), "probe.source"),
     Case("probe empty", SCORE, write("source/probe.txt", "\n\n"), "probe.rows"),
     Case("probe not utf-8", SCORE, write("source/probe.txt", b"caf\xe9\n" * 9), "probe.source"),
     Case("probe too short", SCORE, param("probe.rows", 7), "probe.rows|7|6"),

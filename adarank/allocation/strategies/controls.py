@@ -1,7 +1,7 @@
-"""Controls: strategies that show whether another's scores, and not its inequality, help."""
+"""Names of controls: strategies that separate a signal's worth from mere inequality of ranks."""
 
 DEFAULT = "disagreement"
-"""What `reversed` and `permuted` alone are of."""
+"""The original of `reversed` and `permuted` without a name behind."""
 
 MEANINGS = {
     "permuted": "randomly permuted ranks",
@@ -11,16 +11,21 @@ MEANINGS = {
 
 
 def original(strategy: str) -> str | None:
-    """Name the strategy that one is a control of; None if it is no control."""
+    """Return the strategy that one is a control of; None if it is no control.
+
+    Example:
+        >>> original("reversed_fisher"), original("permuted"), original("fisher")
+        ('fisher', 'disagreement', None)
+    """
     form, _, rest = strategy.partition("_")
     return rest or DEFAULT if form in MEANINGS else None
 
 
 def meaning(control: str) -> str:
-    """Say what a control's ranks are."""
+    """Describe a control's ranks in a few words."""
     return MEANINGS[form(control)]
 
 
 def form(control: str) -> str:
-    """Name what a control does to its original: permuted or reversed."""
+    """Return what a control does to its original: permuted or reversed."""
     return control.partition("_")[0]

@@ -11,8 +11,11 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, input_error
 from adarank.models.loading import loading
-from adarank.models.stacks import base_model
+from adarank.models.plain import check_plain
+from adarank.models.recovery import recover_tied, weights_in_words
 from adarank.pipeline.console.reporting import say
+from adarank.pipeline.files.whole import read_json
+from adarank.scoring.text_inputs import padding_token
 
 MODEL = Path("data/model")
 _WHOLE = "config.json and safetensors of one model, whole"
@@ -64,8 +67,11 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     transformers.logging.disable_progress_bar()
     check_model(folder)
     model, missing = _loaded(_headed_class(folder) if with_head else AutoModel, folder)
+    check_plain(model)
+    with loading("the model cannot be loaded", folder, expected=_WHOLE):
+        missing = recover_tied(model, missing, folder)
     if [name for name in missing if with_head or not name.startswith("pooler.")]:
-        return _complete_under_its_head(folder, missing)
+        raise _incomplete(folder, missing, weights_in_words(model, missing))
     if missing:
         say("model: the checkpoint has no pooler; pooled output is the first token's last state")
         model.pooler = None
@@ -86,16 +92,6 @@ def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
     return model, sorted(notes["missing_keys"])
 
 
-def _complete_under_its_head(folder: Path, missing: list[str]) -> nn.Module:
-    """Load a base whose embeddings are stored as its head's, with which they are tied."""
-    if not _names_a_head(folder):
-        raise _incomplete(folder, missing)
-    model, still_missing = _loaded(_headed_class(folder), folder)
-    if still_missing:
-        raise _incomplete(folder, still_missing)
-    return base_model(model)[1]
-
-
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the checkpoint's tokenizer.
 
@@ -104,6 +100,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """
     with loading("the tokenizer cannot be loaded", folder, expected=_TOKENIZER):
         tokenizer = _read_tokenizer(folder)
+    _ensure_padding(tokenizer, folder)
     # Without its files transformers makes some up, to which every word is unknown.
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
         raise input_error(
@@ -114,6 +111,24 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             remedy="download the model again, from a source with its tokenizer",
         )
     return tokenizer
+
+
+def _ensure_padding(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Pad with a token that the model knows, and say so where it is a stand-in.
+
+    A tokenizer with neither padding nor end of text could pad nothing, and the id of a padding
+    token that was added without enlarging the model has no embedding. What pads is masked.
+    """
+    config: Any = {}
+    if (folder / "config.json").exists():
+        config = read_json(folder / "config.json")
+    size = config.get("vocab_size") if isinstance(config, dict) else None
+    before = tokenizer.pad_token
+    token = padding_token(tokenizer, size if isinstance(size, int) else None)
+    if token != before and (before or token != tokenizer.eos_token):
+        why = f"{before} is beyond the model's {size} tokens" if before else "neither pad nor eos"
+        say(f"tokenizer: {why}; {token} pads, masked")
+        tokenizer.pad_token = token
 
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -132,18 +147,14 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from None
 
 
-def _incomplete(folder: Path, names: list[str]) -> InputError:
+def _incomplete(folder: Path, names: list[str], numbers: str) -> InputError:
     return input_error(
         f"the checkpoint lacks {len(names)} of the model's weights, which would be random",
         where=str(folder),
-        got=", ".join(names),
+        got=f"{numbers}: {', '.join(names)}",
         expected="all weights of the class that config.json names",
         remedy="a complete checkpoint; compare its tensors' names with config.json's model_type",
     )
-
-
-def _names_a_head(folder: Path) -> bool:
-    return any("For" in name for name in _architectures(folder))
 
 
 def _headed_class(folder: Path) -> type[transformers.PreTrainedModel]:

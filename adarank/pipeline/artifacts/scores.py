@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adarank.models.modules import Module
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import write_json, write_parquet
 from adarank.scoring.scores import Scores
 from adarank.scoring.table import summary
+
+if TYPE_CHECKING:
+    from adarank.models.coverage import Coverage
 
 
 def about_modules(
@@ -27,6 +30,17 @@ def about_modules(
     for block, times in (reapplied or {}).items():
         say(f"score: block {block} is applied {times} times; scored for all of them at once")
     return {"shared_weights": shared, "reapplied_blocks": dict(reapplied or {})}
+
+
+def about_coverage(coverage: "Coverage") -> dict[str, Any]:
+    """Say, and note for the metrics, what of the blocks can be covered and what is left out."""
+    for line in coverage.lines():
+        say(f"score: {line}")
+    parts = [
+        {"what": part.what, "share": part.share, "names": list(part.names)}
+        for part in coverage.left_out
+    ]
+    return {"covered_share": coverage.share, "left_out": parts}
 
 
 SCORES = Path("data/scores")

@@ -1,14 +1,16 @@
 """Scoring the downloaded model by disturbing its modules, on any texts."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from adarank.models.modules import Module, find_modules
+from adarank.models.coverage import cover
+from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.model import MODEL, load_model, load_tokenizer, pick_device
-from adarank.pipeline.artifacts.scores import about_modules
+from adarank.pipeline.artifacts.scores import about_coverage, about_modules
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.params.score import EstimatorName, ScoreSection, settings_of
@@ -18,7 +20,7 @@ from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.scoring.estimators.precision import to_bfloat16
 from adarank.scoring.estimators.stopping import stop_rule
-from adarank.scoring.outputs import chosen_output
+from adarank.scoring.outputs import check_runs, chosen_output, compared_output
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
@@ -52,7 +54,6 @@ def score_by_disturbing(
     model = load_model(MODEL, with_head=section.output == "logits").to(device)
     output = chosen_output(section.output, model)
     settings = settings_of(section, estimator, output)
-    modules = find_modules(model, section.modules)
     probe = make_probe(
         texts,
         load_tokenizer(MODEL),
@@ -61,10 +62,15 @@ def score_by_disturbing(
         batch_size=section.batch_size,
         device=device,
     )
+    check_runs(model, probe.batches[0], output)
+    forward = partial(compared_output, output=output)
+    covered = cover(model, probe.batches, section.modules, forward)
+    modules = list(covered.modules)
     say(f"score: {estimator}, {len(modules)} modules, {probe.rows} texts, output {output}")
     if probe.truncated:
         say(f"score: {probe.truncated} texts were longer than probe.max_length and cut")
     facts = {"output": output, "texts": probe.rows, "texts_cut": probe.truncated}
+    facts |= about_coverage(covered)
     facts |= about_modules(modules, reapplied_blocks(model, probe.batches[0]))
     key = make_key(
         "scores",

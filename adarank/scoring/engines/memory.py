@@ -32,7 +32,7 @@ def draws_per_pass(
     """
     batch = max(batches, key=lambda part: next(iter(part.values())).numel())
     device = next(model.parameters()).device
-    bound = memory_gb * GIB if memory_gb is not None else _free(device) / 2
+    bound = memory_bound(device, memory_gb)
     needed = bytes_per_draw(model, batch, output)
     if needed > bound:
         raise input_error(
@@ -44,6 +44,11 @@ def draws_per_pass(
         )
     wanted = max(1, _ROWS_PER_PASS.get(device.type, 1024) // _rows(batch))
     return min(wanted, int(bound // needed))
+
+
+def memory_bound(device: torch.device, memory_gb: float | None) -> float:
+    """Give a bound in bytes: `memory_gb` GiB, or half of what is free on the device now."""
+    return memory_gb * GIB if memory_gb is not None else _free(device) / 2
 
 
 @torch.no_grad()

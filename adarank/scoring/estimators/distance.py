@@ -34,8 +34,10 @@ def trial_scores(pairwise: np.ndarray, pairs: Pairs) -> np.ndarray:
     Trial t owns the draws 2t and 2t + 1. With `disjoint` pairs its score is their distance, as in
     the paper. With `all`, the n (n - 1) / 2 pairs make one U-statistic (Gini's mean difference;
     Hoeffding 1948), whose jackknife pseudo-values n U - (n - 1) U_without_i, averaged over the
-    trial's two draws, are its score: their mean over trials is exactly U, and their standard
-    error is the jackknife's (Arvesen 1969).
+    trial's two draws, are its score. Their mean over trials is exactly U. Their standard error
+    is that of means of pairs of pseudo-values: it estimates the jackknife's (Arvesen 1969), with
+    n / 2 - 1 degrees of freedom in place of n - 1. Where the distance is no metric (`kl`), a
+    trial may be negative; U, a mean of distances, never is.
 
     Args:
         pairwise: Shape (n, n), symmetric, zero diagonal.

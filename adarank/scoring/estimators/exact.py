@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from adarank.models.modules import Module, resolve
 from adarank.scoring.engines.forwards import Engine
-from adarank.scoring.engines.memory import draws_per_pass
+from adarank.scoring.engines.memory import draws_per_pass, memory_bound
 from adarank.scoring.engines.proof import proven_engine
 from adarank.scoring.estimators.distance import Distance, Pairs, distances, trial_scores
 from adarank.scoring.kept import Kept, NothingKept
-from adarank.scoring.noise import Draw, Noise, draw, non_finite
+from adarank.scoring.noise import Deviations, Draw, Noise, deviations, draw, non_finite
 from adarank.scoring.outputs import Batch, Output, compared_output
 from adarank.scoring.table import score_table
 from adarank.scoring.workers import gathered, my_share
@@ -36,7 +36,8 @@ class Exact:
         reference: `perturbed`: draws against draws (the paper). `pristine`: one draw a trial,
             against the undisturbed model (the published code).
         seed: With the module's name and the draw's number, decides every draw.
-        memory_gb: Bound on what one pass may hold, in GiB; None: what is free.
+        memory_gb: Bound in GiB on what one pass may hold and, under a stopping rule, on the outputs
+            held from trial to trial; None: half of what is free, for each.
     """
 
     trials: int = 5
@@ -141,6 +142,9 @@ class _Comparisons:
         self._per_pass = draws_per_pass(model, batches, settings.output, settings.memory_gb)
         self._outputs: dict[str, list[list[Tensor]]] = {}
         self._passes: dict[str, list[range]] = {}
+        self._sizes: dict[str, Deviations] = {}
+        self._bound = memory_bound(next(model.parameters()).device, settings.memory_gb)
+        self._sizes_held: dict[str, int] = {}
         self._batches = len(batches)
         self._pristine: list[Tensor] = []
         if settings.reference == "pristine":
@@ -165,7 +169,9 @@ class _Comparisons:
     ) -> np.ndarray:
         """Bring one module's draws up to those of `trials` trials; its scores, (n_trials,).
 
-        Its outputs are forgotten when this was the last time.
+        Its outputs are forgotten when this was the last time. Before that, under a stopping rule,
+        they are held for the next trial's pairs as long as those of all modules fit in the
+        memory bound; what does not fit is computed again from its seeds, to the same bits.
         """
         outputs = self._outputs.setdefault(module.name, [[] for _ in engines])
         for draws in self._passes[module.name][len(outputs[0]) :]:
@@ -175,7 +181,19 @@ class _Comparisons:
         self._kept.put(self._scores_name(module, trials), torch.from_numpy(scores))
         if last:
             self._forget(module.name)
+        else:
+            self._hold(module.name)
         return scores
+
+    def _hold(self, name: str) -> None:
+        """Keep a module's outputs in memory, or let them go where that is over the bound."""
+        size = sum(values.nbytes for parts in self._outputs[name] for values in parts)
+        before = self._sizes_held.get(name, 0)
+        if sum(self._sizes_held.values()) - before + size > self._bound:
+            self._outputs.pop(name)
+            self._sizes_held.pop(name, None)
+        else:
+            self._sizes_held[name] = size
 
     def _plan_passes(self, module: Module, trials: int) -> None:
         """Cut the draws that are new up to `trials` trials into passes, the same in every run."""
@@ -201,6 +219,8 @@ class _Comparisons:
 
     def _forget(self, name: str) -> None:
         self._outputs.pop(name, None)
+        self._sizes_held.pop(name, None)
+        self._sizes.pop(name, None)
         for draws in self._passes.pop(name):
             for at in range(self._batches):
                 self._kept.drop(_outputs_name(name, at, draws))
@@ -222,8 +242,11 @@ class _Comparisons:
 
     def _draw(self, module: Module, index: int) -> Draw:
         layer = self._model.get_submodule(resolve(self._model, module.name))
-        settings = self._settings
-        return draw(layer, settings.noise, seed=settings.seed, name=module.name, index=index)
+        noise, seed = self._settings.noise, self._settings.seed
+        if module.name not in self._sizes:
+            self._sizes[module.name] = deviations(layer, noise)
+        sizes = self._sizes[module.name]
+        return draw(layer, noise, seed=seed, name=module.name, index=index, sizes=sizes)
 
 
 def _outputs_name(module: str, at: int, draws: range) -> str:

@@ -31,7 +31,7 @@ class Linearized:
     """What the linearized estimator does.
 
     Attributes:
-        sketches: Draws of u over the whole probe. Each batch of the probe gives one estimate per
+        sketches: Draws of u over the whole probe. Each batch of the probe gives one trial per
             sketch, so the table has sketches * n_batches trials per module.
         noise: The noise that is linearized: its scale and what it is relative to.
         output: The compared output.
@@ -55,10 +55,16 @@ def linearized(
 ) -> pd.DataFrame:
     """Score modules by linearized disagreement.
 
-    score = (2 / sqrt(pi)) sqrt((s_W^2 ||G_W||^2 + s_b^2 ||G_b||^2) / n_coordinates) with
-    G = d (u . f) / d W of one batch under one sketch; the module's score is the mean over
-    sketches and batches. Each gradient is reduced to its norm and freed as soon as it is made.
-    Under torch.distributed, batches are shared out.
+    A batch under one sketch gives v_b = (2 / sqrt(pi)) sqrt((s_W^2 ||G_W||^2 + s_b^2 ||G_b||^2)
+    / n_coordinates) with G = d (u . f) / d W. The module's score is the mean over sketches of
+    m = sum_b n_b v_b / sum_b n_b, n_b the batch's rows: texts, or tokens where every token is
+    compared. So a row weighs as it does in `exact`, whatever the batch it is in. The trials of a
+    sketch are m + (n_b / mean n) (v_b - m): their mean is m, and their standard error is the
+    ratio estimator's (Cochran 1977, Sampling Techniques, 6.4); with equal batches they are the
+    v_b. A trial may be negative, a score is not. What is left between the two
+    estimators at small noise: v_b is a root mean square over a batch's coordinates, exact's a
+    mean. Each gradient is reduced to its norm and freed as soon as it is made. Under
+    torch.distributed, batches are shared out.
 
     Args:
         model: A transformers model; set to evaluation mode, its weights left as they were.
@@ -85,7 +91,25 @@ def linearized(
             found[f"{sketch}/{index}"] = kept_or_made(kept or NothingKept(), name, one)
             advance()
     together = gathered(found)
-    return score_table(modules, np.stack([together[f"{s}/{b}"] for s, b in passes], axis=1))
+    values = np.stack([together[f"{s}/{b}"] for s, b in passes])  # rows, then a value per module
+    sketched = values.reshape(settings.sketches, len(batches), -1)
+    trials = [_weighted_trials(of_one[:, 0], of_one[:, 1:]) for of_one in sketched]
+    return score_table(modules, np.concatenate(trials).T)
+
+
+def _weighted_trials(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Turn values per batch into trials whose plain mean weighs every row alike.
+
+    Args:
+        rows: Compared rows of each batch, shape (n_batches,).
+        values: Shape (n_batches, n_modules).
+
+    Returns:
+        Shape (n_batches, n_modules).
+    """
+    shares = rows / rows.mean()
+    mean = (shares[:, None] * values).mean(axis=0)
+    return mean + shares[:, None] * (values - mean)
 
 
 def _one_pass(
@@ -102,7 +126,7 @@ def _one_pass(
     for module, score in zip(modules, scores, strict=True):
         if not math.isfinite(score):
             raise non_finite(module.name, settings.noise)
-    return np.array(scores)
+    return np.array([len(values), *scores])
 
 
 @contextmanager

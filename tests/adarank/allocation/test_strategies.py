@@ -143,7 +143,7 @@ def test_a_signal_that_was_not_scored_names_the_stage_to_add(asked):
 
 def test_every_fault_of_a_table_is_told_at_once():
     scores = score_table(BERT, 2, trials=2)
-    scores.loc[0, "score"], scores.loc[3, "score"] = np.nan, -1.0
+    scores.loc[0, "score"], scores.loc[[10, 11], "score"] = np.nan, -1.0
     scores.loc[4, "parameters_per_rank"] = 7
     scores.loc[8, "trial"] = 1
     with pytest.raises(InputError) as error:

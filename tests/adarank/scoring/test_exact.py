@@ -10,16 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from adarank.allocation.allocate import allocate
 from adarank.errors import InputError, RunError
-from adarank.models.modules import find_modules
+from adarank.models.modules import Module, find_modules
+from adarank.scoring import noise as noise_of
 from adarank.scoring.engines import proof
+from adarank.scoring.engines.forwards import FullForwards
 from adarank.scoring.engines.replay import Replay
+from adarank.scoring.estimators import exact as exact_of
 from adarank.scoring.estimators.disagreement import disagreement
 from adarank.scoring.estimators.distance import distances, trial_scores
 from adarank.scoring.estimators.exact import Exact, exact
 from adarank.scoring.noise import Noise, draw
 from adarank.scoring.outputs import compared_output
-from adarank.scoring.table import summary
+from adarank.scoring.table import score_table, summary
 from tests.architectures import CONFIGS, pico, pico_batch
 
 ALBERT_REPLAYS_LITTLE = "albert"
@@ -203,3 +207,59 @@ def test_a_disturbed_output_that_is_not_finite_names_the_module() -> None:
     noise = Noise(1e38, "absolute")
     with pytest.raises(RunError, match=r"encoder\.layer\.0"):
         exact(model, [batch], modules, Exact(noise=noise))
+
+
+def _never(_table: pd.DataFrame) -> bool:
+    return False
+
+
+def test_outputs_beyond_the_bound_are_made_again_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, batches = pico("bert"), [pico_batch("bert")]
+    modules, made = find_modules(model)[:4], Exact(trials=4, output="last_hidden")
+    whole = exact(model, batches, modules, made, stop=_never).table
+    held: list[int] = []
+    inner = exact_of._Comparisons._hold
+
+    def hold(self: exact_of._Comparisons, name: str) -> None:
+        self._bound = 0
+        inner(self, name)
+        held.append(len(self._outputs))
+
+    monkeypatch.setattr(exact_of._Comparisons, "_hold", hold)
+    assert exact(model, batches, modules, made, stop=_never).table.equals(whole)
+    assert set(held) == {0}
+
+
+def test_a_module_s_deviation_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batches = pico("bert"), [pico_batch("bert")]
+    modules = find_modules(model)[:2]
+    asked: list[int] = []
+    plain = noise_of.deviation
+
+    def counted(tensor: torch.Tensor, noise: Noise) -> float:
+        asked.append(id(tensor))
+        return plain(tensor, noise)
+
+    full = lambda batch: FullForwards(model, batch, "pooled")  # noqa: E731
+    monkeypatch.setattr(noise_of, "deviation", counted)
+    monkeypatch.setattr(exact_of, "proven_engine", lambda *_: ("full forwards", full))
+    exact(model, batches, modules, Exact(trials=5))
+    assert len(asked) == 2 * len(modules)  # weight and bias, whatever the number of draws
+
+
+def test_kl_of_all_pairs_gives_scores_that_a_plan_takes() -> None:
+    # Symmetric KL breaks the triangle inequality, so a trial's pseudo-value may be negative.
+    generator = torch.Generator().manual_seed(0)
+    module = Module("block.0", 0, "query", 16, 2)
+    lowest = 0.0
+    for _ in range(20):
+        logits = 4 * torch.randn(40, 1, 2, generator=generator)
+        trials = trial_scores(distances(logits, logits, "kl").numpy(), "all")
+        lowest = min(lowest, float(trials.min()))
+        table = score_table([module], trials[None])
+        assert allocate({"disagreement": table}, budget=1).parameters == 18
+    assert lowest < 0
+    with pytest.raises(InputError, match="mean score is negative"):
+        allocate({"disagreement": score_table([module], -trials[None])}, budget=1)

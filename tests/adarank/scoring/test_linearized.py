@@ -8,10 +8,15 @@ from scipy.stats import spearmanr
 from adarank.errors import RunError
 from adarank.models.modules import Module, find_modules
 from adarank.scoring.estimators.exact import Exact, exact
-from adarank.scoring.estimators.linearized import Linearized, linearized
+from adarank.scoring.estimators.linearized import (
+    Linearized,
+    _weighted_trials,  # pyright: ignore[reportPrivateUsage]
+    linearized,
+)
 from adarank.scoring.noise import Noise, draw_seed
 from adarank.scoring.outputs import compared_output
 from adarank.scoring.table import summary
+from bench.mixed_lengths import mixed_ratios
 from tests.adarank.scoring.test_disagreement import OneLinear
 from tests.architectures import CONFIGS, pico, pico_batch
 
@@ -111,3 +116,32 @@ def test_a_gradient_that_is_not_finite_names_the_module() -> None:
         model.encoder.layer[1].output.LayerNorm.weight.fill_(float("inf"))
     with pytest.raises(RunError, match="not finite"):
         linearized(model, [pico_batch("bert")], find_modules(model), Linearized())
+
+
+def test_rows_weigh_alike_whatever_their_batch() -> None:
+    # On a linear model each batch gives a root mean square; their mean is weighted by rows.
+    torch.manual_seed(0)
+    model, module = OneLinear(), Module("block.0", 0, "query", 64, 48)
+    few, many = torch.randn(1, 64), 5 * torch.randn(9, 64)
+    batches = [{"inputs": few}, {"inputs": many}]
+    settings = Linearized(sketches=300, noise=Noise(bias=False))
+    table = linearized(model, batches, [module], settings)
+    s_w = float(model.block[0].weight.detach().std(correction=0))
+    roots = [float(x.square().sum(1).mean().sqrt()) for x in (few, many)]
+    expected = (2 / np.sqrt(np.pi)) * s_w * (roots[0] + 9 * roots[1]) / 10
+    assert summary(table)["mean"].item() == pytest.approx(expected, rel=0.02)
+    assert len(table) == 600
+
+
+def test_weighted_trials_are_the_values_for_equal_batches_and_keep_the_mean() -> None:
+    values = np.array([[1.0, 4.0], [3.0, 2.0]])
+    assert np.allclose(_weighted_trials(np.array([7.0, 7.0]), values), values)
+    trials = _weighted_trials(np.array([1.0, 9.0]), values)
+    assert np.allclose(trials.mean(axis=0), np.array([1.0, 9.0]) @ values / 10)
+
+
+def test_on_tokens_of_mixed_lengths_it_agrees_with_exact_across_modules() -> None:
+    model = pico("llama")
+    ratios = mixed_ratios(model, find_modules(model), trials=6, sketches=10, lengths=(3, 48))
+    # It is 1.3 where batches weigh alike.
+    assert ratios.highest / ratios.lowest < 1.2

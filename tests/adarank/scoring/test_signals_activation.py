@@ -124,3 +124,13 @@ def test_the_model_is_left_without_hooks() -> None:
     model = headed("bert")
     activation_variance(model, [labelled("bert")], find_modules(model))
     assert not any(part._forward_pre_hooks for part in model.modules())
+
+
+def test_modules_that_do_not_fit_together_take_turns_to_the_same_scores() -> None:
+    model, batches = headed("bert"), [labelled("bert"), labelled("bert", 1)]
+    modules = find_modules(model)
+    whole = activation_variance(model, batches, modules)
+    tight = activation_variance(model, batches, modules, memory_gb=5 * 2 * 8 * 32**2 / 2**30)
+    assert whole.forwards == 2
+    assert tight.forwards >= 6
+    assert tight.table.equals(whole.table)

@@ -1,10 +1,17 @@
 """Stable rank: known matrices, every architecture, what it refuses."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adarank.errors import RunError
 from adarank.models.modules import find_modules, resolve
+from adarank.scoring.signals.spectra import (
+    largest_squared_singular_value,
+    squared_singular_values,
+)
 from adarank.scoring.signals.stable_rank import stable_rank
 from tests.adarank.scoring.toys import MODULE, Toy
 from tests.adarank.tasks.labelled import headed
@@ -50,3 +57,24 @@ def test_a_weight_that_is_not_finite_names_its_module() -> None:
         model.get_submodule(resolve(model, name)).weight[0, 0] = float("nan")
     with pytest.raises(RunError, match=f"{name}: the weight is not finite"):
         stable_rank(model, find_modules(model))
+
+
+@given(
+    rows=st.integers(1, 90),
+    columns=st.integers(1, 90),
+    decay=st.floats(0.0, 0.3),
+    size=st.sampled_from([1e-30, 1e-3, 1.0, 1e20]),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_fast_singular_values_are_an_svd_s(
+    rows: int, columns: int, decay: float, size: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    plain = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+    left, values, right = torch.linalg.svd(plain, full_matrices=False)
+    kept = values * torch.exp(-decay * torch.arange(len(values)))
+    matrix = (left * kept) @ right * size
+    wanted = torch.linalg.svdvals(matrix).square().numpy()
+    assert largest_squared_singular_value(matrix) == pytest.approx(wanted[0], rel=1e-8)
+    assert np.allclose(squared_singular_values(matrix) / wanted[0], wanted / wanted[0], atol=1e-12)

@@ -112,7 +112,7 @@ SCORES: dict[str, Callable[[pd.DataFrame], Any]] = {
     "score as text": _set("score", "high", None),
     "score not a number": _set("score", np.nan),
     "infinite score": _set("score", np.inf),
-    "negative score": _set("score", -1.0),
+    "negative score": _set("score", -1.0, None),
     "rank as float": _set("d_in", 1.5),
     "no dimension": _set("d_in", 0, None),
     "wrong cost": _set("parameters_per_rank", 1),
