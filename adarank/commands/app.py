@@ -17,6 +17,7 @@ import typer
 import adarank
 from adarank.allocation.scale import Policy, Scale
 from adarank.commands import scratch as scratch_command
+from adarank.commands.resize import resize
 from adarank.errors import AdaRankError, Problem, input_error
 from adarank.pipeline.console.reporting import telling_errors
 from adarank.pipeline.files.whole import write_bytes
@@ -51,6 +52,7 @@ _FLAGS = {
 
 
 app.add_typer(scratch_command.app, name="scratch")
+app.command("resize")(resize)
 
 
 def _version(wanted: bool) -> None:
