@@ -56,6 +56,8 @@ class Resized:
         parameters: What the rank costs now.
         norm: Frobenius norm of s B A before.
         error: Frobenius norm of the difference, with the factors as they were saved.
+        worth: What all components together were worth in the metric that chose among them.
+        lost: What the components that were left out were worth.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Resized:
     parameters: int
     norm: float
     error: float
+    worth: float
+    lost: float
 
     @property
     def relative_error(self) -> float:
@@ -75,6 +79,12 @@ def total_error(modules: Sequence[Resized]) -> float:
     """The relative error of all modules together: sqrt(sum error^2 / sum norm^2)."""
     whole = sum(module.norm**2 for module in modules)
     return sqrt(sum(module.error**2 for module in modules) / whole) if whole else 0.0
+
+
+def lost_share(modules: Sequence[Resized]) -> float:
+    """The share of all components' worth that was left out, in the metric that chose."""
+    worth = sum(module.worth for module in modules)
+    return sum(module.lost for module in modules) / worth if worth else 0.0
 
 
 def decomposed(adapter: Adapter) -> dict[str, Components]:
@@ -92,11 +102,6 @@ def decomposed(adapter: Adapter) -> dict[str, Components]:
         )
     refuse_non_finite(adapter)
     return {part.name: decompose(update).components for part, update in adapter.updates()}
-
-
-def average_rank(adapter: Adapter, parameters: int) -> float:
-    """The uniform rank of the adapter's linear layers that would cost this much."""
-    return parameters / sum(part.parameters_per_rank for part in adapter.linear)
 
 
 def choose(adapter: Adapter, components: Mapping[str, Components], size: Size) -> Choice:
@@ -141,7 +146,7 @@ def resize(
         after = Update(kept.a.to(before.a.dtype), kept.b.to(before.b.dtype), scale)
         if rank:
             tensors |= {part.a: after.a, part.b: after.b}
-        resized.append(_measured(part, before, after))
+        resized.append(_measured(part, before, after, components[part.name]))
     others = [part for part in adapter.parts if not part.linear]
     keys = [key for part in others for key in (part.a, part.b)]
     tensors |= adapter.tensors([*keys, *adapter.others])
@@ -153,12 +158,11 @@ def resize(
     return resized
 
 
-def _measured(part: Part, before: Update, after: Update) -> Resized:
+def _measured(part: Part, before: Update, after: Update, components: Components) -> Resized:
     nothing = Update(before.a[:0], before.b[:, :0])
-    whole = distance(before, nothing)
-    return Resized(
-        part.name, part.rank, after.rank, after.parameters, whole, distance(before, after)
-    )
+    whole, error = distance(before, nothing), distance(before, after)
+    worth, lost = float(components.energies.sum()), float(components.energies[after.rank :].sum())
+    return Resized(part.name, part.rank, after.rank, after.parameters, whole, error, worth, lost)
 
 
 def _common_scale(parts: tuple[Part, ...]) -> float:

@@ -1,0 +1,50 @@
+"""An adapter's updates split by what the loss sees of them, measured on texts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from adarank.errors import InputError, input_error
+from adarank.factors.loss_metric import decompose_by_loss, regularised
+from adarank.factors.svd import Components
+from adarank.pipeline.adapters.measuring import Statistics, measure
+from adarank.pipeline.adapters.reading import Adapter, refuse_non_finite
+from adarank.pipeline.params.probe import text_lines
+
+_EPSILON = 0.01
+"""eps of the loss metric, as a share of the mean input energy per dimension."""
+
+
+def by_texts(
+    adapter: Adapter, model: Path, texts: Path, rows: int, max_length: int
+) -> dict[str, Components]:
+    """Read texts, run them through the adapted model, and split its updates by the loss.
+
+    Raises:
+        InputError: No texts, or see `measuring.measure`.
+    """
+    try:
+        lines = text_lines(texts)[:rows]
+    except InputError as error:
+        raise InputError(*(replace(p, where="--texts") for p in error.problems)) from None
+    if not lines:
+        raise input_error("no text in this file", where="--texts", got=str(texts))
+    return decomposed_by_loss(adapter, measure(adapter, model, lines, max_length=max_length))
+
+
+def decomposed_by_loss(adapter: Adapter, seen: Statistics) -> dict[str, Components]:
+    """Split every linear layer's update by what the loss sees of it; see `factors.loss_metric`.
+
+    The weight of a module is its squared output gradient per text, summed over tokens: modules that
+    run once a text (a pooler) and once a token then compare.
+
+    Raises:
+        InputError: Names every module with a factor that is not finite.
+    """
+    refuse_non_finite(adapter)
+    found: dict[str, Components] = {}
+    for part, update in adapter.updates():
+        one = seen.modules[part.name]
+        inputs = max(one.inputs, 1)
+        moment = regularised(one.moment / inputs, update, one.input_energy / inputs, _EPSILON)
+        found[part.name] = decompose_by_loss(update, moment, one.gradient / seen.texts)
+    return found
