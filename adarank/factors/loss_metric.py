@@ -1,11 +1,15 @@
 """Truncation by what the loss sees of an update, not by its Frobenius norm.
 
-To second order an update dW of y = W x moves the loss by about g E ||dW x||^2 / 2, where g is the
-mean squared gradient of the loss with respect to y. With M = E[x x^T] + eps I = L L^T this is
-g ||dW L||_F^2, so the best truncation of rank k is the SVD of sqrt(g) dW L cut at k and taken back
-through L^-1. Cut there, dW L becomes U_k U_k^T dW L, so dW becomes U_k U_k^T dW: L^-1 cancels.
-And U, sigma follow from B and the r x r matrix A M A^T alone, which is the second moment of A x:
-the activations between the two factors. No d_in x d_in matrix is needed.
+An update dW of y = W x moves y by dW x and the loss, to second order and with the Fisher
+information bounded by its trace, by at most g ||dW x||^2 / 2, where g = ||dloss/dy||^2. With
+M = E[g x x^T] + eps I = L L^T the mean of that is ||dW L||_F^2 / 2, so the best truncation of rank
+k is the SVD of dW L cut at k and taken back through L^-1. Cut there, dW L becomes U_k U_k^T dW L,
+so dW becomes U_k U_k^T dW: L^-1 cancels. And U, sigma follow from B and the r x r matrix A M A^T
+alone, the second moment of A x: the activations between the two factors. No d_in x d_in matrix is
+needed.
+
+Weighting each x with its own g, and not the mean of x x^T with the mean of g, matters where the
+loss reads few of the tokens: a classifier's last block moves nothing but its first token.
 """
 
 import torch
@@ -15,14 +19,14 @@ from adarank.errors import input_error
 from adarank.factors.svd import Components, Update, refuse_non_finite
 
 
-def decompose_by_loss(update: Update, moment: Tensor, weight: float) -> Components:
-    """Split an update by the SVD of sqrt(g) s B A L, taken back through L^-1.
+def decompose_by_loss(update: Update, moment: Tensor, weight: float = 1.0) -> Components:
+    """Split an update by the SVD of s B A L, taken back through L^-1.
 
     Args:
         update: The update s B A.
         moment: A M A^T, shape (rank, rank), symmetric and positive semidefinite: the mean of
-            (A x)(A x)^T over inputs x, plus eps A A^T (`regularised`).
-        weight: g, the mean of ||dloss/dy||^2 over the same inputs; at least 0.
+            g (A x)(A x)^T over inputs x, plus eps A A^T (`regularised`).
+        weight: Multiplies the moment, at least 0: the mean of g, where the moment is without it.
 
     Returns:
         Parts u_i (u_i^T s B A), whose energies sigma_i^2 estimate (twice) what leaving each out
@@ -45,12 +49,12 @@ def decompose_by_loss(update: Update, moment: Tensor, weight: float) -> Componen
 
 
 def regularised(moment: Tensor, update: Update, input_energy: float, share: float) -> Tensor:
-    """Add eps A A^T to A E[x x^T] A^T, eps being a share of the mean input energy per dimension.
+    """Add eps A A^T to A E[g x x^T] A^T, eps being a share of the mean input energy per dimension.
 
     Args:
-        moment: The mean of (A x)(A x)^T, shape (rank, rank).
+        moment: The mean, or sum, of g (A x)(A x)^T, shape (rank, rank).
         update: The update that A belongs to.
-        input_energy: The mean of ||x||^2.
+        input_energy: The mean, or sum, of g ||x||^2.
         share: eps relative to input_energy / d_in; keeps directions alive that few inputs take.
     """
     rows = update.a.double()

@@ -34,9 +34,6 @@ def by_texts(
 def decomposed_by_loss(adapter: Adapter, seen: Statistics) -> dict[str, Components]:
     """Split every linear layer's update by what the loss sees of it; see `factors.loss_metric`.
 
-    The weight of a module is its squared output gradient per text, summed over tokens: modules that
-    run once a text (a pooler) and once a token then compare.
-
     Raises:
         InputError: Names every module with a factor that is not finite.
     """
@@ -44,7 +41,6 @@ def decomposed_by_loss(adapter: Adapter, seen: Statistics) -> dict[str, Componen
     found: dict[str, Components] = {}
     for part, update in adapter.updates():
         one = seen.modules[part.name]
-        inputs = max(one.inputs, 1)
-        moment = regularised(one.moment / inputs, update, one.input_energy / inputs, _EPSILON)
-        found[part.name] = decompose_by_loss(update, moment, one.gradient / seen.texts)
+        moment = regularised(one.moment, update, one.input_energy, _EPSILON)
+        found[part.name] = decompose_by_loss(update, moment / seen.texts)
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import (
@@ -28,19 +29,18 @@ _HEADS = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
 
 @dataclass
 class Seen:
-    """Sums over all texts, for one module.
+    """Sums over all texts and tokens, for one module.
+
+    Each input x of the module is weighted with its own output's squared loss gradient. Where the
+    loss reads one token of many (a classifier's last block), the others thus count for nothing.
 
     Attributes:
-        moment: Sum of (A x)(A x)^T, shape (rank, rank), float64.
-        input_energy: Sum of ||x||^2.
-        inputs: How many x there were: tokens, or texts for a pooler.
-        gradient: Sum of ||dloss/dy||^2.
+        moment: Sum of ||dloss/dy||^2 (A x)(A x)^T, shape (rank, rank), float64.
+        input_energy: Sum of ||dloss/dy||^2 ||x||^2.
     """
 
     moment: Tensor
     input_energy: float = 0.0
-    inputs: int = 0
-    gradient: float = 0.0
 
 
 @dataclass
@@ -73,6 +73,8 @@ def load_adapted(adapter: Adapter, base: Path) -> PeftModel:
             expected="CAUSAL_LM or SEQ_CLS",
             remedy="leave out --texts: the squared norm decides then",
         )
+    transformers.logging.set_verbosity_error()  # a classifier's head comes with the adapter
+    transformers.logging.disable_progress_bar()
     options = {} if task == "CAUSAL_LM" else {"num_labels": _labels(adapter)}
     with quietly(), loading("the base model cannot be loaded", base, expected="a whole checkpoint"):
         model = loader.from_pretrained(
@@ -141,16 +143,20 @@ def _watch(layer: Any, hooks: ExitStack) -> Seen:
     a = layer.lora_A[ADAPTER]
     seen = Seen(torch.zeros(a.out_features, a.out_features, dtype=torch.float64))
 
-    def inner(_module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        x, z = given[0].detach(), output.detach().flatten(0, -2).double()
-        seen.moment += z.T @ z
-        seen.input_energy += float(x.double().square().sum())
-        seen.inputs += len(z)
+    latest: dict[str, Tensor] = {}
 
-    def gradient(given: Tensor) -> None:
-        seen.gradient += float(given.double().square().sum())
+    def inner(_module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        latest["z"] = output.detach().flatten(0, -2).double()
+        latest["x"] = given[0].detach().flatten(0, -2).double().square().sum(1)
 
     def outer(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
+        z, x = latest["z"], latest["x"]  # of this call: a shared block is called several times
+
+        def gradient(given: Tensor) -> None:
+            weights = given.flatten(0, -2).double().square().sum(1)
+            seen.moment += z.T @ (weights[:, None] * z)
+            seen.input_energy += float(weights @ x)
+
         output.register_hook(gradient)
 
     hooks.callback(a.register_forward_hook(inner).remove)
