@@ -96,6 +96,9 @@ def written(
         "exclude_modules": _excluded(config.get("exclude_modules"), ranks, dropped),
         "layers_to_transform": None,  # target_modules has the full names of exactly these
         "layers_pattern": None,
+        # How the factors began is over, and some starts demand a rank (orthogonal: an even one).
+        "init_lora_weights": True,
+        "eva_config": None,
         "inference_mode": True,
     }
 

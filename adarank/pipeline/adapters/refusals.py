@@ -22,7 +22,7 @@ _VARIANTS = {
 }
 """Entries of LoraConfig that, where set, make an adapter something else than s B A."""
 
-_MOVED_BASES = ("pissa", "olora", "corda", "loftq", "lora_ga", "mica")
+_MOVED_BASES = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Starts that take the adapter's own rank out of the base weights when it is loaded."""
 
 

@@ -121,6 +121,14 @@ def test_embeddings_are_kept_whole_and_said(tmp_path: Path) -> None:
     assert torch.equal(before[key], after[key])
 
 
+@pytest.mark.parametrize("start", ["orthogonal", "mica", "gaussian"])
+def test_a_start_that_demands_a_rank_does_not_outlive_it(start: str, tmp_path: Path) -> None:
+    folder = bert_adapter(tmp_path / "a", r=4, init_lora_weights=start, rank_pattern={})
+    assert resize(folder, "--max-rank", 3, "--output", tmp_path / "s").exit_code == 0
+    assert {rank for rank, _ in in_peft(classifier(), tmp_path / "s").values()} == {3}
+    assert logits(classifier(), tmp_path / "s").isfinite().all()
+
+
 def test_half_precision_stays(tmp_path: Path) -> None:
     folder = gpt2_adapter(tmp_path / "a")
     from safetensors.torch import save_file
