@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from adarank.factors.svd import Components
+from adarank.factors.svd import Components, Update, norm
 from adarank.factors.truncation import ranks_within
 from adarank.pipeline.adapters.by_loss import by_texts
 from adarank.pipeline.adapters.reading import Adapter, read_adapter
@@ -91,13 +91,15 @@ def compared(
 
 
 def relative_error(
-    plain: Mapping[str, Components], used: Mapping[str, Components], ranks: Mapping[str, int]
+    whole: Mapping[str, Components], used: Mapping[str, Components], ranks: Mapping[str, int]
 ) -> float:
-    """sqrt(sum ||dW - dW'||^2 / sum ||dW||^2), dW' being u u^T dW for the kept columns of u."""
-    whole = sum(float(one.energies.sum()) for one in plain.values())
-    # ||u u^T dW||^2 is the squared norm of the kept rows: u's columns are orthonormal.
-    kept = sum(float(used[name].rows[:rank].square().sum()) for name, rank in ranks.items())
-    return sqrt(max(0.0, 1 - kept / whole))
+    """sqrt(sum ||dW - dW'||^2 / sum ||dW||^2), dW - dW' being the parts that were left out."""
+    lost = sum(
+        norm(Update(one.rows[ranks[name] :], one.u[:, ranks[name] :])) ** 2
+        for name, one in used.items()
+        if ranks[name] < len(one.energies)
+    )
+    return sqrt(lost / sum(float(one.energies.sum()) for one in whole.values()))
 
 
 def _show(

@@ -1,15 +1,14 @@
 """Truncation by what the loss sees of an update, not by its Frobenius norm.
 
-An update dW of y = W x moves y by dW x and the loss, to second order and with the Fisher
-information bounded by its trace, by at most g ||dW x||^2 / 2, where g = ||dloss/dy||^2. With
-M = E[g x x^T] + eps I = L L^T the mean of that is ||dW L||_F^2 / 2, so the best truncation of rank
-k is the SVD of dW L cut at k and taken back through L^-1. Cut there, dW L becomes U_k U_k^T dW L,
-so dW becomes U_k U_k^T dW: L^-1 cancels. And U, sigma follow from B and the r x r matrix A M A^T
-alone, the second moment of A x: the activations between the two factors. No d_in x d_in matrix is
-needed.
+An update dW of y = W x moves the loss, to first order, by g^T dW x, where g = dloss/dy. Its mean
+square over inputs, with gradients and inputs taken as independent (Martens and Grosse 2015, arXiv
+1503.05671), is ||G^1/2 dW M^1/2||_F^2 with G = E[g g^T] and M = E[x x^T]: by the Fisher information
+it is twice the mean change of a loss at its minimum. The best truncation of rank k in this norm is
+the SVD of G^1/2 dW M^1/2 cut at k and taken back through both roots.
 
-Weighting each x with its own g, and not the mean of x x^T with the mean of g, matters where the
-loss reads few of the tokens: a classifier's last block moves nothing but its first token.
+For dW = s B A everything happens in r x r matrices: with H = B^T G B and C = A M A^T, the second
+moments of B^T g and of A x, the singular values are those of s H^1/2 C^1/2 = U S V^T, and the cut
+update is s B H^-1/2 U_k U_k^T H^1/2 A. Neither G nor M is formed.
 """
 
 import torch
@@ -19,56 +18,62 @@ from adarank.errors import input_error
 from adarank.factors.svd import Components, Update, refuse_non_finite
 
 
-def decompose_by_loss(update: Update, moment: Tensor, weight: float = 1.0) -> Components:
-    """Split an update by the SVD of s B A L, taken back through L^-1.
+def decompose_by_loss(update: Update, inputs: Tensor, gradients: Tensor) -> Components:
+    """Split an update by the SVD of s G^1/2 B A M^1/2, taken back through both roots.
 
     Args:
         update: The update s B A.
-        moment: A M A^T, shape (rank, rank), symmetric and positive semidefinite: the mean of
-            g (A x)(A x)^T over inputs x, plus eps A A^T (`regularised`).
-        weight: Multiplies the moment, at least 0: the mean of g, where the moment is without it.
+        inputs: A M A^T, shape (rank, rank): the mean of (A x)(A x)^T over inputs x.
+        gradients: B^T G B, shape (rank, rank): the mean of (B^T g)(B^T g)^T over the same inputs,
+            times how often the module runs for one loss. With G = c I, that is c B^T B, the norm
+            is sqrt(c) ||dW M^1/2||_F, which looks at the inputs alone.
 
     Returns:
-        Parts u_i (u_i^T s B A), whose energies sigma_i^2 estimate (twice) what leaving each out
-        moves the loss. `truncate` applies to them as to an SVD's.
+        Parts that add up to the update, whose energies sigma_i^2 estimate (twice) what leaving
+        each out moves the loss. `truncate` applies to them as to an SVD's.
 
     Raises:
-        InputError: Non-finite factors, or a moment of another shape, not finite or not of a
-            second moment.
+        InputError: Non-finite factors, or a matrix that is not finite or of another shape.
     """
     refuse_non_finite(update)
-    _refuse_moment(update, moment, weight)
+    _refuse_moments(update, inputs, gradients)
     factors = update.double()
-    values, vectors = torch.linalg.eigh(moment.double())
-    root = vectors * values.clamp(min=0).sqrt()  # root root^T = A M A^T
-    q_b, r_b = torch.linalg.qr(factors.b)
-    u, sigma, _ = torch.linalg.svd(update.scale * weight**0.5 * (r_b @ root), full_matrices=False)
-    u = q_b @ u
-    rows = update.scale * (u.T @ factors.b) @ factors.a
-    return Components(u, rows, sigma.square())
+    input_root, _ = _roots(inputs)
+    root, inverse = _roots(gradients)
+    u, sigma, _ = torch.linalg.svd(update.scale * root @ input_root)
+    left = factors.b @ inverse @ u
+    return Components(left, update.scale * u.T @ root @ factors.a, sigma.square())
 
 
-def regularised(moment: Tensor, update: Update, input_energy: float, share: float) -> Tensor:
-    """Add eps A A^T to A E[g x x^T] A^T, eps being a share of the mean input energy per dimension.
+def regularised(moment: Tensor, factor: Tensor, share: float) -> Tensor:
+    """Add to a second moment a share of what white inputs of its mean energy would give.
 
     Args:
-        moment: The mean, or sum, of g (A x)(A x)^T, shape (rank, rank).
-        update: The update that A belongs to.
-        input_energy: The mean, or sum, of g ||x||^2.
-        share: eps relative to input_energy / d_in; keeps directions alive that few inputs take.
+        moment: The second moment of A x, or of B^T g; shape (rank, rank).
+        factor: A, or B^T; shape (rank, d).
+        share: Keeps directions alive that few inputs take, and the inverse roots finite.
     """
-    rows = update.a.double()
-    eps = share * input_energy / rows.shape[1]
-    return moment.double() + eps * (rows @ rows.T)
+    gram = factor.double() @ factor.double().T
+    energy = gram.trace()
+    return moment + (share * moment.trace() / energy) * gram if energy > 0 else moment
 
 
-def _refuse_moment(update: Update, moment: Tensor, weight: float) -> None:
-    square = moment.shape == (update.rank, update.rank)
-    if square and bool(moment.isfinite().all()) and 0 <= weight < float("inf"):
+def _roots(moment: Tensor) -> tuple[Tensor, Tensor]:
+    """The symmetric square root of a positive semidefinite matrix, and its pseudoinverse."""
+    values, vectors = torch.linalg.eigh(moment.double())
+    kept = values > 1e-12 * values.max().clamp(min=0)
+    roots = torch.where(kept, values.clamp(min=0).sqrt(), 0.0)
+    inverse = torch.where(kept, 1 / roots, 0.0)
+    return (vectors * roots) @ vectors.T, (vectors * inverse) @ vectors.T
+
+
+def _refuse_moments(update: Update, *moments: Tensor) -> None:
+    square = all(moment.shape == (update.rank, update.rank) for moment in moments)
+    if square and all(bool(moment.isfinite().all()) for moment in moments):
         return
     raise input_error(
-        "this is no second moment of the update's inputs",
-        got=f"shape {tuple(moment.shape)}, weight {weight}",
-        expected=f"finite numbers of shape {(update.rank, update.rank)}, a weight of at least 0",
-        remedy="measure the mean of (A x)(A x)^T with this very A",
+        "these are no second moments of the update's inputs and gradients",
+        got=", ".join(f"shape {tuple(moment.shape)}" for moment in moments),
+        expected=f"finite numbers of shape {(update.rank, update.rank)}",
+        remedy="measure the means of (A x)(A x)^T and (B^T g)(B^T g)^T with these very factors",
     )

@@ -68,7 +68,7 @@ class Components:
     """An update as a sum of rank-one parts, sum_i u_i rows_i, the most valuable first.
 
     Attributes:
-        u: Shape (d_out, k), orthonormal columns.
+        u: Shape (d_out, k).
         rows: Shape (k, d_in); u @ rows is the update.
         energies: Shape (k,), descending: what leaving each part out costs, in a squared norm.
     """

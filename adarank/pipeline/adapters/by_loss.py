@@ -10,8 +10,8 @@ from adarank.pipeline.adapters.measuring import Statistics, measure
 from adarank.pipeline.adapters.reading import Adapter, refuse_non_finite
 from adarank.pipeline.params.probe import text_lines
 
-_EPSILON = 0.01
-"""eps of the loss metric, as a share of the mean input energy per dimension."""
+_SHARE = 0.01
+"""How much of white inputs and gradients is added to the measured ones."""
 
 
 def by_texts(
@@ -41,6 +41,8 @@ def decomposed_by_loss(adapter: Adapter, seen: Statistics) -> dict[str, Componen
     found: dict[str, Components] = {}
     for part, update in adapter.updates():
         one = seen.modules[part.name]
-        moment = regularised(one.moment, update, one.input_energy, _EPSILON)
-        found[part.name] = decompose_by_loss(update, moment / seen.texts)
+        energy = one.gradients.trace().clamp(min=1e-300)  # the weights in the sum of inputs
+        inputs = regularised(one.inputs / energy, update.a, _SHARE)
+        gradients = regularised(one.gradients / seen.texts, update.b.T, _SHARE)
+        found[part.name] = decompose_by_loss(update, inputs, gradients)
     return found

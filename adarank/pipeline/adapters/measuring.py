@@ -29,18 +29,16 @@ _HEADS = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
 
 @dataclass
 class Seen:
-    """Sums over all texts and tokens, for one module.
-
-    Each input x of the module is weighted with its own output's squared loss gradient. Where the
-    loss reads one token of many (a classifier's last block), the others thus count for nothing.
+    """Sums over all texts and tokens, for one module; x its inputs, g = dloss/dy, h = B^T g.
 
     Attributes:
-        moment: Sum of ||dloss/dy||^2 (A x)(A x)^T, shape (rank, rank), float64.
-        input_energy: Sum of ||dloss/dy||^2 ||x||^2.
+        inputs: Sum of ||h||^2 (A x)(A x)^T, shape (rank, rank), float64: where the loss reads one
+            token of many (a classifier's last block), the others count for nothing.
+        gradients: Sum of h h^T, shape (rank, rank), float64.
     """
 
-    moment: Tensor
-    input_energy: float = 0.0
+    inputs: Tensor
+    gradients: Tensor
 
 
 @dataclass
@@ -140,22 +138,21 @@ def measure(
 
 
 def _watch(layer: Any, hooks: ExitStack) -> Seen:
-    a = layer.lora_A[ADAPTER]
-    seen = Seen(torch.zeros(a.out_features, a.out_features, dtype=torch.float64))
-
+    a, b = layer.lora_A[ADAPTER], layer.lora_B[ADAPTER].weight.detach()
+    size = (a.out_features, a.out_features)
+    seen = Seen(torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64))
     latest: dict[str, Tensor] = {}
 
-    def inner(_module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def inner(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
         latest["z"] = output.detach().flatten(0, -2).double()
-        latest["x"] = given[0].detach().flatten(0, -2).double().square().sum(1)
 
     def outer(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
-        z, x = latest["z"], latest["x"]  # of this call: a shared block is called several times
+        z = latest["z"]  # of this call: a shared block is called several times
 
         def gradient(given: Tensor) -> None:
-            weights = given.flatten(0, -2).double().square().sum(1)
-            seen.moment += z.T @ (weights[:, None] * z)
-            seen.input_energy += float(weights @ x)
+            h = given.flatten(0, -2).double() @ b.double()
+            seen.inputs += z.T @ (h.square().sum(1, keepdim=True) * z)
+            seen.gradients += h.T @ h
 
         output.register_hook(gradient)
 

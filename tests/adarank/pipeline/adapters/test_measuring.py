@@ -15,7 +15,7 @@ from adarank.commands.app import app
 from adarank.pipeline.adapters.by_loss import decomposed_by_loss
 from adarank.pipeline.adapters.measuring import layers, load_adapted, measure
 from adarank.pipeline.adapters.reading import read_adapter
-from tests.adarank.pipeline.adapters.pico_adapters import adapted, bert_adapter, differences
+from tests.adarank.pipeline.adapters.pico_adapters import adapted, bert_adapter
 from tests.pico import pico_gpt2_config, pico_tokenizer, save_pico_model
 
 TEXTS = [
@@ -60,40 +60,32 @@ def test_moments_and_gradients_are_those_of_a_plain_loop(base: Path, adapter: Pa
     tokenizer, layer = pico_tokenizer(), layers(model)[name]
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     layer.register_forward_hook(lambda _m, given, out: kept.append((given[0], out)))
-    moment, energy = torch.zeros(4, 4, dtype=torch.float64), 0.0
+    inputs, gradients = torch.zeros(2, 4, 4, dtype=torch.float64)
     for text in TEXTS:
         ids = tokenizer(text, return_tensors="pt").input_ids
         loss = model(input_ids=ids, labels=ids).loss * (ids.shape[1] - 1)
         x, y = kept.pop()
-        gradient = torch.autograd.grad(loss, y)[0][0].double()
+        gradient = torch.autograd.grad(loss, y)[0][0]
         for x_t, g_t in zip(x[0].detach(), gradient, strict=True):
             z = (layer.lora_A["default"].weight.detach() @ x_t).double()
-            moment += g_t.square().sum() * torch.outer(z, z)
-            energy += float(g_t.square().sum() * x_t.double().square().sum())
+            h = (layer.lora_B["default"].weight.detach().T @ g_t).double()
+            inputs += h.square().sum() * torch.outer(z, z)
+            gradients += torch.outer(h, h)
     one = seen.modules[name]
-    torch.testing.assert_close(one.moment, moment, rtol=1e-4, atol=1e-4)
-    assert one.input_energy == pytest.approx(energy, rel=1e-4)
+    torch.testing.assert_close(one.inputs, inputs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one.gradients, gradients, rtol=1e-4, atol=1e-4)
 
 
-def test_energies_add_up_to_the_squared_move_of_the_output_weighted_by_the_gradient(
-    base: Path, adapter: Path
-) -> None:
+def test_parts_add_up_and_energies_are_per_text(base: Path, adapter: Path) -> None:
     read = read_adapter(adapter)
-    parts = decomposed_by_loss(read, measure(read, base, TEXTS))
-    model, name = load_adapted(read, base), "transformer.h.0.attn.c_attn"
-    dense = differences(AutoModelForCausalLM.from_pretrained(base), adapter)[name]
-    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-    layers(model)[name].register_forward_hook(lambda _m, given, out: kept.append((given[0], out)))
-    moved = energy = 0.0
-    for text in TEXTS:
-        ids = pico_tokenizer()(text, return_tensors="pt").input_ids
-        loss = model(input_ids=ids, labels=ids).loss * (ids.shape[1] - 1)
-        x, y = kept.pop()
-        g = torch.autograd.grad(loss, y)[0][0].double().square().sum(1)
-        moved += float(g @ (x[0].detach().double() @ dense.T).square().sum(1)) / len(TEXTS)
-        energy += float(g @ x[0].detach().double().square().sum(1)) / len(TEXTS)
-    eps = 0.01 * energy / dense.shape[1] * float(dense.square().sum())
-    assert float(parts[name].energies.sum()) == pytest.approx(moved + eps, rel=1e-4)
+    once, twice = (
+        decomposed_by_loss(read, measure(read, base, texts)) for texts in (TEXTS, TEXTS * 2)
+    )
+    for part, update in read.updates():
+        torch.testing.assert_close(
+            once[part.name].u @ once[part.name].rows, update.dense(), rtol=1e-6, atol=1e-6
+        )
+        torch.testing.assert_close(once[part.name].energies, twice[part.name].energies)
 
 
 def test_the_command_resizes_by_the_loss(
