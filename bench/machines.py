@@ -1,7 +1,7 @@
 """How far results differ between machines: the same stages under other threads and processors.
 
 Run: python -m bench.machines FOLDER, a folder with params.yaml and what `python -m stages.download
-model` and `python -m stages.download dataset` made of it. Each variant gets a copy of it; the
+` and `python -m stages.download_task --task questions` made of it. Each variant gets a copy; the
 table compares with the first, one thread and all that the processor can do. See
 docs/DETERMINISM.md.
 """
@@ -27,6 +27,7 @@ from adarank.pipeline.files.whole import read_json, read_parquet, sha256
 OURS = Path(__file__).parents[1]
 BUDGET = 8
 STEPS = 20
+TASK = "questions"
 CELL = f"uniform-{BUDGET}"
 
 
@@ -101,8 +102,8 @@ def _outcome(variant: Variant, project: Path) -> Outcome:
     _set_params(project / "params.yaml", variant.score)
     _stage(variant, project, "score", "--signal", "disagreement")
     _stage(variant, project, "allocate", "--strategy", "disagreement", "--budget", f"{BUDGET}")
-    table = project / "data/scores/disagreement.parquet"
-    plan = RankPlan.from_json(read_json(project / f"data/plans/disagreement-{BUDGET}.json"))
+    table = project / "data/scores/model/disagreement.parquet"
+    plan = RankPlan.from_json(read_json(project / f"data/plans/disagreement-{BUDGET}/{TASK}.json"))
     of_module = read_parquet(table)[0].groupby("module")["score"]
     scores = {str(name): float(np.mean(part.to_numpy())) for name, part in of_module}
     adapter, loss = _trained(variant, project) if variant.trains else (None, None)
@@ -110,10 +111,11 @@ def _outcome(variant: Variant, project: Path) -> Outcome:
 
 
 def _trained(variant: Variant, project: Path) -> tuple[dict[str, Any], float]:
-    for stage in ("allocate", "finetune"):
-        _stage(variant, project, stage, "--strategy", "uniform", "--budget", f"{BUDGET}")
-    weights = load_file(project / f"data/adapters/{CELL}/seed-0/adapter_model.safetensors")
-    curve = pd.read_csv(project / f"data/curves/{CELL}/seed-0.tsv", sep="\t")
+    plan = ["--strategy", "uniform", "--budget", f"{BUDGET}"]
+    _stage(variant, project, "allocate", *plan)
+    _stage(variant, project, "finetune", "--task", TASK, *plan)
+    weights = load_file(project / f"data/adapters/{TASK}/{CELL}/seed-0/adapter_model.safetensors")
+    curve = pd.read_csv(project / f"data/curves/{TASK}/{CELL}/seed-0.tsv", sep="\t")
     looked = [column for column in curve if "validation" in column and "loss" in column]
     return weights, float(curve[looked[0]].dropna().iloc[-1])
 

@@ -1,4 +1,4 @@
-"""Decide the rank of every module: one strategy at one budget.
+"""Decide the rank of every module: one strategy at one budget, for every task of the study.
 
 Run: python -m stages.allocate --strategy disagreement --budget 4
 """
@@ -6,60 +6,45 @@ Run: python -m stages.allocate --strategy disagreement --budget 4
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import pandas as pd
 import typer
 from pydantic import Field
 
 from adarank.allocation.allocate import allocate
-from adarank.allocation.scale import Policy, Scale
-from adarank.allocation.signal import read_signal
-from adarank.allocation.strategies.registry import find_strategy
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.scale import Scale
+from adarank.allocation.signal import Signal, read_signal
+from adarank.allocation.strategies.registry import Strategy, find_strategy
 from adarank.errors import input_error, within
+from adarank.pipeline.artifacts.scores import OF_MODEL, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
-from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting
-from adarank.pipeline.files.whole import read_parquet, write_json
-from adarank.pipeline.params.loader import Section, Slice, describe, load
+from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
+from adarank.pipeline.files.whole import read_parquet, whole_folder, write_json
+from adarank.pipeline.params.allocate import AllocateSection
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.strategies import StrategiesSection
+from adarank.pipeline.params.study import Names, plan_name
 
-SCORES = Path("data/scores")
 PLANS = Path("data/plans")
 
-
-class ScaleParams(Section):
-    """How alphas follow from ranks."""
-
-    policy: Policy = Field(
-        description="ratio (the same factor, `value`, for every module), rslora (alpha = value, "
-        "factor alpha / sqrt(rank)) or constant (alpha = value, factor alpha / rank)."
-    )
-    value: float = Field(gt=0, allow_inf_nan=False, description="The policy's number.")
+Signals = dict[str, Signal]
 
 
-class Allocate(Section):
-    """From weights to whole ranks."""
+class StudyTasks(Slice):
+    """What the stage reads of the study."""
 
-    rounding: Literal["exact", "hamilton", "dhondt", "floor"] = Field(
-        description="exact (spends the whole budget), hamilton (largest remainders), dhondt (a "
-        "larger budget never takes a rank away) or floor (as published; underspends)."
-    )
-    min_rank: int = Field(ge=0, description="Least rank of a module; 0: it may get no adapter.")
-    max_rank: int | None = Field(
-        ge=1, description="Greatest rank of a module; null: min(d_in, d_out) of each."
-    )
-    scale: ScaleParams = Field(
-        description="policy: ratio, rslora or constant; value: its number, above 0."
-    )
-    seed: int = Field(ge=0, description="Seed of what permuted_ draws.")
+    tasks: Names = Field(description="the tasks that are learned")
 
 
 class Params(Slice):
     """What this stage reads."""
 
-    allocate: Allocate
+    study: StudyTasks
+    allocate: AllocateSection
     strategies: StrategiesSection = Field(
-        description="strategies of one's own by name: {custom: {layer_ranks: [...]}}, a rank a "
+        description="user-defined strategies by name: {custom: {layer_ranks: [...]}}, a rank a "
         "block; {explicit: ...}, lists by kind; {combined: {NAME: WEIGHT ...}}, a mean of shares"
     )
 
@@ -75,49 +60,82 @@ def main(
     budget: Annotated[str, typer.Option(help="Average rank: spend what this uniform rank costs.")],
     params: ParamsFile = PARAMS_FILE,
 ) -> None:
-    """Decide the rank of every module; writes data/plans/STRATEGY-BUDGET.json."""
+    """Decide the rank of every module; writes data/plans/STRATEGY-BUDGET, a file a task."""
     with reporting(f"allocate-{strategy}-{budget}"):
         run(load(Params, params), strategy, budget)
 
 
 def run(params: Params, strategy: str, budget: str) -> None:
-    """Read the scores that the strategy needs and write the plan."""
+    """Read the scores that the strategy needs and write the plan of every task.
+
+    A strategy that needs no task gets one plan, written for each of them.
+    """
     average_rank = _number(budget)
     defined = params.strategies.strategies()
-    scores, model = read_scores(find_strategy(strategy, defined).signals)
+    found = find_strategy(strategy, defined)
+    shared = all(signal in SIGNALS for signal in found.signals)
+    plans: dict[str, RankPlan] = {}
+    for task in params.study.tasks:
+        if shared and plans:
+            plans[task] = next(iter(plans.values()))
+            continue
+        scores, model = read_scores(found.signals, task)
+        plans[task] = _planned(params, strategy, average_rank, scores, model, defined)
+        if not shared:
+            say(f"allocate: {task}")
+        show_ranks(plans[task], next(iter(scores.values())).modules)
+        if plans[task].note:
+            say(f"allocate: {plans[task].note}")
+    with whole_folder(PLANS / plan_name(strategy, budget)) as folder:
+        for task, plan in plans.items():
+            write_json(folder / f"{task}.json", plan.to_json())
+
+
+def _planned(
+    params: Params,
+    strategy: str,
+    budget: float,
+    scores: Signals,
+    model: str,
+    defined: dict[str, Strategy],
+) -> RankPlan:
     options = params.allocate
-    plan = allocate(
+    return allocate(
         scores,
-        budget=average_rank,
+        budget=budget,
         strategy=strategy,
         rounding=options.rounding,
         min_rank=options.min_rank,
         max_rank=options.max_rank,
         scale=Scale(options.scale.policy, options.scale.value),
         seed=options.seed,
+        permutations=options.permutations,
         model_sha256=model,
         defined=defined,
     )
-    write_json(PLANS / f"{strategy}-{budget}.json", plan.to_json())
-    show_ranks(plan, next(iter(scores.values())))
 
 
-def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
+def read_scores(signals: Sequence[str], task: str) -> tuple[Signals, str]:
     """Read the tables of some signals, and the hash of the model that all are of.
 
-    A strategy without a signal still needs to know the modules: any one table tells them.
+    A strategy without a signal still needs to know the modules: any one table names them.
+
+    Args:
+        signals: What the strategy needs.
+        task: Whose tables to read of signals that need a task.
 
     Raises:
         InputError: A table is absent, or they are of different models.
     """
-    there = sorted(path.stem for path in SCORES.glob("*.parquet"))
-    wanted = list(signals) or there[:1]
-    _check_scored(wanted, there)
-    read = {name: read_parquet(SCORES / f"{name}.parquet") for name in wanted}
-    models = {name: _model_sha256(name, about) for name, (_, about) in read.items()}
+    there = {path.stem: path for place in (OF_MODEL, task) for path in _tables(place)}
+    wanted = list(signals) or list(there)[:1]
+    _check_scored(wanted, list(there), task)
+    read = {name: read_parquet(there[name]) for name in wanted}
+    models = {name: _model_sha256(there[name], about) for name, (_, about) in read.items()}
+    scores: Signals = {}
     for name, (table, _) in read.items():
-        with within(f"{SCORES / name}.parquet"):
-            read_signal(table)
+        with within(str(there[name])):
+            scores[name] = read_signal(table)
     if len(set(models.values())) > 1:
         raise input_error(
             "the score tables are of different models",
@@ -126,20 +144,24 @@ def read_scores(signals: Sequence[str]) -> tuple[dict[str, pd.DataFrame], str]:
             expected="one model",
             remedy="`dvc repro` scores the present one by each",
         )
-    return {name: table for name, (table, _) in read.items()}, models[wanted[0]]
+    return scores, models[wanted[0]]
 
 
-def _check_scored(wanted: Sequence[str], there: Sequence[str]) -> None:
+def _tables(place: str) -> list[Path]:
+    return sorted((SCORES / place).glob("*.parquet"))
+
+
+def _check_scored(wanted: Sequence[str], there: Sequence[str], task: str) -> None:
     missing = [name for name in wanted if name not in there]
     if wanted and not missing:
         return
     raise input_error(
         f"not scored: {', '.join(missing)}" if wanted else "no score table at all",
-        where=str(SCORES),
+        where=f"{SCORES}/{OF_MODEL} and {SCORES}/{task}",
         got=", ".join(there) or "no tables",
-        expected=", ".join(wanted) or "at least one, which tells the modules",
+        expected=", ".join(wanted) or "at least one, which names the modules",
         remedy="add it to study.signals or study.task_signals, whichever offers it, and run "
-        "`dvc repro`: the stage score@SIGNAL or score_task@SIGNAL makes it"
+        "`dvc repro`: the stage score@SIGNAL or score_task@TASK-SIGNAL makes it"
         + ("" if wanted else "; stable_rank is the quickest"),
     )
 
@@ -151,17 +173,17 @@ def _number(budget: str) -> float:
             where="--budget",
             got=budget,
             expected="an average rank in plain digits, such as 4 or 0.5",
-            remedy="mend study.budgets in params.yaml",
+            remedy="correct study.budgets in params.yaml",
         )
     return float(budget)
 
 
-def _model_sha256(signal: str, about: dict[str, Any]) -> str:
+def _model_sha256(path: Path, about: dict[str, Any]) -> str:
     digest = about.get("model_sha256")
     if not isinstance(digest, str) or not digest:
         raise input_error(
             "the scores do not say which model they are of",
-            where=f"{SCORES / signal}.parquet",
+            where=str(path),
             got=about,
             expected="model_sha256 in the file's metadata",
             remedy="delete the file and score again: `dvc repro`",

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import typer
-from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
@@ -23,15 +22,19 @@ from adarank.pipeline.artifacts.cell import (
     StudySeeds,
     seed_folder,
 )
-from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
+from adarank.pipeline.artifacts.cell import Task as TaskOption
 from adarank.pipeline.artifacts.measured import write_cell
 from adarank.pipeline.artifacts.model import MODEL, load_tokenizer, pick_device
-from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.task import read_description, read_split, task_folder
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import folder_sha256, sha256, write_parquet, write_tsv
-from adarank.pipeline.params.loader import Section, Slice, describe, load
-from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.params.evaluate import EvaluateSection
+from adarank.pipeline.params.finetune import FinetuneSection
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.model import ModelSection
+from adarank.pipeline.params.tasks import TasksSection, evaluate_of, finetune_of, task_named
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.measuring import Measured, kept_or_measured, tell_found
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -50,30 +53,14 @@ _NONE = pd.DataFrame(
 """The predictions of a cell of which every seed failed."""
 
 
-class EvaluateSection(Section):
-    """How what was trained is measured."""
-
-    batch_size: int = Field(ge=1, description="rows a forward")
-    train_rows: int | None = Field(
-        ge=1, description="train rows measured for the gap between train and test; null for all"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(description="auto, cpu or cuda")
-
-
-class TrainedLength(Slice):
-    """What must be as in training."""
-
-    max_length: int = Field(ge=4, description="tokens of a text at most; longer ones are cut")
-
-
 class Params(Slice):
     """What the stage reads."""
 
     study: StudySeeds
-    task: TaskSection
-    finetune: TrainedLength
+    tasks: TasksSection
+    finetune: FinetuneSection
     evaluate: EvaluateSection
-    model: ModelCode
+    model: ModelSection
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,7 @@ class Work:
     """What all seeds of a cell have in common.
 
     Attributes:
-        plan: The cell's ranks.
+        plan: The cell's ranks; a seed trained `plan.for_seed(seed)`.
         task: Predicts and measures.
         splits: The encoded rows of each split; of train, those that are measured.
         batch_size: Rows a forward.
@@ -99,10 +86,12 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog=describe(Params))
-def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
+def main(
+    task: TaskOption, strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE
+) -> None:
     """Measure a cell's seeds; writes data/predictions, metrics/cells and metrics/confusion."""
-    with reporting(f"evaluate-{strategy}-{budget}"):
-        run(load(Params, params), Cell(strategy, budget))
+    with reporting(f"evaluate-{task}-{strategy}-{budget}"), task_named(task):
+        run(load(Params, params), Cell(task, strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> None:
@@ -142,13 +131,14 @@ def gap(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
 
 
 def _work(params: Params, cell: Cell) -> Work:
-    section = params.evaluate
+    name, about = cell.task, params.tasks.find(cell.task)
+    section = evaluate_of(params.evaluate, about)
     plan = cell.read_plan()
-    length, options = params.finetune.max_length, options_of(params.task)
+    length = finetune_of(params.finetune, about).max_length
     admit_code(MODEL, trusted=params.model.trust_remote_code)
-    task = make_task(read_description(), load_tokenizer(MODEL), length, options)
-    splits = {split: task.encode(read_split(split)) for split in REPORTED}
-    splits["train"] = task.encode(_some(read_split("train"), section.train_rows))
+    task = make_task(read_description(name), load_tokenizer(MODEL), length, about.options)
+    splits = {split: task.encode(read_split(name, split)) for split in REPORTED}
+    splits["train"] = task.encode(_some(read_split(name, "train"), section.train_rows))
     return Work(plan, task, splits, section.batch_size, pick_device(section.device))
 
 
@@ -164,7 +154,7 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
     folder, trained = cell.trained(seed)
     tuner, headed = TUNERS[work.plan.tuner], work.task.build(MODEL, seed)
     model = tuner.load(headed, folder)
-    found = tuner.verify(model, work.plan, headed.head)
+    found = tuner.verify(model, work.plan.for_seed(seed), headed.head)
     _check(found, trained, folder)
     model.to(work.device)
     tables = {
@@ -203,15 +193,19 @@ def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
 
 
 def _key(params: Params, cell: Cell, seed: int) -> Key:
+    about = params.tasks.find(cell.task)
+    section = evaluate_of(params.evaluate, about)
     return make_key(
         "evaluation",
         f"evaluate {cell.name}, seed {seed}",
         seed=seed,
         plan=sha256(cell.plan),
         adapter=folder_sha256(seed_folder(cell.adapters, seed)),
-        data=folder_sha256(DATASET),
-        params=params.model_dump(exclude={"study": True, "evaluate": {"device"}}),
-        **surroundings("stages.evaluate", pick_device(params.evaluate.device)),
+        data=folder_sha256(task_folder(cell.task)),
+        options=asdict(about.options),
+        max_length=finetune_of(params.finetune, about).max_length,
+        evaluate=section.model_dump(exclude={"device"}),
+        **surroundings("stages.evaluate", pick_device(section.device)),
     )
 
 
@@ -250,9 +244,11 @@ def _record(
     # Tuners that move rank about may end at other ranks with every seed: the most is told.
     return {
         "cell": cell.name,
+        "task": cell.task,
         "strategy": work.plan.strategy,
         "budget": work.plan.budget,
         "tuner": work.plan.tuner,
+        **({"note": work.plan.note} if work.plan.note else {}),
         "headline": task.headline,
         "better": task.better[task.headline],
         "trainable_parameters": max(one["parameters"] for one in built),

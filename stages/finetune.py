@@ -1,6 +1,7 @@
 """Fine-tune one cell of the study: its plan, once with every seed."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,25 @@ import torch
 import typer
 
 from adarank.allocation.plan import RankPlan
-from adarank.errors import input_error
-from adarank.pipeline.artifacts.cell import RATES, Budget, Cell, Strategy, StudySeeds, seed_folder
+from adarank.errors import InputError
+from adarank.pipeline.artifacts.cell import (
+    RATES,
+    Budget,
+    Cell,
+    Strategy,
+    StudySeeds,
+    Task,
+    seed_folder,
+)
 from adarank.pipeline.artifacts.curves import looks
-from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
 from adarank.pipeline.artifacts.model import MODEL, load_tokenizer
-from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.task import (
+    DESCRIPTION,
+    read_description,
+    read_split,
+    task_folder,
+)
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import (
@@ -28,7 +42,9 @@ from adarank.pipeline.files.whole import (
 )
 from adarank.pipeline.params.finetune import FinetuneSection, settings_of
 from adarank.pipeline.params.loader import Slice, describe, load
-from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.params.model import ModelSection
+from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
+from adarank.pipeline.params.whole import tuning_seed_problem
 from adarank.pipeline.running.one_run import Work, train_once, train_whole, write_finished
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
@@ -45,19 +61,25 @@ class Params(Slice):
     """What the stage reads."""
 
     study: StudySeeds
-    task: TaskSection
+    tasks: TasksSection
     finetune: FinetuneSection
-    model: ModelCode
+    model: ModelSection
 
+    def of(self, task: str) -> FinetuneSection:
+        """Return the finetune section with a task's own values."""
+        return finetune_of(self.finetune, self.tasks.find(task))
+
+
+_READ = (DESCRIPTION, "train.parquet", "validation.parquet")
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog=describe(Params))
-def main(strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
+def main(task: Task, strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
     """Train a cell once with every seed; writes data/adapters and data/curves."""
-    with reporting(f"finetune-{strategy}-{budget}") as costs:
-        costs |= run(load(Params, params), Cell(strategy, budget))
+    with reporting(f"finetune-{task}-{strategy}-{budget}") as costs, task_named(task):
+        costs |= run(load(Params, params), Cell(task, strategy, budget))
 
 
 def run(params: Params, cell: Cell) -> dict[str, Any]:
@@ -68,11 +90,11 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
     Returns:
         What the seeds that did not fail cost to train, without the choice of the rate.
     """
-    section, seeds = params.finetune, params.study.seeds
+    section, seeds = params.of(cell.task), params.study.seeds
     rates = section.learning_rate
     _check_tuning_seed(section, seeds)
-    work = _work(params, cell)
-    kept = _kept(params, cell, work)
+    work = _work(params, section, cell)
+    kept = _kept(params, section, cell, work)
     runs = len(seeds) + (len(rates) if len(rates) > 1 else 0)
     with (
         whole_folder(cell.adapters) as adapters,
@@ -89,7 +111,7 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
             one = kept.seed(seed, rate, partial(train_whole, work, seed, rate, advance, folder))
             done.append(one.without_files())
             write_finished(one, folder, curve)
-        write_tsv(cell.curves.with_name(f"{cell.name}.tsv"), looks(_drawn(curves)))
+        write_tsv(cell.curves.with_name(f"{cell.curves.name}.tsv"), looks(_drawn(curves)))
     return _costs(done, work.settings.device)
 
 
@@ -103,13 +125,13 @@ def _seed_of(path: Path) -> int:
     return int(path.stem.removeprefix("seed-"))
 
 
-def _kept(params: Params, cell: Cell, work: Work) -> KeptRuns:
+def _kept(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> KeptRuns:
     without = {"learning_rate", "tuning_seed", "device", "bf16"}
     decides = {
         "plan": sha256(cell.plan),
-        "data": folder_sha256(DATASET, ("dataset.json", "train.parquet", "validation.parquet")),
-        "task": params.task.model_dump(),
-        "finetune": params.finetune.model_dump(exclude=without),
+        "data": folder_sha256(task_folder(cell.task), _READ),
+        "task": asdict(params.tasks.find(cell.task).options),
+        "finetune": section.model_dump(exclude=without),
         "bf16": work.settings.bf16,
         **surroundings("stages.finetune", torch.device(work.settings.device)),
     }
@@ -128,22 +150,21 @@ def _costs(runs: list[Finished], device: str) -> dict[str, Any]:
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
     if len(section.learning_rate) > 1 and section.tuning_seed in seeds:
-        raise input_error(
-            "the seed that rates are tried with is also one that is compared",
-            where="finetune.tuning_seed and study.seeds",
-            got=f"{section.tuning_seed}, which is among {seeds}",
-            expected="a seed that no cell is measured with",
-            remedy=f"finetune.tuning_seed: {max(seeds) + 1}",
-        )
+        raise InputError(tuning_seed_problem(section.tuning_seed, seeds))
 
 
-def _work(params: Params, cell: Cell) -> Work:
-    section = params.finetune
+def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     plan = cell.read_plan()
-    options = options_of(params.task)
     admit_code(MODEL, trusted=params.model.trust_remote_code)
-    task = make_task(read_description(), load_tokenizer(MODEL), section.max_length, options)
-    learned, looked_at = (task.encode(read_split(split)) for split in ("train", "validation"))
+    task = make_task(
+        read_description(cell.task),
+        load_tokenizer(MODEL),
+        section.max_length,
+        params.tasks.find(cell.task).options,
+    )
+    learned, looked_at = (
+        task.encode(read_split(cell.task, split)) for split in ("train", "validation")
+    )
     rows = task.for_training(learned.examples)
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
@@ -190,8 +211,9 @@ def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at
     lost = learned.uncounted + looked_at.uncounted
     say(
         f"finetune {cell.name}: {plan.tuner}, {len(plan.adapted)} of {len(plan.modules)} modules "
-        f"have a rank, {plan.parameters} parameters; {examples} rows to learn from, "
-        f"{len(looked_at.examples)} to select by"
+        f"have a rank, {plan.parameters} parameters"
+        + (f", {plan.draws} draws of the ranks by seed" if plan.variants else "")
+        + f"; {examples} rows to learn from, {len(looked_at.examples)} to select by"
         + (f", {cut} of them cut" if cut else "")
         + (f", {lost} of these to nothing" if lost else "")
     )

@@ -1,18 +1,26 @@
 """Make the report: one page, with all that it needs, of what the study came to."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import Field
 
-from adarank.pipeline.artifacts.summary import Summary, read_summary
+from adarank.pipeline.artifacts.scores import OF_MODEL
+from adarank.pipeline.artifacts.summary import StudySummary, ordered, read_summary
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import write_bytes
+from adarank.pipeline.params.allocate import AllocateSection
+from adarank.pipeline.params.evaluate import EvaluateSection
+from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, describe, load
-from adarank.pipeline.params.study import Study
-from adarank.pipeline.report.chart import Chart
+from adarank.pipeline.params.model import ModelSection
+from adarank.pipeline.params.probe import ProbeSection
+from adarank.pipeline.params.score import ScoreSection
+from adarank.pipeline.params.signal import SignalSection
+from adarank.pipeline.params.strategies import StrategiesSection
+from adarank.pipeline.params.study import StudySection
+from adarank.pipeline.params.tasks import TaskSection, TasksSection
 from adarank.pipeline.report.costs import cell_costs, signal_costs
 from adarank.pipeline.report.curves import curve_chart, read_curves
 from adarank.pipeline.report.forest import forest
@@ -20,30 +28,27 @@ from adarank.pipeline.report.frontier import frontier
 from adarank.pipeline.report.full_table import full_table
 from adarank.pipeline.report.numbers import title
 from adarank.pipeline.report.origin import origin, source_of
-from adarank.pipeline.report.page import costs_page, report_page
-from adarank.pipeline.report.rank_map import Plans, rank_map, read_plans
+from adarank.pipeline.report.page import TaskPage, costs_page, report_page
+from adarank.pipeline.report.rank_map import rank_map, read_plans
 from adarank.pipeline.report.scores import read_scores, score_chart
 
 REPORT = Path("report/index.html")
 COSTS = Path("report/costs.html")
 
-Shown = Annotated[dict[str, Any], Field(description="shown as it is")]
-
 
 class Params(Slice):
     """What the stage reads: every section, as the report shows what made the results."""
 
-    model: Shown
-    dataset: Shown
-    task: Shown
-    probe: Shown
-    score: Shown
-    signal: Shown
-    allocate: Shown
-    strategies: Shown
-    study: Study
-    finetune: Shown
-    evaluate: Shown
+    model: ModelSection
+    tasks: TasksSection
+    study: StudySection
+    probe: ProbeSection
+    score: ScoreSection
+    signal: SignalSection
+    allocate: AllocateSection
+    strategies: StrategiesSection
+    finetune: FinetuneSection
+    evaluate: EvaluateSection
 
 
 app = typer.Typer(add_completion=False)
@@ -61,46 +66,62 @@ def main(params: ParamsFile = PARAMS_FILE, costs: Costs = False) -> None:
 
 def run(params: Params) -> None:
     """Read what the study's stages wrote, and write the report."""
-    study = params.study
-    summary = read_summary(study.strategies, study.budgets)
-    signals, cells = [*study.signals, *study.task_signals], list(summary.cells)
-    plans = read_plans(cells)
-    charts = _charts(summary, plans, signals)
-    made_by = origin(params.model_dump(mode="json"), signals, plans)
-    page = report_page(summary, charts, full_table(summary), made_by, _about(params, summary))
+    study, summary = params.study, read_summary()
+    pages = [_task_page(params, summary, task) for task in study.tasks if task in summary.tasks]
+    page = report_page(summary, pages, _about(study))
     write_bytes(REPORT, page.encode())
-    say(f"report: {len(cells)} cells in {REPORT}")
+    say(f"report: {len(summary.cells)} cells in {REPORT}")
 
 
 def run_costs(params: Params) -> None:
     """Read timings/ too, and write what the results took; no stage's out, as times differ."""
+    study, summary = params.study, read_summary()
+    named = [*study.signals, *(f"{t}-{s}" for t in study.tasks for s in study.task_signals)]
+    tables = {f"Fine-tuning {task}": cell_costs(summary.of(task)) for task in summary.tasks}
+    tables["Scoring"] = signal_costs(named)
+    write_bytes(COSTS, costs_page(summary, tables, _about(study)).encode())
+
+
+def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
     study = params.study
-    summary = read_summary(study.strategies, study.budgets)
-    signals = [*study.signals, *study.task_signals]
-    tables = {"Fine-tuning": cell_costs(summary), "Scoring": signal_costs(signals)}
-    write_bytes(COSTS, costs_page(summary, tables, _about(params, summary)).encode())
-
-
-def _charts(summary: Summary, plans: Plans, signals: Sequence[str]) -> list[Chart]:
+    part = ordered(summary.of(task), study.strategies, study.budgets)
+    places = dict.fromkeys(study.signals, OF_MODEL) | dict.fromkeys(study.task_signals, task)
+    cells = list(part.cells)
+    plans = read_plans(task, cells)
     found = (
-        frontier(summary),
-        forest(summary),
+        frontier(part),
+        forest(part),
         rank_map(plans),
-        score_chart(read_scores(signals)),
-        curve_chart(summary, read_curves(list(summary.cells), summary.seeds)),
+        score_chart(read_scores(places)),
+        curve_chart(part, read_curves(task, cells, part.seeds)),
     )
-    return [chart for chart in found if chart is not None]
+    # Figures of several tasks stand on one page: each needs a name of its own there.
+    charts = [replace(c, name=f"{c.name}-{task}") for c in found if c is not None]
+    sections = params.model_dump(mode="json") | {"tasks": {task: _own(params.tasks.find(task))}}
+    about = (
+        f"{title(part.headline)} on {part.split} ({part.better} is better). "
+        f"Data: {source_of(f'tasks/{task}')}."
+    )
+    made_by = origin(task, sections, places, plans)
+    return TaskPage(part, charts, full_table(part), made_by, about)
 
 
-def _about(params: Params, summary: Summary) -> str:
-    study = params.study
+def _own(task: TaskSection) -> dict[str, Any]:
+    """Return a task's keys; of finetune and evaluate those that differ from the study's."""
+    given = {
+        name: getattr(task, name).model_dump(mode="json", exclude_unset=True)
+        for name in ("finetune", "evaluate")
+    }
+    return task.model_dump(mode="json", exclude={"finetune", "evaluate"}) | given
+
+
+def _about(study: StudySection) -> str:
     budgets = ", ".join(f"{budget:g}" for budget in study.budgets)
     return (
-        f"{title(summary.headline)} on {summary.split} ({summary.better} is better). "
+        f"{_some(len(study.tasks), 'task', 'tasks')}, "
         f"{_some(len(study.strategies), 'strategy', 'strategies')} at "
         f"{_some(len(study.budgets), 'budget', 'budgets')} ({budgets}), "
-        f"{_some(len(summary.seeds), 'seed', 'seeds')} each. "
-        f"Dataset: {source_of('dataset')}. Model: {source_of('model')}."
+        f"{_some(len(study.seeds), 'seed', 'seeds')} each. Model: {source_of('model')}."
     )
 
 

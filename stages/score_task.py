@@ -1,31 +1,41 @@
-"""Score every module by the task at hand: by its labels' gradients, or by its rows' activations.
+"""Score every module by one task: by its labels' gradients, or on its train rows' texts.
 
-Run: python -m stages.score_task --signal weight_gradient
+Run: python -m stages.score_task --task trec --signal weight_gradient
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 import typer
-from pydantic import Field
 from torch import nn
 
 from adarank.errors import input_error
 from adarank.models.modules import Module, find_modules
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.dataset import DATASET, read_description, read_split
 from adarank.pipeline.artifacts.model import MODEL, check_model, load_tokenizer, pick_device
-from adarank.pipeline.artifacts.remote_code import ModelCode, admit_code
+from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.scores import about_modules, write_scores
+from adarank.pipeline.artifacts.task import (
+    DESCRIPTION,
+    read_description,
+    read_split,
+    task_folder,
+)
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import as_parquet, folder_sha256, from_parquet
-from adarank.pipeline.params.loader import Section, Slice, describe, load
-from adarank.pipeline.params.task import TaskSection, options_of
+from adarank.pipeline.params.finetune import FinetuneSection
+from adarank.pipeline.params.loader import Slice, describe, load
+from adarank.pipeline.params.model import ModelSection
+from adarank.pipeline.params.probe import ProbeSection, sample_texts
+from adarank.pipeline.params.score import ScoreSection
+from adarank.pipeline.params.signal import SignalSection, TaskSignalName
+from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
+from adarank.pipeline.running.disturbing import score_by_disturbing
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.entry import of_files
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -40,53 +50,15 @@ from adarank.tasks.base import Batch, Example, Headed, Task
 from adarank.tasks.registry import make_task
 
 
-class SignalSection(Section):
-    """How signals of the task are computed, always on train rows."""
-
-    rows: int = Field(ge=1, description="train rows that signals are computed on, a sample")
-    batch_size: int = Field(ge=1, description="rows a forward; decides the warm-up's batches too")
-    warmup_steps: int = Field(
-        ge=0,
-        description="signals of labels: AdamW steps, a batch each, that train a new head alone on "
-        "frozen features first (before them label gradients are noise); 0 for none",
-    )
-    warmup_learning_rate: float = Field(
-        gt=0, le=1, description="AdamW's rate in the warm-up, constant; at most 1"
-    )
-    components: int = Field(
-        ge=1,
-        description="gradient_spectrum, activation_variance: most ranks of a module that get a "
-        "score; at least the highest rank a plan may give",
-    )
-    seed: int = Field(ge=0, description="decides the sample, the new head and the warm-up's order")
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")
-
-
-class ScoredModules(Slice):
-    """What must be as for the other signals."""
-
-    modules: list[str] = Field(
-        min_length=1, description="kinds of module (query, key, value, dense ...) or all-linear"
-    )
-
-
-class TrainedLength(Slice):
-    """What must be as in training."""
-
-    max_length: int = Field(ge=4, description="tokens of a text at most; longer ones are cut")
-
-
 class Params(Slice):
     """What the stage reads."""
 
     signal: SignalSection
-    task: TaskSection
-    score: ScoredModules
-    finetune: TrainedLength
-    model: ModelCode
-
-
-SignalName = Literal["weight_gradient", "fisher", "gradient_spectrum", "activation_variance"]
+    tasks: TasksSection
+    probe: ProbeSection
+    score: ScoreSection
+    finetune: FinetuneSection
+    model: ModelSection
 
 
 @dataclass(frozen=True)
@@ -104,7 +76,7 @@ class SignalKind:
     spectrum: bool
 
 
-SIGNALS: dict[SignalName, SignalKind] = {
+KINDS: dict[TaskSignalName, SignalKind] = {
     "weight_gradient": SignalKind(weight_gradient, labels=True, spectrum=False),
     "fisher": SignalKind(fisher, labels=True, spectrum=False),
     "gradient_spectrum": SignalKind(gradient_spectrum, labels=True, spectrum=True),
@@ -134,42 +106,60 @@ class Work:
         return Objective(self.task.loss)
 
 
-def run(params: Params, name: SignalName) -> None:
-    """Score data/model on rows of data/dataset's train, and write the table and its summary."""
+def run(params: Params, task: str, signal: TaskSignalName) -> None:
+    """Score data/model on train rows of a task, and write the table and its summary."""
     check_model(MODEL)
     admit_code(MODEL, trusted=params.model.trust_remote_code)
-    model_sha256, store = folder_sha256(MODEL), open_store()
-    key = _key(params, name, model_sha256)
+    model_sha256 = folder_sha256(MODEL)
+    if signal == "task_disagreement":
+        probe = params.probe
+        texts = sample_texts(task_folder(task) / "train.parquet", probe.rows, probe.seed)
+        scores, estimator, facts = score_by_disturbing(
+            "stages.score_task", texts, probe.max_length, params.score, model_sha256
+        )
+    else:
+        scores, facts = _stored_or_computed(params, task, signal, model_sha256)
+        estimator = signal
+    write_scores(task, signal, estimator, scores, facts, model_sha256)
+
+
+def _stored_or_computed(
+    params: Params, task: str, signal: TaskSignalName, model_sha256: str
+) -> tuple[Scores, dict[str, Any]]:
+    store, key = open_store(), _key(params, task, signal, model_sha256)
     with store.held(key):
         entry = store.get(key)
         if entry is not None:
             say(f"{key.what}: taken from {store.name}")
         else:
-            scores, facts = _computed(params, name)
+            scores, facts = _computed(params, task, signal)
             note = {"engine": scores.engine, "forwards": scores.forwards, "facts": facts}
             entry = of_files({"table": as_parquet(scores.table)}, note)
             store.put(key, entry)
     table = from_parquet(entry.files["table"])
-    scores = Scores(table, entry.note["engine"], entry.note["forwards"])
-    write_scores(name, name, scores, entry.note["facts"], model_sha256)
+    return Scores(table, entry.note["engine"], entry.note["forwards"]), entry.note["facts"]
 
 
-def _key(params: Params, name: SignalName, model_sha256: str) -> Key:
-    read = params.model_dump(exclude={"signal": {"device"}})
+def _key(params: Params, task: str, signal: TaskSignalName, model_sha256: str) -> Key:
+    section = params.tasks.find(task)
+    # Only what these signals read: an edit elsewhere in a section restarts the stage, not the work.
     return make_key(
         "scores",
-        f"score {name}",
+        f"score {signal} of {task}",
         **surroundings("stages.score_task", pick_device(params.signal.device)),
         model=model_sha256,
-        data=folder_sha256(DATASET, ("dataset.json", "train.parquet")),
-        signal=name,
-        params=read,
+        data=folder_sha256(task_folder(task), (DESCRIPTION, "train.parquet")),
+        signal=signal,
+        section=params.signal.model_dump(exclude={"device"}),
+        options=asdict(section.options),
+        max_length=finetune_of(params.finetune, section).max_length,
+        modules=params.score.modules,
     )
 
 
-def _computed(params: Params, name: SignalName) -> tuple[Scores, dict[str, Any]]:
-    kind, section = SIGNALS[name], params.signal
-    work, facts = _prepared(params, kind)
+def _computed(params: Params, task: str, name: TaskSignalName) -> tuple[Scores, dict[str, Any]]:
+    kind, section = KINDS[name], params.signal
+    work, facts = _prepared(params, task, kind)
     model, batches, modules = work.headed.model, work.batches, work.modules
     uses = "text and labels" if kind.labels else "text alone"
     say(f"score: {name}, {len(modules)} modules, {facts['texts']} train rows, their {uses}")
@@ -183,12 +173,12 @@ def _computed(params: Params, name: SignalName) -> tuple[Scores, dict[str, Any]]
     return scores, facts
 
 
-def _prepared(params: Params, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
-    section = params.signal
+def _prepared(params: Params, name: str, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
+    section, about = params.signal, params.tasks.find(name)
     device = pick_device(section.device)
-    tokenizer, length = load_tokenizer(MODEL), params.finetune.max_length
-    task = make_task(read_description(), tokenizer, length, options_of(params.task))
-    encoded = task.encode(_sample(read_split("train"), section.rows, section.seed))
+    length = finetune_of(params.finetune, about).max_length
+    task = make_task(read_description(name), load_tokenizer(MODEL), length, about.options)
+    encoded = task.encode(_sample(name, section.rows, section.seed))
     if encoded.truncated:
         say(f"score: {encoded.truncated} rows were longer than finetune.max_length and cut")
     # Packing and what has nothing to learn from concern labels only.
@@ -201,13 +191,14 @@ def _prepared(params: Params, kind: SignalKind) -> tuple[Work, dict[str, Any]]:
     return work, {"texts": len(encoded.examples), "texts_cut": encoded.truncated}
 
 
-def _sample(rows: pd.DataFrame, wanted: int, seed: int) -> pd.DataFrame:
+def _sample(task: str, wanted: int, seed: int) -> pd.DataFrame:
+    rows = read_split(task, "train")
     if wanted > len(rows):
         raise input_error(
             "fewer train rows than asked for",
             where="signal.rows",
             got=wanted,
-            expected=f"at most {len(rows)}, the rows of {DATASET}/train.parquet",
+            expected=f"at most {len(rows)}, the rows of {task_folder(task)}/train.parquet",
             remedy=f"signal.rows: {len(rows)}, or less",
         )
     picked = np.random.default_rng(seed).permutation(len(rows))[:wanted]
@@ -238,21 +229,22 @@ def _warmed(work: Work, section: SignalSection) -> dict[str, Any] | None:
 
 
 app = typer.Typer(add_completion=False)
-Which = Annotated[
-    SignalName,
+TaskOption = Annotated[str, typer.Option("--task", help="The task's name.")]
+SignalOption = Annotated[
+    TaskSignalName,
     typer.Option(
         "--signal",
         help="weight_gradient, fisher and gradient_spectrum learn from labels; "
-        "activation_variance looks at the texts alone. Train rows only, each of them.",
+        "activation_variance and task_disagreement read the texts alone. Train rows only.",
     ),
 ]
 
 
 @app.command(epilog=describe(Params))
-def main(signal: Which, params: ParamsFile = PARAMS_FILE) -> None:
-    """Score modules by train rows; writes data/scores/SIGNAL.parquet and its summary."""
-    with reporting(f"score-{signal}"):
-        run(load(Params, params), signal)
+def main(task: TaskOption, signal: SignalOption, params: ParamsFile = PARAMS_FILE) -> None:
+    """Score modules by a task's train rows; writes data/scores/TASK/SIGNAL.parquet."""
+    with reporting(f"score-{task}-{signal}"), task_named(task):
+        run(load(Params, params), task, signal)
 
 
 if __name__ == "__main__":

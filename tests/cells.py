@@ -30,14 +30,7 @@ FINETUNE: dict[str, Any] = {
     "bf16": "auto",
     "device": "cpu",
 }
-TASK: dict[str, Any] = {
-    "hidden": None,
-    "loss": "mse",
-    "loss_on": "all",
-    "packing": False,
-    "max_new_tokens": 16,
-    "positive": None,
-}
+TASK: dict[str, Any] = {"source": "not read", "type": "classification"}
 EVALUATE: dict[str, Any] = {"batch_size": 8, "train_rows": 10, "device": "cpu"}
 
 
@@ -46,11 +39,11 @@ def write_project(model: Path) -> None:
     shutil.copytree(model, "data/model")
     rows = {"train": 30, "validation": 12, "test": 15}
     for seed, (split, n) in enumerate(rows.items()):
-        write_parquet(Path(f"data/dataset/{split}.parquet"), pico_rows(n, seed=seed))
-    description = {"task": "classification", "labels": LABELS, "rows": rows}
-    write_json(Path("data/dataset/dataset.json"), description)
+        write_parquet(Path(f"data/tasks/questions/{split}.parquet"), pico_rows(n, seed=seed))
+    description = {"type": "classification", "labels": LABELS, "rows": rows}
+    write_json(Path("data/tasks/questions/task.json"), description)
     plan = plan_json(model, uneven, model_sha256=folder_sha256(Path("data/model")))
-    write_json(Path("data/plans/explicit-2.json"), plan)
+    write_json(Path("data/plans/explicit-2/questions.json"), plan)
     write_params()
 
 
@@ -58,8 +51,8 @@ def write_params(*, seeds: object = (0, 1), evaluate: Any = None, **finetune: An
     """Write params.yaml, with what is given changed."""
     values = {
         "study": {"strategies": ["explicit"], "budgets": [2], "seeds": seeds},
-        "model": {"trust_remote_code": False},
-        "task": TASK,
+        "model": {"source": "not read"},
+        "tasks": {"questions": TASK},
         "finetune": FINETUNE | finetune,
         "evaluate": EVALUATE | (evaluate or {}),
     }

@@ -1,9 +1,11 @@
 """Records of cells, as evaluation writes them, and comparisons of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from adarank.comparison.cells import Comparison, Interval, comparisons, pairs
+from adarank.allocation.strategies.controls import form, meaning, original
+from adarank.comparison.cells import Comparison, Interval, comparisons, corrected
+from adarank.comparison.pairs import Control, pairs
 
 
 def cell(
@@ -43,11 +45,18 @@ def compared(
     rows: Mapping[tuple[str, str], Interval] | None = None,
     seeds: int = 5,
 ) -> list[Comparison]:
-    """Every comparison of some cells."""
-    return comparisons(
-        pairs(cells, reference=reference),
+    """Every comparison of some cells, corrected."""
+    found = comparisons(
+        pairs(cells, reference=reference, controls=controls_among(c["strategy"] for c in cells)),
         metric=metric,
         better=better,
         seeds=range(seeds),
         rows=rows or {},
     )
+    return corrected(found)
+
+
+def controls_among(strategies: Iterable[str]) -> dict[str, Control]:
+    """The controls among some strategies, by the names that allocation knows them by."""
+    of = {name: original(name) for name in strategies}
+    return {name: Control(o, form(name), meaning(name)) for name, o in of.items() if o is not None}

@@ -39,6 +39,12 @@ def make_plan(folder: Path, rank: Callable[[Module], int], **settings: Any) -> R
     return RankPlan.from_json(plan_json(folder, rank, **settings))
 
 
+def with_draw(plan: dict[str, Any], folder: Path, rank: Callable[[Module], int]) -> dict[str, Any]:
+    """A plan with a further draw of ranks, as a permuted control has."""
+    draw = plan_json(folder, rank, ratio=plan["scale"]["value"])["modules"]
+    return plan | {"schema": 2, "variants": [draw]}
+
+
 def uneven(module: Module) -> int:
     """Ranks 0 to 3: none for the keys, and more for the deeper block."""
     return {"key": 0, "query": 1, "value": 3}.get(module.kind, 1 + module.block)

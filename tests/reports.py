@@ -23,6 +23,7 @@ from adarank.pipeline.files.whole import (
 )
 
 ROOT = Path(__file__).parents[1]
+TASK = "questions"
 KINDS = {"query": 768, "key": 768, "value": 768, "dense": 768, "up": 1920, "down": 1920}
 FOURTEEN = (
     "uniform disagreement linearized weight_gradient gradient_spectrum stable_rank fisher "
@@ -74,9 +75,12 @@ def write_study(fixture: Fixture) -> None:
 
 
 def change_summary(**changed: Any) -> None:
-    """Set top keys of metrics/summary.json."""
+    """Set keys of metrics/summary.json: of the task's part, or of the whole study."""
     path = Path("metrics/summary.json")
-    write_json(path, read_json(path) | changed)
+    summary = read_json(path)
+    for key, value in changed.items():
+        (summary["tasks"][TASK] if key in summary["tasks"][TASK] else summary)[key] = value
+    write_json(path, summary)
 
 
 def summary_of(fixture: Fixture, values: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
@@ -86,25 +90,38 @@ def summary_of(fixture: Fixture, values: Mapping[str, Mapping[int, float]]) -> d
     ]
     count = len(comparisons)
     for one in comparisons:
-        for key in ("p", "t_p"):
-            one[f"{key}_holm"] = None if one[key] is None else min(1.0, one[key] * count)
+        size = sum(other["family"] == one["family"] for other in comparisons)
+        one["family_size"] = size if one["family"] and one["t_p"] is not None else 0
+        tested = one["family"] and one["t_p"] is not None
+        one["t_p_holm"] = min(1.0, one["t_p"] * size) if tested else None
         one["verdict"] = _verdict(one, fixture)
         one["sentence"] = _sentence(one, fixture)
-    return {
+    task = {
+        "type": "classification",
         "headline": fixture.metric,
         "better": "lower" if fixture.metric == "loss" else "higher",
+        "baseline": {"answer": "the commonest label", "value": 0.24, "not_beaten_by": []},
+        "verdict": f"Nothing here is better than {fixture.strategies[0]} beyond doubt: of "
+        f"{count} comparisons none shows a gain in both tests.",
+        "caveats": [
+            {"kind": "missing_seeds", "text": f"{c}: seed {s} failed ({e})"}
+            for (c, s), e in fixture.failed.items()
+        ],
+        "costs": ["adalora-4 trains 182,000 parameters, 109.7 % of uniform's"]
+        if "adalora-4" in fixture.cells
+        else [],
+    }
+    return {
         "reference": fixture.strategies[0],
         "split": "test",
         "confidence": 0.95,
         "seeds": list(fixture.seeds),
-        "verdict": f"Nothing here is better than {fixture.strategies[0]} beyond doubt: of "
-        f"{count} comparisons none shows a gain in both tests.",
-        "cells": {cell: _cell(fixture, cell, values[cell]) for cell in fixture.cells},
-        "comparisons": comparisons,
-        "notes": [f"{c}: seed {s} failed ({e})" for (c, s), e in fixture.failed.items()],
-        "costs": ["adalora-4 trains 182,000 parameters, 109.7 % of uniform's"]
-        if "adalora-4" in fixture.cells
-        else [],
+        "verdict": task["verdict"],
+        "tasks": {TASK: task},
+        "cells": {f"{TASK}/{cell}": _cell(fixture, cell, values[cell]) for cell in fixture.cells},
+        "comparisons": [{"task": TASK, **one} for one in comparisons],
+        "across": None,
+        "reused": 0,
     }
 
 
@@ -131,6 +148,8 @@ def _cell(fixture: Fixture, cell: str, values: Mapping[int, float]) -> Cell:
             "macro_f1": _estimate([v - 0.013 for v in values.values()]),
         }
     return {
+        "task": TASK,
+        "plan": cell,
         "strategy": strategy,
         "budget": budget,
         "tuner": "adalora" if strategy == "adalora" else "lora",
@@ -187,6 +206,7 @@ def _comparison(
         "strategy": strategy,
         "budget": budget,
         "role": role,
+        "family": _family(strategy, role),
         "metric": fixture.metric,
         "n": len(differences),
         "difference": one["mean"],
@@ -202,7 +222,15 @@ def _comparison(
     }
 
 
+def _family(strategy: str, role: str) -> str | None:
+    if role == "control":
+        return "secondary"
+    return None if strategy.split("_")[0] in ("permuted", "reversed") else "primary"
+
+
 def _verdict(one: Mapping[str, Any], fixture: Fixture) -> str:
+    if one["family"] is None:
+        return "not tested"
     if {one["cell"], one["against"]} & {cell for cell, _ in fixture.failed}:
         return "not comparable"
     if one["t_p_holm"] is None or one["t_p_holm"] > 0.05:
@@ -218,7 +246,7 @@ def _sentence(one: Mapping[str, Any], fixture: Fixture) -> str:
         return f"{said} on {fixture.metric}: no seed finished in both."
     return (
         f"{said} on {fixture.metric}: {100 * one['difference']:+.2f} points over {one['n']} seeds "
-        f"(the permutation test cannot fall below {one['p_floor'] or 1:.4g} at this n)."
+        f"(sign flips cannot fall below {one['p_floor'] or 1:.4g} at this n)."
     )
 
 
@@ -242,15 +270,15 @@ def _write_sources() -> None:
         Path("data/sources/model.json"), record | {"sha256": {"model.safetensors": "b" * 64}}
     )
     data = {"source": "hf:org/questions@abc", "revision": "abc"}
-    write_json(Path("data/sources/dataset.json"), data | {"sha256": {}})
+    write_json(Path("data/sources/tasks/questions.json"), data | {"sha256": {}})
     note = {
-        "task": "classification",
+        "type": "classification",
         "labels": ["no", "yes"],
         "rows": {"train": 5452, "validation": 545, "test": 500},
         "dropped": {"train": {"an empty text": 3}},
         "sha256": {f"{split}.parquet": "c" * 64 for split in ("train", "validation", "test")},
     }
-    write_json(Path("data/dataset/dataset.json"), note | data)
+    write_json(Path("data/tasks/questions/task.json"), note | data)
 
 
 def _write_plan(fixture: Fixture, cell: str) -> None:
@@ -276,7 +304,7 @@ def _write_plan(fixture: Fixture, cell: str) -> None:
         "modules": modules,
         "tuner": "lora",
     }
-    write_json(Path(f"data/plans/{cell}.json"), plan)
+    write_json(Path(f"data/plans/{cell}/{TASK}.json"), plan)
 
 
 def _write_curves(fixture: Fixture, cell: str) -> None:
@@ -297,7 +325,7 @@ def _write_curves(fixture: Fixture, cell: str) -> None:
                 "validation_accuracy": np.where(looked, 0.88 - 0.5 * fall, np.nan),
             }
         )
-        write_tsv(Path(f"data/curves/{cell}/seed-{seed}.tsv"), curve)
+        write_tsv(Path(f"data/curves/{TASK}/{cell}/seed-{seed}.tsv"), curve)
 
 
 def _write_scores(fixture: Fixture, signal: str) -> None:
@@ -310,8 +338,8 @@ def _write_scores(fixture: Fixture, signal: str) -> None:
             row = {"module": f"encoder.layer.{block}.{kind}", "block": block, "kind": kind}
             ends = {"low": mean - 1.96 * (error or 0), "high": mean + 1.96 * (error or 0)}
             rows.append(row | {"mean": mean, "standard_error": error} | ends)
-    write_json(Path(f"metrics/scores/{signal}.json"), {"estimator": "exact", "modules": rows})
-    write_parquet(Path(f"data/scores/{signal}.parquet"), pd.DataFrame(rows))
+    write_json(Path(f"metrics/scores/model/{signal}.json"), {"estimator": "exact", "modules": rows})
+    write_parquet(Path(f"data/scores/model/{signal}.parquet"), pd.DataFrame(rows))
 
 
 def write_timings(fixture: Fixture) -> None:
@@ -319,7 +347,7 @@ def write_timings(fixture: Fixture) -> None:
     for cell in fixture.cells:
         record = {"seconds": 61.2, "peak_mib": 1234.5, "host": "somewhere"}
         extra = {"training_seconds": 44.0, "tokens": 120000, "tokens_per_second": 2727.3}
-        write_json(Path(f"timings/finetune-{cell}.json"), record | extra)
+        write_json(Path(f"timings/finetune-{TASK}-{cell}.json"), record | extra)
     for signal in fixture.signals:
         record = {"seconds": 12.0, "peak_mib": 900.0, "host": "somewhere"}
         write_json(Path(f"timings/score-{signal}.json"), record)

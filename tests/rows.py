@@ -11,7 +11,7 @@ from adarank.pipeline.datasets.splits import Carving
 SECTION = {
     "source": "builtin:questions",
     "splits": {"train": "train", "validation": None, "test": "test"},
-    "task": "classification",
+    "type": "classification",
     "text_key": "text",
     "pair_key": None,
     "target_key": "label",

@@ -10,12 +10,24 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from adarank.commands import app as command
-from stages import allocate, best, check, download, evaluate, finetune, score, score_task, summarize
+from stages import (
+    allocate,
+    best,
+    check,
+    download,
+    download_task,
+    evaluate,
+    finetune,
+    score,
+    score_task,
+    summarize,
+)
 from tests.pico import pico_rows
 
 TOP = Path(__file__).parents[1]
 APPS: dict[str, Typer] = {
     "download": download.app,
+    "download_task": download_task.app,
     "score": score.app,
     "score_task": score_task.app,
     "allocate": allocate.app,
@@ -27,12 +39,12 @@ APPS: dict[str, Typer] = {
     "adarank": command.app,
 }
 CELLS = ("uniform", "disagreement")
+TASK: dict[str, Any] = {
+    "source": "file:source",
+    "splits": {"train": "train.csv", "validation": "validation.csv", "test": "test.csv"},
+}
 CHANGED: dict[str, dict[str, Any]] = {
     "model": {"source": "file:source/model", "sha256": {}},
-    "dataset": {
-        "source": "file:source",
-        "splits": {"train": "train.csv", "validation": "validation.csv", "test": "test.csv"},
-    },
     "probe": {"rows": 4, "source": "source/probe.txt", "max_length": 32},
     "score": {"estimator": "linearized", "device": "cpu"},
     "signal": {"rows": 8, "batch_size": 8, "warmup_steps": 1, "device": "cpu"},
@@ -54,20 +66,27 @@ def write_whole_project(model: Path) -> None:
     for seed, (split, n) in enumerate({"train": 24, "validation": 9, "test": 9}.items()):
         pico_rows(n, seed=seed).to_csv(f"source/{split}.csv", index=False)
     Path("source/probe.txt").write_text("\n".join(pico_rows(6, seed=5)["text"]))
-    change_params(TOP / "params.yaml", CHANGED)
-    lines = ["download model", "download dataset", "score --signal disagreement"]
-    lines += ["score_task --signal weight_gradient"]
+    change_params(TOP / "params.yaml", CHANGED, TASK)
+    lines = ["download model", "download_task --task questions", "score --signal disagreement"]
+    lines += ["score_task --task questions --signal weight_gradient"]
     stages = ("allocate", "finetune", "evaluate")
-    lines += [f"{stage} --strategy {cell} --budget 2" for stage in stages for cell in CELLS]
+    lines += [
+        f"{stage} {'' if stage == 'allocate' else '--task questions '}--strategy {cell} --budget 2"
+        for stage in stages
+        for cell in CELLS
+    ]
     for line in [*lines, "summarize", "check"]:
         done = call(line)
         assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
 
 
-def change_params(read: Path, changed: dict[str, dict[str, Any]]) -> None:
-    """Write params.yaml from another, keys of its sections changed."""
+def change_params(
+    read: Path, changed: dict[str, dict[str, Any]], task: dict[str, Any] | None = None
+) -> None:
+    """Write params.yaml from another, keys of its sections and of its task changed."""
     yaml = YAML()
     values = yaml.load(read)
     for section, keys in changed.items():
         values[section].update(keys)
+    values["tasks"]["questions"].update(task or {})
     yaml.dump(values, Path("params.yaml"))

@@ -1,13 +1,15 @@
 """From score tables to a rank plan, in one call."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from operator import index
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from adarank.allocation.plan import PlannedModule, RankPlan
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.planned import PlannedModule
 from adarank.allocation.rounding.apportion import apportion, budget_parameters
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
@@ -18,20 +20,23 @@ from adarank.errors import InputError, Problem, input_error
 
 Integers = NDArray[np.int64]
 
+Table = pd.DataFrame | Signal
+
 RATIO = Scale("ratio", 1.0)
 """The default scale: the same factor, 1, for every module."""
 
 
 def allocate(
-    scores: pd.DataFrame | Mapping[str, pd.DataFrame],
+    scores: Table | Mapping[str, Table],
     *,
     budget: float,
     strategy: str = "disagreement",
-    rounding: str = "exact",
-    min_rank: int = 1,
+    rounding: str = "spend_all",
+    min_rank: int | None = None,
     max_rank: int | None = None,
     scale: Scale = RATIO,
     seed: int = 0,
+    permutations: int = 1,
     model_sha256: str = "",
     defined: Mapping[str, Strategy] | None = None,
 ) -> RankPlan:
@@ -45,19 +50,23 @@ def allocate(
         scores: Score tables by signal, or one table, which is then of whatever signal the
             strategy needs. `(n_modules * n_trials)` rows each: module, block, kind, d_in, d_out,
             parameters_per_rank, trial, score; with a column `component`, a row for each of
-            those too. The order of the rows does not matter.
+            those too. The order of the rows does not matter. Tables that were read before may
+            be given as signals.
         budget: Average rank; may be fractional.
-        strategy: A name in `adarank.allocation.strategies.registry.STRATEGIES` or `defined`, with
-            `reversed_`, `permuted_` or `literal_` before it or not.
-        rounding: `exact` spends all that can be spent and is closest to the proportions;
-            `hamilton`, `dhondt` and `floor` spend at most the budget.
-        min_rank: Least rank; 0 lets a module go without an adapter.
+        strategy: A name in `adarank.allocation.strategies.registry.STRATEGIES` or `defined`, or
+            `last_K_blocks`; with `reversed_`, `permuted_` or `literal_` before it or not.
+        rounding: `spend_all` spends all that can be spent and is closest to the proportions;
+            `hamilton` and `floor` spend at most the budget.
+        min_rank: Least rank; 0 lets a module go without an adapter. If absent,
+            `default_min_rank(budget)`.
         max_rank: Greatest rank; if absent, min(d_in, d_out) of each module, which no
             rank exceeds in any case.
         scale: How alphas follow from ranks.
-        seed: Of `permuted_`.
+        seed: Seed of `permuted_`.
+        permutations: Independent draws that a plan of `permuted_` holds, for different seeds to
+            train; see `RankPlan.for_seed`.
         model_sha256: Hash of the model scored, recorded in the plan.
-        defined: Strategies of one's own; see `adarank.allocation.strategies.definitions`.
+        defined: User-defined strategies; see `adarank.allocation.strategies.definitions`.
 
     Returns:
         The plan: a rank and an alpha for every module.
@@ -65,40 +74,71 @@ def allocate(
     Raises:
         InputError: A malformed table, unknown names, a signal that was not scored, bounds that
             contradict each other, or a budget out of reach within them.
+
+    Example:
+        Three modules of 8 parameters per rank, scored once:
+
+        >>> scores = pd.DataFrame({
+        ...     "module": ["query", "key", "value"], "block": 0,
+        ...     "kind": ["query", "key", "value"], "d_in": 4, "d_out": 4,
+        ...     "parameters_per_rank": 8, "trial": 0, "score": [0.5, 0.25, 1.25],
+        ... })
+        >>> plan = allocate(scores, budget=2)
+        >>> plan.ranks, plan.parameters
+        ({'key': 1, 'query': 1, 'value': 4}, 48)
+        >>> allocate(scores, budget=2, strategy="reversed").ranks
+        {'key': 4, 'query': 1, 'value': 1}
     """
+    if permutations < 1:
+        raise input_error(
+            "no such number", where="permutations", got=permutations, expected="1 or more"
+        )
     chosen = find_strategy(strategy, defined)
     signals = _signals(scores, chosen)
     modules = _modules(signals)
-    lower, upper = _bounds(modules, min_rank, max_rank)
+    least = default_min_rank(budget) if min_rank is None else min_rank
+    lower, upper = _bounds(modules, least, max_rank)
     spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
-    question = Question(modules, signals, spend, lower, upper, seed)
-    weights = weigh(strategy, chosen, question)
-    ranks = (
-        _stated(strategy, weights, modules)
-        if chosen.literal
-        else _shared_out(weights, question, budget, rounding)
-    )
-    if chosen.tuner != "full" and not ranks.any():
-        raise _too_small(budget, rounding, modules)
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
-    planned = _planned(modules, ranks, scale)
+    question = Question(modules, signals, spend, lower, upper, seed)
+    draws: list[tuple[PlannedModule, ...]] = []
+    for draw in range(permutations if chosen.random else 1):
+        weights = weigh(strategy, chosen, replace(question, draw=draw))
+        ranks = _ranks(strategy, chosen, weights, question, budget, rounding)
+        draws.append(_planned(modules, ranks, scale))
+    first, *variants = dict.fromkeys(draws)  # a permutation of equal weights changes nothing
+    note = _note(chosen, weigh(strategy, chosen, question), question, budget)
     return RankPlan(
-        schema=1,
+        schema=2 if variants or note else 1,
         strategy=strategy,
         budget=float(budget),
         unit="average_rank",
-        parameters=sum(module.parameters for module in planned),
+        parameters=sum(module.parameters for module in first),
         model_sha256=model_sha256,
         scale=scale,
-        modules=planned,
+        modules=first,
         tuner=chosen.tuner,
+        variants=tuple(variants),
+        note=note,
     )
 
 
-def _signals(
-    scores: pd.DataFrame | Mapping[str, pd.DataFrame], strategy: Strategy
-) -> dict[str, Signal]:
-    if isinstance(scores, pd.DataFrame):
+def default_min_rank(budget: float) -> int:
+    """Choose the least rank for a budget: 1 from an average rank of 2 on, else 0.
+
+    With a least rank of 1, a strategy decides about budget - 1 of the average rank; the rest is
+    uniform. At budget 1 nothing would be left to decide, below 1 the budget would be too small.
+    From 2 on, at least half of the parameters follow the strategy and no module is left out.
+
+    Example:
+        >>> [default_min_rank(budget) for budget in (0.5, 1, 1.5, 2, 8)]
+        [0, 0, 0, 1, 1]
+    """
+    return 1 if budget >= 2 else 0
+
+
+def _signals(scores: Table | Mapping[str, Table], strategy: Strategy) -> dict[str, Signal]:
+    if isinstance(scores, pd.DataFrame | Signal):
         name, *others = strategy.signals or ("scores",)
         if others:
             raise input_error(
@@ -108,26 +148,29 @@ def _signals(
                 remedy="give a mapping from a signal's name to its table",
             )
         scores = {name: scores}
-    return {name: read_signal(table) for name, table in scores.items()}
+    return {
+        name: table if isinstance(table, Signal) else read_signal(table)
+        for name, table in scores.items()
+    }
 
 
 def _modules(signals: Mapping[str, Signal]) -> pd.DataFrame:
-    """The modules, of which all signals must be."""
+    """The modules, which must be the same in all signals."""
     if not signals:
         raise input_error("no score table", where="scores", expected="at least one")
     (first, signal), *others = signals.items()
     columns = ["module", *ABOUT_MODULE]
-    mine = signal.modules.loc[:, columns]
+    modules = signal.modules.loc[:, columns]
     for name, other in others:
-        if not mine.equals(other.modules.loc[:, columns]):
+        if not modules.equals(other.modules.loc[:, columns]):
             raise input_error(
                 "the score tables are of different modules",
                 where=f"signals {first} and {name}",
-                got=f"{len(mine)} and {len(other.modules)} modules",
+                got=f"{len(modules)} and {len(other.modules)} modules",
                 expected="the same modules of the same model, in each",
                 remedy="score both again, with the same score.modules: `dvc repro`",
             )
-    return mine
+    return modules
 
 
 def _bounds(
@@ -159,17 +202,44 @@ def _full(modules: pd.DataFrame) -> Integers:
     return modules[["d_in", "d_out"]].min(axis=1).to_numpy(dtype=np.int64)
 
 
-def _shared_out(
-    weights: NDArray[np.float64], question: Question, budget: float, rounding: str
+def _ranks(
+    name: str,
+    strategy: Strategy,
+    weights: NDArray[np.float64],
+    question: Question,
+    budget: float,
+    rounding: str,
 ) -> Integers:
-    return apportion(
-        weights,
-        question.costs,
-        budget=budget,
-        lower=question.lower,
-        upper=question.upper,
-        rounding=rounding,
-        turns=even_spread(question.modules),
+    """Convert a strategy's weights to ranks, `(n_modules,)`."""
+    if strategy.literal:
+        ranks = _stated(name, weights, question.modules)
+    else:
+        selected = (weights > 0) | (not strategy.selects)
+        ranks = apportion(
+            weights,
+            question.costs,
+            budget=budget,
+            lower=np.where(selected, question.lower, 0),
+            upper=np.where(selected, question.upper, 0),
+            rounding=rounding,
+            turns=even_spread(question.modules),
+        )
+    if strategy.tuner != "full" and not ranks.any():
+        raise _too_small(budget, rounding, question.modules)
+    return ranks
+
+
+def _note(
+    strategy: Strategy, weights: NDArray[np.float64], question: Question, budget: float
+) -> str:
+    """Say that the bounds force uniform ranks on a strategy that weighs modules differently."""
+    costs, lower = question.costs, question.lower
+    decided = strategy.literal or strategy.selects or bool(np.all(weights == weights[0]))
+    if decided or question.budget - int(costs @ lower) >= int(costs.min()):
+        return ""
+    return (
+        f"budget {budget:g} with min_rank {lower[0]} leaves nothing to decide: this plan is "
+        f"uniform, whatever the strategy; set min_rank: {lower[0] - 1} or raise the budget"
     )
 
 
@@ -214,6 +284,6 @@ def _too_small(budget: float, rounding: str, modules: pd.DataFrame) -> InputErro
         "no module gets a rank",
         where="budget",
         got=f"average rank {budget:g}, rounding {rounding}",
-        expected=f"at least {least:.3g} with rounding exact: one rank of the smallest module",
-        remedy="raise the budget, or use rounding: exact",
+        expected=f"at least {least:.3g} with rounding spend_all: one rank of the smallest module",
+        remedy="raise the budget, or use rounding: spend_all",
     )

@@ -1,82 +1,107 @@
-"""A plan in PEFT's own terms: which modules, and each one's rank and alpha.
+"""Planned modules in PEFT's own terms: LoraConfig's targets, ranks and alphas.
 
 PEFT matches rank_pattern's keys as `(.*\\.)?(key)$`, the first that matches wins, and a key
-that matches nothing goes unnoticed. So names are written in full, escaped and anchored, each
-is looked up first. LoraConfig's own r and lora_alpha serve programs that read no patterns.
+that matches nothing is ignored silently. So names are written in full, escaped and anchored, and
+each is looked up first. LoraConfig's own r and lora_alpha serve programs that read no patterns.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import sqrt
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from adarank.allocation.planned import PlannedModule
+from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem, input_error
 
 if TYPE_CHECKING:
     from peft import LoraConfig
     from torch.nn import Module as TorchModule
 
-    from adarank.allocation.plan import PlannedModule, RankPlan
-
 
 def lora_config(
-    plan: "RankPlan", model: "TorchModule | None", overrides: dict[str, Any]
+    modules: Sequence[PlannedModule],
+    scale: Scale,
+    model: "TorchModule | None",
+    overrides: dict[str, Any],
 ) -> "LoraConfig":
-    """Make the LoraConfig of a plan; see `RankPlan.lora_config`."""
-    from peft import LoraConfig  # costs seconds, and torch: only who trains pays
+    """Make the LoraConfig of planned modules; see `RankPlan.lora_config`."""
+    from peft import LoraConfig  # takes seconds and torch, which planning does without
 
-    if not plan.adapted:
+    adapted = _adapted(modules)
+    if not adapted:
         raise input_error(
             "every module has rank 0, so there is nothing to train",
-            where=f"plan of strategy {plan.strategy}, budget {plan.budget:g}",
-            got=f"{len(plan.modules)} modules, none of a rank",
+            where="plan.modules",
+            got=f"{len(modules)} modules, none of a rank",
             expected="a rank above 0 for at least one module",
             remedy="raise the budget, or set min_rank: 1",
         )
-    decided = _decided(plan, model)
+    decided = _decided(adapted, scale, model)
     _refuse_overrides(sorted(decided.keys() & overrides.keys()))
     options: dict[str, Any] = {"bias": "none", **overrides, **decided}
     return LoraConfig(**options)
 
 
-def names_in(modules: "Iterable[PlannedModule]", model: "TorchModule") -> dict[str, str]:
+def names_in(modules: Sequence[PlannedModule], model: "TorchModule") -> dict[str, str]:
     """Find planned modules in a model; see `RankPlan.names_in`."""
     prefix = _head_prefix(model)
-    found = dict(model.named_modules())
+    present = dict(model.named_modules())
     names = {module.name: prefix + module.name for module in modules}
-    problems = [_missing(list(names.values()), found, model)]
-    problems += [_misfit(module, found.get(names[module.name])) for module in modules]
+    problems = [_missing(list(names.values()), present, model)]
+    problems += [_misfit(module, present.get(names[module.name])) for module in modules]
     if real := [problem for problem in problems if problem]:
         raise InputError(*real)
     return names
 
 
-def _decided(plan: "RankPlan", model: "TorchModule | None") -> dict[str, Any]:
-    """What LoraConfig takes from the plan, and nobody may override."""
-    rank, alpha = _defaults(plan)
+def rank_pattern(modules: Sequence[PlannedModule]) -> dict[str, int]:
+    """Make a rank_pattern that fits the base model with or without a task head."""
+    return {re.escape(module.name): module.rank for module in _longest_first(modules)}
+
+
+def alpha_pattern(modules: Sequence[PlannedModule]) -> dict[str, float]:
+    """Make an alpha_pattern that fits the base model with or without a task head."""
+    return {re.escape(module.name): module.alpha for module in _longest_first(modules)}
+
+
+def _adapted(modules: Sequence[PlannedModule]) -> list[PlannedModule]:
+    return [module for module in modules if module.rank > 0]
+
+
+def _longest_first(modules: Sequence[PlannedModule]) -> list[PlannedModule]:
+    # PEFT takes the first key that matches, and a name's key matches longer names too.
+    return sorted(_adapted(modules), key=lambda module: -module.name.count("."))
+
+
+def _decided(
+    adapted: Sequence[PlannedModule], scale: Scale, model: "TorchModule | None"
+) -> dict[str, Any]:
+    """Arguments of LoraConfig that the plan decides, which nobody may override."""
+    rank, alpha = _defaults(adapted, scale)
     decided: dict[str, Any] = {
         "r": rank,
         "lora_alpha": alpha,
-        "use_rslora": plan.scale.policy == "rslora",
-        "target_modules": plan.target_modules,
+        "use_rslora": scale.policy == "rslora",
+        "target_modules": sorted(module.name for module in adapted),
         "exclude_modules": None,
-        "rank_pattern": plan.rank_pattern,
-        "alpha_pattern": plan.alpha_pattern,
+        "rank_pattern": rank_pattern(adapted),
+        "alpha_pattern": alpha_pattern(adapted),
     }
     if model is None:
         return decided
-    names = names_in(plan.adapted, model)
-    keys = {module.name: f"^{re.escape(names[module.name])}" for module in plan.adapted}
+    names = names_in(adapted, model)
+    keys = {module.name: f"^{re.escape(names[module.name])}" for module in adapted}
     return decided | {
         "target_modules": sorted(names.values()),
         "exclude_modules": _also_matched(set(names.values()), model),
-        "rank_pattern": {keys[module.name]: module.rank for module in plan.adapted},
-        "alpha_pattern": {keys[module.name]: module.alpha for module in plan.adapted},
+        "rank_pattern": {keys[module.name]: module.rank for module in adapted},
+        "alpha_pattern": {keys[module.name]: module.alpha for module in adapted},
     }
 
 
-def _defaults(plan: "RankPlan") -> tuple[int, float]:
+def _defaults(adapted: Sequence[PlannedModule], scale: Scale) -> tuple[int, float]:
     """LoraConfig's r and lora_alpha: what programs go by that read no patterns.
 
     r is the highest rank, so that a server's limit on it holds for every module. With it, a scale
@@ -84,15 +109,15 @@ def _defaults(plan: "RankPlan") -> tuple[int, float]:
     `constant`. Under `rslora` no alpha is exact for unequal ranks; alpha / sqrt(r) is the mean of
     the modules' scales, the least squares fit.
     """
-    ranks = {module.rank for module in plan.adapted}
+    ranks = {module.rank for module in adapted}
     highest = max(ranks)
-    if plan.scale.policy != "rslora" or len(ranks) == 1:
-        return highest, plan.scale.alpha(highest)
-    return highest, fmean(plan.scaling.values()) * sqrt(highest)
+    if scale.policy != "rslora" or len(ranks) == 1:
+        return highest, scale.alpha(highest)
+    return highest, fmean(scale.factor(module.rank) for module in adapted) * sqrt(highest)
 
 
 def _head_prefix(model: "TorchModule") -> str:
-    """The prefix of the base model's names in a model with a task head; else empty."""
+    """Prefix of the base model's names in a model with a task head; else empty."""
     prefix = getattr(model, "base_model_prefix", "")
     return f"{prefix}." if prefix and hasattr(model, prefix) else ""
 
@@ -105,9 +130,9 @@ def _also_matched(wanted: set[str], model: "TorchModule") -> str | None:
 
 
 def _missing(
-    names: list[str], found: "dict[str, TorchModule]", model: "TorchModule"
+    names: list[str], present: "dict[str, TorchModule]", model: "TorchModule"
 ) -> Problem | None:
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in present]
     if not missing:
         return None
     return Problem(
@@ -119,9 +144,12 @@ def _missing(
     )
 
 
-def _misfit(module: "PlannedModule", found: "TorchModule | None") -> Problem | None:
+def _misfit(module: PlannedModule, present: "TorchModule | None") -> Problem | None:
     """A module of another shape: of another model, whatever its name."""
-    if found is None or module.parameters == (got := module.rank * _parameters_per_rank(found)):
+    if present is None:
+        return None
+    got = module.rank * _parameters_per_rank(present)
+    if got == module.parameters:
         return None
     return Problem(
         "this module has another shape than the one planned for",

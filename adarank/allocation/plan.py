@@ -1,14 +1,15 @@
-"""RankPlan: the rank and alpha of every module, what it costs, and its PEFT form."""
+"""RankPlan: the rank and alpha of every module, what they cost, and their PEFT form."""
 
 import json
-import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from adarank.allocation import peft_form
+from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem
 
@@ -17,29 +18,10 @@ if TYPE_CHECKING:
     from torch.nn import Module as TorchModule
 
 Tuner = Literal["lora", "adalora", "eva", "full"]
+Modules = tuple[PlannedModule, ...]
 
 _REMEDY = "make the plan again: `dvc repro`"
-
-
-@dataclass(frozen=True)
-class PlannedModule:
-    """What a plan gives one module.
-
-    Attributes:
-        name: Full dotted name in the base model (no task head's prefix).
-        block: Its depth, 0 nearest the input.
-        kind: What it is in its block.
-        rank: LoRA rank; 0 means no adapter.
-        alpha: LoRA alpha.
-        parameters: Trainable parameters that the rank costs.
-    """
-
-    name: str
-    block: int
-    kind: str
-    rank: int
-    alpha: float
-    parameters: int
+_OPTIONAL = ("variants", "note")
 
 
 @dataclass(frozen=True)
@@ -47,71 +29,97 @@ class RankPlan:
     """The integer rank and alpha of every module, and what they cost.
 
     Attributes:
-        schema: Version of this form, 1.
+        schema: Version of the JSON form: 1, or 2 with variants or a note.
         strategy: Which strategy made the weights.
         budget: What could be spent, as an average rank: the parameters of that uniform rank.
         unit: The budget's unit, `average_rank`.
-        parameters: Trainable parameters that all ranks cost.
+        parameters: Trainable parameters that all ranks of `modules` cost.
         model_sha256: Hash of the model folder that was scored; empty if none was.
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
         tuner: What trains the plan: `lora` with exactly these ranks; `adalora` and `eva`, which
-            start from them and move rank about themselves; `full`, which trains every weight
+            start from them and redistribute ranks themselves; `full`, which trains every weight
             and whose ranks are 0.
+        variants: Of a control with random ranks: further draws of the same modules. Different
+            seeds train different draws; see `for_seed`.
+        note: Why the plan is not what its strategy's name promises; mostly empty.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
+
+    Example:
+        >>> modules = (
+        ...     PlannedModule("layer.0.query", 0, "query", rank=1, alpha=2.0, parameters=64),
+        ...     PlannedModule("layer.1.query", 1, "query", rank=3, alpha=6.0, parameters=192),
+        ... )
+        >>> plan = RankPlan(
+        ...     schema=1, strategy="mine", budget=2.0, unit="average_rank", parameters=256,
+        ...     model_sha256="", scale=Scale("ratio", 2.0), modules=modules,
+        ... )
+        >>> plan.ranks
+        {'layer.0.query': 1, 'layer.1.query': 3}
+        >>> RankPlan.from_json(plan.to_json()) == plan
+        True
+        >>> config = plan.lora_config(task_type="SEQ_CLS")  # for peft.get_peft_model
+        >>> config.rank_pattern["layer\\\\.1\\\\.query"], sorted(config.target_modules)
+        (3, ['layer.0.query', 'layer.1.query'])
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False
     )
 
-    schema: Literal[1]
+    schema: Literal[1, 2]
     strategy: str
     budget: float
     unit: Literal["average_rank"]
     parameters: int
     model_sha256: str
     scale: Scale
-    modules: tuple[PlannedModule, ...]
+    modules: Modules
     tuner: Tuner = "lora"
+    variants: tuple[Modules, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
-        problems = [problem for module in self.modules for problem in self._contradictions(module)]
-        places = [(module.block, module.name) for module in self.modules]
-        names = {module.name for module in self.modules}
+        problems = [p for place, modules in self._lists() for p in self._faults(place, modules)]
         spent = sum(module.parameters for module in self.modules)
-        if places != sorted(places) or len(names) != len(places):
-            problems.append(
-                Problem(
-                    "modules not sorted by block and name, each once",
-                    "plan.modules",
-                    ", ".join(name for _, name in places),
-                    "each module once, the block nearest the input first",
-                    _REMEDY,
-                )
-            )
         if spent != self.parameters:
-            problems.append(
-                Problem(
-                    "not the modules' sum", "plan.parameters", self.parameters, f"{spent}", _REMEDY
-                )
-            )
+            what, where = "not the modules' sum", "plan.parameters"
+            problems.append(Problem(what, where, self.parameters, f"{spent}", _REMEDY))
+        schema = 2 if self.variants or self.note else 1
+        if schema != self.schema:
+            what = "variants and notes need schema 2, other plans schema 1"
+            problems.append(Problem(what, "plan.schema", self.schema, f"{schema}", _REMEDY))
         if problems:
             raise InputError(*problems)
 
-    def _contradictions(self, module: PlannedModule) -> list[Problem]:
-        where, expected = f"plan.modules: {module.name}", self.scale.alpha(max(module.rank, 0))
+    def _lists(self) -> Iterator[tuple[str, Modules]]:
+        yield "plan.modules", self.modules
+        yield from ((f"plan.variants.{n}", modules) for n, modules in enumerate(self.variants))
+
+    def _faults(self, where: str, modules: Modules) -> list[Problem]:
+        problems = [p for module in modules for p in self._contradictions(where, module)]
+        places = [(module.block, module.name) for module in modules]
+        if places != sorted(places) or len({name for _, name in places}) != len(places):
+            what, got = "modules not sorted by block and name, each once", [n for _, n in places]
+            expected = "each module once, the block nearest the input first"
+            problems.append(Problem(what, where, ", ".join(got), expected, _REMEDY))
+        if places != [(module.block, module.name) for module in self.modules]:
+            what, expected = "not the modules of the plan", "another draw for the same modules"
+            problems.append(Problem(what, where, f"{len(places)} modules", expected, _REMEDY))
+        return problems
+
+    def _contradictions(self, place: str, module: PlannedModule) -> list[Problem]:
+        where, expected = f"{place}: {module.name}", self.scale.alpha(max(module.rank, 0))
         problems: list[Problem] = []
         if not isfinite(expected):
             what = "alpha is beyond what a number can hold"
             remedy = "a lower scale.value"
             problems.append(Problem(what, where, expected, "a finite number", remedy))
         elif module.alpha != expected:
-            problems.append(
-                Problem("alpha is not the scale's", where, module.alpha, f"{expected}", _REMEDY)
-            )
+            what = "alpha is not the scale's"
+            problems.append(Problem(what, where, module.alpha, f"{expected}", _REMEDY))
         whole = module.parameters % module.rank == 0 if module.rank > 0 else not module.parameters
         if module.rank < 0 or module.parameters < 0 or not whole:
             got = f"rank {module.rank}, {module.parameters} parameters"
@@ -133,7 +141,7 @@ class RankPlan:
             raise InputError(
                 *(
                     Problem(
-                        "not a plan's",
+                        "not valid in a plan",
                         ".".join(["plan", *(str(part) for part in detail["loc"])]),
                         "null" if detail["input"] is None else detail["input"],
                         detail["msg"],
@@ -144,8 +152,34 @@ class RankPlan:
             ) from None
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form: schema, strategy, budget, unit, parameters, scale, modules ..."""
-        return {**asdict(self), "modules": [asdict(module) for module in self.modules]}
+        """Convert to the JSON form: schema, strategy, budget, unit, parameters, modules ..."""
+        form = json.loads(json.dumps(asdict(self)))  # tuples become lists
+        return {key: value for key, value in form.items() if value or key not in _OPTIONAL}
+
+    @property
+    def draws(self) -> int:
+        """How many different rank assignments the plan holds; 1 but for random controls."""
+        return 1 + len(self.variants)
+
+    def for_seed(self, seed: int) -> "RankPlan":
+        """Select the ranks that a seed trains: draw number seed modulo `draws`.
+
+        A control with random ranks is one method, and its draw one source of its variance. With
+        one draw for all seeds, that variance would be missing from every interval.
+
+        Returns:
+            A plan of one draw, the plan itself where there is no other.
+        """
+        if not self.variants:
+            return self
+        modules = (self.modules, *self.variants)[seed % self.draws]
+        return replace(
+            self,
+            schema=2 if self.note else 1,
+            modules=modules,
+            variants=(),
+            parameters=sum(module.parameters for module in modules),
+        )
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -154,7 +188,7 @@ class RankPlan:
 
     @property
     def scaling(self) -> dict[str, float]:
-        """The factor before B A x by module name, for every module of rank above 0."""
+        """Factor before B A x by module name, for every module of rank above 0."""
         return {m.name: self.scale.factor(m.rank) for m in self.adapted}
 
     @property
@@ -164,7 +198,7 @@ class RankPlan:
 
     @property
     def max_rank(self) -> int:
-        """The highest rank: what a server of many adapters must allow."""
+        """Highest rank: what a server of many adapters must allow."""
         return max((module.rank for module in self.modules), default=0)
 
     @property
@@ -175,16 +209,12 @@ class RankPlan:
     @property
     def rank_pattern(self) -> dict[str, int]:
         """PEFT's rank_pattern, for the base model alone or under a task head."""
-        return {re.escape(module.name): module.rank for module in self._longest_first()}
+        return peft_form.rank_pattern(self.modules)
 
     @property
     def alpha_pattern(self) -> dict[str, float]:
         """PEFT's alpha_pattern, for the base model alone or under a task head."""
-        return {re.escape(module.name): module.alpha for module in self._longest_first()}
-
-    def _longest_first(self) -> list[PlannedModule]:
-        # PEFT takes the first key that matches, and a name's key matches longer names too.
-        return sorted(self.adapted, key=lambda module: -module.name.count("."))
+        return peft_form.alpha_pattern(self.modules)
 
     def names_in(self, model: "TorchModule") -> dict[str, str]:
         """Find the adapted modules in a model: planned name to full name there.
@@ -207,4 +237,4 @@ class RankPlan:
             InputError: No module has a rank, the model is not the plan's, or an override is
                 the plan's to decide.
         """
-        return peft_form.lora_config(self, model, overrides)
+        return peft_form.lora_config(self.modules, self.scale, model, overrides)

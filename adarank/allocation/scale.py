@@ -11,7 +11,13 @@ Policy = Literal["ratio", "rslora", "constant"]
 
 @dataclass(frozen=True)
 class Scale:
-    """How strongly a module's adapter counts: the factor before B A x.
+    """Which factor goes before B A x at a rank.
+
+    The policy also decides how rank and learning rate interact. B starts at 0, and Adam's first
+    step moves each of its entries by the learning rate. To first order, the fall of a module's
+    loss in that step is then proportional to factor * rank: to rank with `ratio`, to sqrt(rank)
+    with `rslora`, and equal for all ranks with `constant`. So under `ratio` more rank in a module
+    is also a higher learning rate there, for a strategy and for its controls alike.
 
     Attributes:
         policy: `ratio`: alpha = value * rank, so the factor alpha / rank is `value`

@@ -1,6 +1,6 @@
-"""The score table: one row a module and trial in, one row a module out."""
+"""The score table: one row per module and trial in, one value per module out."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ COMPONENT = "component"
 _WORDS = ["module", "kind"]
 _COUNTS = ["block", "d_in", "d_out", "parameters_per_rank", "trial"]
 _REMEDY = "score again: `dvc repro`"
-# Far above any model's; below these all that is reckoned with them stays exact.
+# Far above any model's, and small enough for exact arithmetic with 64-bit integers.
 _WIDEST, _DEEPEST = 2**24, 2**20
 
 Floats = NDArray[np.float64]
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Signal:
-    """A score table, one entry a module.
+    """A score table averaged over its trials.
 
     Attributes:
         modules: `(n_modules)` rows sorted by module name: module, block, kind, d_in, d_out,
@@ -32,7 +32,7 @@ class Signal:
         score: Mean over the module's trials, of the sum over its components where it has any,
             `(n_modules,)`.
         components: For a signal with a value for each further rank: those values of every
-            module, highest first, at most d of them; None for a signal of one value a module.
+            module, highest first, at most d of them; None for a signal of one value per module.
     """
 
     modules: pd.DataFrame
@@ -40,8 +40,8 @@ class Signal:
     components: tuple[Floats, ...] | None = None
 
     @property
-    def tells_nothing(self) -> bool:
-        """Whether two or more modules all have the same score, or the same components."""
+    def is_constant(self) -> bool:
+        """Whether there are several modules and all have the same score or components."""
         if self.components is None:
             return len(self.score) > 1 and bool(np.all(self.score == self.score[0]))
         first, *others = self.components
@@ -65,25 +65,21 @@ def read_signal(scores: pd.DataFrame) -> Signal:
     keys = ["module", "trial", *([COMPONENT] if split else [])]
     rows = scores.sort_values(keys, kind="stable", ignore_index=True)
     _refuse(_value_problems(rows, keys))
-    modules = rows.groupby("module", sort=True)[ABOUT_MODULE].first().reset_index()
-    components = _components(rows) if split else None
-    return Signal(modules, _means(rows), components)
-
-
-def _means(rows: pd.DataFrame) -> Floats:
-    parts = (_over(part, "trial", np.sum) for _, part in rows.groupby("module"))
-    return np.array([float(np.mean(part)) for part in parts])
+    groups = rows.groupby("module", sort=True)
+    modules = groups[ABOUT_MODULE].first().reset_index()
+    if not split:
+        return Signal(modules, np.asarray(groups["score"].mean(), dtype=np.float64))
+    totals: Any = rows.groupby(["module", "trial"])["score"].sum()
+    means = np.asarray(totals.groupby(level="module").mean(), dtype=np.float64)
+    return Signal(modules, means, _components(rows))
 
 
 def _components(rows: pd.DataFrame) -> tuple[Floats, ...]:
-    parts = [_over(part, COMPONENT, np.mean) for _, part in rows.groupby("module")]
-    return tuple(np.sort(part)[::-1] for part in parts)
-
-
-def _over(rows: pd.DataFrame, key: str, reduce: Callable[[Floats], Any]) -> Floats:
-    """One module's scores, reduced to one for each value of a column."""
-    groups = rows.groupby(key)["score"]
-    return np.array([float(reduce(group.to_numpy())) for _, group in groups])
+    """Means over the trials, highest first, of every module."""
+    means: Any = rows.groupby(["module", COMPONENT])["score"].mean()
+    ends = np.cumsum(np.asarray(means.groupby(level="module").size(), dtype=np.int64))[:-1]
+    values = np.asarray(means, dtype=np.float64)
+    return tuple(np.sort(part)[::-1] for part in np.split(values, ends))
 
 
 def _refuse(problems: list[Problem]) -> None:

@@ -126,9 +126,14 @@ def ranks(
         ),
     ] = "disagreement",
     rounding: Annotated[
-        Literal["exact", "hamilton", "dhondt", "floor"], typer.Option(help="To whole ranks.")
-    ] = "exact",
-    min_rank: Annotated[int, typer.Option(min=0, help="Least rank; 0: no adapter.")] = 1,
+        Literal["spend_all", "hamilton", "floor"], typer.Option(help="To whole ranks.")
+    ] = "spend_all",
+    min_rank: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Least rank; 0: no adapter.", show_default="1, below budget 2 it is 0"
+        ),
+    ] = None,
     max_rank: Annotated[
         int | None, typer.Option(min=1, help="Greatest rank.", show_default="a module's size")
     ] = None,
@@ -153,6 +158,7 @@ def ranks(
     with telling_errors("adarank ranks"), _in_flags():
         _refuse_output(output)
         # These take torch and seconds; --help needs neither.
+        from adarank.allocation.allocate import default_min_rank
         from adarank.commands import ranks as at_work
         from adarank.commands.rank_json import as_json
 
@@ -161,7 +167,8 @@ def ranks(
             _kinds(modules), estimator, trials, _positive(noise), output_compared, seed
         )
         how = Scale(scale, scale_value)
-        sharing = at_work.Sharing(budget, strategy, rounding, min_rank, max_rank, how, seed)
+        least = default_min_rank(budget) if min_rank is None else min_rank
+        sharing = at_work.Sharing(budget, strategy, rounding, least, max_rank, how, seed)
         value = at_work.decide_ranks(reading, scoring, sharing)
         text = as_json(value)
         if output is None:

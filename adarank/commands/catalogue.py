@@ -1,20 +1,22 @@
-"""The README's tables of strategies, tasks and parameters, told from the code.
+"""The tables of strategies, types of task and parameters in docs/REFERENCE.md, from the code.
 
-Run: python -m adarank.commands.catalogue, which writes them into README.md.
+Run: python -m adarank.commands.catalogue, which writes them.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from adarank.allocation.strategies.registry import FORMS, STRATEGIES, Strategy
+from adarank.allocation.strategies.registry import FAMILIES, FORMS, STRATEGIES, Strategy
+from adarank.pipeline.params.signal import SIGNALS
+from adarank.pipeline.params.tasks import TaskSection
+from adarank.pipeline.params.whole import WholeParams
 from adarank.tasks.catalogue import TASKS
-from stages import score
-from stages.check import SCHEMAS
 
-README = Path("README.md")
+REFERENCE = Path("docs/REFERENCE.md")
 
 Rows = Iterable[tuple[str, ...]]
 
@@ -24,11 +26,13 @@ def strategies() -> Rows:
     yield "strategy", "weighs a module by", "needs", "source"
     for name, one in STRATEGIES.items():
         yield f"`{name}`", one.about, _needs(one), one.source
+    for name, about in FAMILIES.items():
+        yield f"`{name}`", about, "-", "this project"
     yield f"{', '.join(f'`{form}_`' for form in FORMS)} before any", *_FORMS_ABOUT
 
 
 _FORMS_ABOUT = (
-    "the control with the order turned round, the control with the weights dealt at random, "
+    "the control with the order reversed, the control with the weights permuted at random, "
     "the ranks as stated instead of scaled to the budget",
     "as the strategy",
     "",
@@ -36,19 +40,20 @@ _FORMS_ABOUT = (
 
 
 def tasks() -> Rows:
-    """Yield a row per task: its name, what it is about and measured by, the output scored."""
-    yield "`dataset.task`", "from what to what; measured by", "`score.output: auto`"
+    """Yield a row per type of task: its name, what it is about and measured by."""
+    yield "`tasks.NAME.type`", "from what to what; measured by"
     for name, kind in TASKS.items():
-        yield f"`{name}`", kind.about, f"`{kind.output}`"
+        yield f"`{name}`", kind.about
 
 
 def parameters() -> Rows:
-    """Yield a row per key of params.yaml, in the stages' order: its name and its meaning."""
-    yield "key", "meaning"
-    told: dict[str, str] = {}
-    for key, meaning in (row for schema in SCHEMAS for row in _leaves(schema)):
-        told.setdefault(key, meaning)
-    yield from ((f"`{key}`", meaning) for key, meaning in told.items())
+    """Yield a row per key of params.yaml: its name, its default and its meaning."""
+    yield "key", "default", "meaning"
+    sections = {n: f.annotation for n, f in WholeParams.model_fields.items() if n != "tasks"}
+    sections["tasks.NAME"] = TaskSection
+    for name, section in sections.items():
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _leaves(section, f"{name}.")
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
@@ -58,14 +63,14 @@ TABLES: dict[str, Callable[[], Rows]] = {
 }
 
 
-def with_tables(readme: str) -> str:
+def with_tables(page: str) -> str:
     """Put every table between its two marks, `<!-- NAME -->` and `<!-- end of NAME -->`."""
     for name, rows in TABLES.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         table = markdown(rows())
-        readme, found = marked.subn(lambda m, t=table: m[1] + t + m[2], readme)
-        assert found == 1, f"{README} has no place for {name}"
-    return readme
+        page, found = marked.subn(lambda m, t=table: m[1] + t + m[2], page)
+        assert found == 1, f"{REFERENCE} has no place for {name}"
+    return page
 
 
 def markdown(rows: Rows) -> str:
@@ -77,23 +82,28 @@ def markdown(rows: Rows) -> str:
 
 def _needs(one: Strategy) -> str:
     lists = {True: "study.signals", False: "study.task_signals"}
-    each = (f"`{lists[name in score.SIGNALS]}: {name}`" for name in one.signals)
+    each = (f"`{lists[name in SIGNALS]}: {name}`" for name in one.signals)
     return ", ".join(each) or "-"
 
 
-def _leaves(schema: type[BaseModel], above: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(schema: type[BaseModel], above: str = "") -> Iterator[tuple[str, str, str]]:
     for name, field in schema.model_fields.items():
         inner, path = field.annotation, f"{above}{name}"
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and inner.model_fields:
-            nested = inner.model_fields.get("root")
-            yield from [(path, field.description or "")] if nested else _leaves(inner, f"{path}.")
+        about = (field.description or "").rstrip(".")
+        if name == "root":
+            yield f"`{above.rstrip('.')}`", "`{}`", "definitions by name; see the strategies above"
+        elif not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            default = "needed" if field.is_required() else f"`{json.dumps(field.default)}`"
+            yield f"`{path}`", default, about
+        elif "Overrides" in inner.__name__:
+            yield f"`{path}`", "`{}`", about
         else:
-            yield path, (field.description or "").rstrip(".")
+            yield from _leaves(inner, f"{path}.")
 
 
 def main() -> None:
-    """Write the tables into README.md."""
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the tables into docs/REFERENCE.md."""
+    REFERENCE.write_text(with_tables(REFERENCE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

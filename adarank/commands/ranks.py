@@ -183,7 +183,7 @@ def _try_once(model: nn.Module, probe: Probe, output: Output) -> None:
 def _refuse_early(modules: Sequence[Module], sharing: Sharing) -> None:
     """Refuse, before the long part, a budget or bounds that no scores could make good."""
     any_scores = score_table(modules, np.arange(1.0, len(modules) + 1)[:, None])
-    plan = allocate({"disagreement": any_scores}, **vars(replace(sharing, rounding="exact")))
+    plan = allocate({"disagreement": any_scores}, **vars(replace(sharing, rounding="spend_all")))
     if plan.tuner != "lora":
         raise input_error(
             "this strategy owns its training, so no ranks can be given beforehand",

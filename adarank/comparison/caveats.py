@@ -1,82 +1,127 @@
-"""What weakens a comparison of cells, and what cells cost that is their own affair."""
+"""What weakens a comparison of cells, as sentences that every page can show."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
-Cell = Mapping[str, Any]
+from adarank.comparison.pairs import Controls
+from adarank.comparison.records import Cell, errors_by_seed
+from adarank.comparison.wording import listed
+
+Kind = Literal[
+    "missing_seeds",
+    "unequal_parameters",
+    "no_reference",
+    "one_seed",
+    "uniform_by_bounds",
+    "no_controls",
+    "one_permutation",
+    "rate_not_tuned",
+    "rate_at_end",
+    "project_data",
+    "cut_rows",
+    "rows_unknown",
+]
 
 
-def caveats(cells: Sequence[Cell], seeds: Sequence[int], *, reference: str) -> list[str]:
-    """Say what makes a comparison weaker than it looks; empty when nothing does.
+@dataclass(frozen=True)
+class Caveat:
+    """One thing that makes a comparison weaker than it looks.
+
+    Attributes:
+        kind: Which one it is, for programs.
+        text: The whole of it in a sentence, for readers.
+    """
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the cells' records do not say of a study.
+
+    Attributes:
+        controls: Which strategies are controls, and of what.
+        one_permutation: Whether a permuted control is one permutation for all seeds.
+        project_data: Whether the data were made by this project.
+        cut_rows: By split, how many rows were longer than the limit, and of how many.
+    """
+
+    controls: Controls = field(default_factory=dict)
+    one_permutation: bool = False
+    project_data: bool = False
+    cut_rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def caveats(
+    cells: Sequence[Cell],
+    seeds: Sequence[int],
+    *,
+    reference: str,
+    circumstances: Circumstances | None = None,
+) -> list[Caveat]:
+    """List what makes a comparison weaker than it looks; empty where nothing does.
 
     Args:
-        cells: As for `comparison.compare`.
+        cells: As for `cells.compare`.
         seeds: The seeds that every cell should have been trained with.
-        reference: As for `comparison.compare`.
+        reference: As for `cells.compare`.
+        circumstances: What else is known of the study.
     """
-    found = [note for cell in cells for note in _missing_seeds(cell, seeds)]
+    known = circumstances or Circumstances()
+    found = [caveat for cell in cells for caveat in _missing_seeds(cell, seeds)]
     for budget in dict.fromkeys(cell["budget"] for cell in cells):
-        found += _unfair(budget, [c for c in cells if c["budget"] == budget], reference)
+        found += _unequal(budget, [c for c in cells if c["budget"] == budget], reference)
+    found += [
+        Caveat("uniform_by_bounds", f"{cell['cell']}: {cell['note']}")
+        for cell in cells
+        if cell.get("note")
+    ]
     if len(seeds) == 1:
-        found.append("one seed: nothing is known of the spread, so there are no intervals")
-    return found
+        text = "One seed gives no estimate of the variance, so there are no intervals and no tests."
+        found.append(Caveat("one_seed", text))
+    found += _controls(cells, reference, known.controls)
+    if known.one_permutation and (permuted := _permuted(cells, known.controls)):
+        text = f"One permutation stands for all seeds of {listed(permuted)}: others may do "
+        found.append(Caveat("one_permutation", f"{text}better or worse than its interval says."))
+    found += _rates(cells)
+    if known.project_data:
+        text = "The data set was made by this project; results on it say little about other data."
+        found.append(Caveat("project_data", text))
+    return found + _cut(known.cut_rows)
 
 
 def costs(cells: Sequence[Cell], *, reference: str) -> list[str]:
-    """Say what each cell trains whose cost is its own affair, not the budget's.
+    """Describe what each cell trains whose size is not set by the budget.
 
-    Peers that own their training end at parameters of their own, and ranks given literally cost
-    what they cost; neither is a fault of the comparison, but both must be known.
+    Tuners that change ranks while training end at a size of their own, and literal ranks cost
+    what they cost. Neither is a fault of the comparison, but a reader must know of both.
 
     Args:
-        cells: As for `comparison.compare`; those with another tuner than `lora`, or literal
-            ranks, are told.
-        reference: As for `comparison.compare`.
+        cells: As for `cells.compare`; those with another tuner than `lora`, or with literal
+            ranks, are described.
+        reference: As for `cells.compare`.
     """
     references = {cell["budget"]: cell for cell in cells if cell["strategy"] == reference}
-    return [_cost(c, references.get(c["budget"])) for c in cells if _owns_its_cost(c)]
-
-
-def unfinished(cell: Cell, seeds: Sequence[int], metric: str) -> list[str]:
-    """Say of each planned seed that has no test value of a metric why it has none.
-
-    Args:
-        cell: A cell's record; its `failed`, if there, lists {seed, error}.
-        seeds: The seeds that it should have been trained with.
-        metric: The metric that is missed.
-    """
-    errors = _errors(cell)
-    measured = {
-        row["seed"]
-        for row in cell["seeds"]
-        if row["split"] == "test" and row.get(metric) is not None
-    }
-    return [
-        f"seed {seed} failed ({errors[seed]})" if seed in errors else f"seed {seed} has no {metric}"
-        for seed in seeds
-        if seed not in measured
-    ]
-
-
-def _errors(cell: Cell) -> dict[int, str]:
-    return {one["seed"]: one["error"] for one in cell.get("failed", ())}
+    return [_cost(c, references.get(c["budget"])) for c in cells if _sets_its_cost(c)]
 
 
 def _cost(cell: Cell, reference: Cell | None) -> str:
     trained, peak = cell["trainable_parameters"], cell["peak_parameters"]
-    told = f"{cell['cell']} trains {trained:,} parameters"
+    text = f"{cell['cell']} trains {trained:,} parameters"
     if reference is not None:
         share = 100 * trained / reference["trainable_parameters"]
-        told += f", {share:.1f} % of {reference['strategy']}'s"
-    return told + (f"; {peak:,} at its peak" if peak != trained else "")
+        text += f", {share:.1f} % of {reference['strategy']}'s"
+    return text + (f"; {peak:,} at its peak" if peak != trained else "")
 
 
-def _owns_its_cost(cell: Cell) -> bool:
+def _sets_its_cost(cell: Cell) -> bool:
     return cell["tuner"] != "lora" or cell["strategy"].startswith("literal_")
 
 
-def _missing_seeds(cell: Cell, seeds: Sequence[int]) -> list[str]:
-    present, errors = {row["seed"] for row in cell["seeds"]}, _errors(cell)
+def _missing_seeds(cell: Cell, seeds: Sequence[int]) -> list[Caveat]:
+    present, errors = {row["seed"] for row in cell["seeds"]}, errors_by_seed(cell)
     missing = [seed for seed in seeds if seed not in present]
     if not missing:
         return []
@@ -84,15 +129,63 @@ def _missing_seeds(cell: Cell, seeds: Sequence[int]) -> list[str]:
     failed = "".join(f"; seed {seed} FAILED: {errors[seed]}" for seed in missing if seed in errors)
     n, left = len(seeds), len(seeds) - len(missing)
     rest = f"its mean and its pairs rest on {left} of {n} seeds" if left else "it has no result"
-    return [f"{cell['cell']} lacks seed {names}: {rest}{failed}"]
+    return [Caveat("missing_seeds", f"{cell['cell']} lacks seed {names}: {rest}{failed}.")]
 
 
-def _unfair(budget: float, cells: Sequence[Cell], reference: str) -> list[str]:
-    found: list[str] = []
-    counts = {c["cell"]: c["trainable_parameters"] for c in cells if not _owns_its_cost(c)}
+def _unequal(budget: float, cells: Sequence[Cell], reference: str) -> list[Caveat]:
+    found: list[Caveat] = []
+    counts = {c["cell"]: c["trainable_parameters"] for c in cells if not _sets_its_cost(c)}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        found.append(f"budget {budget:g}: NOT EQUAL trainable parameters, so not a test ({each})")
+        text = f"Budget {budget:g}: NOT EQUAL trainable parameters, so no fair test ({each})."
+        found.append(Caveat("unequal_parameters", text))
     if all(cell["strategy"] != reference for cell in cells):
-        found.append(f"budget {budget:g} has no {reference} cell: no differences are taken there")
+        text = f"Budget {budget:g} has no {reference} cell: no differences are taken there."
+        found.append(Caveat("no_reference", text))
     return found
+
+
+def _controls(cells: Sequence[Cell], reference: str, controls: Controls) -> list[Caveat]:
+    """Name the strategies without a control: their gain may come from unequal ranks alone."""
+    tested = {cell["strategy"] for cell in cells if cell["tuner"] == "lora"} - controls.keys()
+    controlled = {control.of for control in controls.values()}
+    without = [name for name in dict.fromkeys(c["strategy"] for c in cells) if name in tested]
+    without = [name for name in without if name not in controlled | {reference, "uniform"}]
+    if not without:
+        return []
+    text = f"No control in the study for {listed(without)}: a difference may come from unequal "
+    return [Caveat("no_controls", text + "ranks as such, and not from the scores.")]
+
+
+def _permuted(cells: Sequence[Cell], controls: Controls) -> list[str]:
+    names = dict.fromkeys(cell["strategy"] for cell in cells)
+    return [name for name in names if name in controls and controls[name].form == "permuted"]
+
+
+def _rates(cells: Sequence[Cell]) -> list[Caveat]:
+    """Point out learning rates that were not chosen, or chosen at the end of their list."""
+    found: list[Caveat] = []
+    if any(not cell.get("tuned") for cell in cells):
+        text = "The learning rate was not tuned for every cell: a strategy may gain or lose only "
+        found.append(Caveat("rate_not_tuned", text + "because the rate suits it."))
+    for end, pick, other in (("highest", max, "higher"), ("lowest", min, "lower")):
+        at_end = [
+            cell["cell"]
+            for cell in cells
+            if len(tried := _tried(cell)) > 1 and cell["learning_rate"] == pick(tried)
+        ]
+        if at_end:
+            text = f"The chosen learning rate is the {end} of its list for {listed(at_end)}: "
+            found.append(Caveat("rate_at_end", f"{text}a {other} one might do better."))
+    return found
+
+
+def _tried(cell: Cell) -> list[float]:
+    return [t["learning_rate"] for t in cell.get("tuned") or () if "learning_rate" in t]
+
+
+def _cut(cut_rows: Mapping[str, tuple[int, int]]) -> list[Caveat]:
+    cut = [f"{n:,} of {total:,} {split} rows" for split, (n, total) in cut_rows.items() if n]
+    if not cut:
+        return []
+    return [Caveat("cut_rows", f"Cut to the longest text allowed: {listed(cut)}.")]

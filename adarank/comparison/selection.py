@@ -1,12 +1,12 @@
 """Which of a study's adapters to hand on: chosen on validation, among cells that cost the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-Cell = Mapping[str, Any]
+from adarank.comparison.baseline import beats
+from adarank.comparison.records import Cell
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Selection:
         cell: The candidate that does best; None if there is none.
         seed: Its seed that does best; None likewise.
         value: What that seed measured on validation; None likewise.
+        baseline: What a constant answer measures on validation; None where unknown.
+        beats_baseline: Whether that seed beats it; None where either is unknown.
     """
 
     means: dict[str, float] = field(default_factory=dict)
@@ -26,9 +28,11 @@ class Selection:
     cell: str | None = None
     seed: int | None = None
     value: float | None = None
+    baseline: float | None = None
+    beats_baseline: bool | None = None
 
 
-def select(cells: Sequence[Cell], *, reference: str) -> Selection:
+def select(cells: Sequence[Cell], *, reference: str, baseline: float | None = None) -> Selection:
     """Choose the cell whose validation mean is best, and of it the seed that is best.
 
     Candidates are LoRA cells that train exactly the parameters of the reference's cell at their
@@ -40,6 +44,8 @@ def select(cells: Sequence[Cell], *, reference: str) -> Selection:
         cells: Evaluation's records: cell, strategy, budget, tuner, better, trainable_parameters,
             seeds (rows with seed, split, headline) and, if any, failed.
         reference: The strategy whose parameters are those that a cell may have.
+        baseline: The headline metric of a constant answer on validation, where it is known; an
+            adapter that does not beat it is chosen all the same, and flagged.
     """
     cost = {c["budget"]: c["trainable_parameters"] for c in cells if c["strategy"] == reference}
     why = {cell["cell"]: _objection(cell, cost.get(cell["budget"])) for cell in cells}
@@ -51,13 +57,14 @@ def select(cells: Sequence[Cell], *, reference: str) -> Selection:
     sign = -1 if candidates[0]["better"] == "higher" else 1
     best = min(candidates, key=lambda c: (sign * means[c["cell"]], c["trainable_parameters"]))
     seed, value = min(_validation(best).items(), key=lambda item: sign * item[1])
-    return Selection(means, passed_over, best["cell"], seed, value)
+    beaten = None if baseline is None else _beats(best, seed, baseline)
+    return Selection(means, passed_over, best["cell"], seed, value, baseline, beaten)
 
 
 def _objection(cell: Cell, cost: int | None) -> str | None:
-    """Say why a cell is no candidate."""
+    """Return the reason why a cell is no candidate; None if it is one."""
     if cell["tuner"] != "lora":
-        return f"{cell['tuner']} owns its training"
+        return f"{cell['tuner']} does not train a plan of fixed ranks"
     if cell["trainable_parameters"] != cost:
         return f"{cell['trainable_parameters']} parameters, and the reference has {cost}"
     if cell.get("failed"):
@@ -66,6 +73,12 @@ def _objection(cell: Cell, cost: int | None) -> str | None:
     if not values or not all(np.isfinite(value) for value in values):
         return "its headline metric is undefined on validation"
     return None
+
+
+def _beats(cell: Cell, seed: int, baseline: float) -> bool:
+    row = next(r for r in cell["seeds"] if (r["split"], r["seed"]) == ("validation", seed))
+    better = cell["better"]
+    return beats(row["headline"], baseline, metric=cell["headline"], better=better, n=row["n"])
 
 
 def _validation(cell: Cell) -> dict[int, float]:

@@ -1,17 +1,18 @@
 """Means, intervals, paired comparisons over seeds, and their tests.
 
-A few seeds are a small sample, so every interval is Student's t. With a single seed nothing is
-known of the spread: the fields that would say so are None, never zero and never NaN.
+A few seeds are a small sample, so every interval is Student's t. A single seed gives no estimate
+of the variance: the fields that depend on it are None, never zero and never NaN.
 """
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
-from scipy import stats
-from scipy.special import nctdtrinc, stdtrit
+from numpy.typing import NDArray
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from adarank.errors import run_error
 
@@ -47,7 +48,7 @@ class Paired:
     """A difference between two settings, taken within each pair.
 
     Attributes:
-        difference: Mean of first minus second over the pairs; None where no pair is whole.
+        difference: Mean of first minus second over the pairs; None where there is no pair.
         differences: First minus second of each pair, in the order of the sorted keys.
         unpaired: Keys, in sorted order, that only one of the two settings has.
     """
@@ -85,7 +86,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
 def paired(
     first: Mapping[Key, float], second: Mapping[Key, float], confidence: float = 0.95
 ) -> Paired:
-    """Compare two settings pair by pair: what both share, such as a seed's luck, cancels.
+    """Compare two settings pair by pair: what a seed does to both of them cancels.
 
     Args:
         first: A value for each key (the seed).
@@ -105,10 +106,10 @@ def paired(
 def sign_flip_p(differences: Sequence[float]) -> float:
     """Test whether paired differences are centred on zero, by flipping their signs.
 
-    p = the share of the 2^n sign patterns whose mean is at least as far from zero as the one
+    p = the share of the 2^n sign patterns whose sum is at least as far from zero as the one
     found (Fisher 1935, The Design of Experiments, section 21). No shape is assumed but symmetry.
-    From 14 pairs on, a fixed sample of patterns and p = (hits + 1) / (patterns + 1), two-sided
-    (Phipson and Smyth 2010, arXiv 1603.05766).
+    From 14 pairs on, a fixed sample of patterns and p = (hits + 1) / (patterns + 1) (Phipson and
+    Smyth 2010, arXiv 1603.05766).
 
     Args:
         differences: One number per pair, shape (n,), n at least 1.
@@ -116,32 +117,43 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     Raises:
         ValueError: No differences.
         RunError: A difference that is not finite.
+
+    Example:
+        >>> sign_flip_p([3.0, 1.0, -2.0])
+        0.75
     """
     _require_some(differences)
-    if len(differences) == 1:
-        return 1.0
-    found = stats.permutation_test(
-        (np.asarray(differences, dtype=float),),
-        np.mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=FLIPS,
-        rng=np.random.default_rng(0),
-    )
-    return float(found.pvalue)
+    values = np.asarray(differences, dtype=float)
+    # Sums that differ by rounding alone are ties.
+    least = abs(values.sum()) - 1e-12 * np.abs(values).sum()
+    hits = int((np.abs(_signs(len(values)) @ values) >= least).sum())
+    return hits / 2 ** len(values) if _all_fit(len(values)) else (hits + 1) / (FLIPS + 1)
 
 
 def sign_flip_floor(n: int) -> float:
-    """Give the least p that `sign_flip_p` can find in n pairs: 2 / 2^n, or the sample's."""
-    patterns = 2**n
-    return 2 / patterns if patterns <= FLIPS else 2 / (FLIPS + 1)
+    """Return the smallest p that `sign_flip_p` can reach with n pairs: 2 / 2^n, or the sample's."""
+    return 2 / 2**n if _all_fit(n) else 1 / (FLIPS + 1)
+
+
+@cache
+def _signs(n: int) -> NDArray[np.float64]:
+    """List sign patterns, a row each: all of them, or a fixed sample."""
+    if _all_fit(n):
+        bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    else:
+        bits = np.random.default_rng(0).integers(2, size=(FLIPS, n))
+    return np.where(bits == 1, -1.0, 1.0)
+
+
+def _all_fit(n: int) -> bool:
+    return 2**n <= FLIPS
 
 
 def t_p(differences: Sequence[float]) -> float:
     """Test whether paired differences are centred on zero, by Student's paired t.
 
-    Where all differences are the same number, as with one pair, they tell no spread and t has no
-    meaning: the sign flips' p stands in, which is 1 if the number is zero.
+    Where all differences are the same number, as with one pair, t is undefined, and the exact
+    sign-flip p is returned instead: 2 / 2^n, or 1 if the number is zero.
 
     Args:
         differences: One number per pair, shape (n,), n at least 1.
@@ -153,12 +165,13 @@ def t_p(differences: Sequence[float]) -> float:
     _require_some(differences)
     if len(set(differences)) == 1:
         return sign_flip_p(differences)
-    found: Any = stats.ttest_1samp(differences, 0.0)
-    return float(found.pvalue)
+    n, mean = len(differences), math.fsum(differences) / len(differences)
+    error = float(np.std(differences, ddof=1)) / math.sqrt(n)
+    return 2 * float(stdtr(n - 1, -abs(mean) / error))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, so that any false finding is as rare as one would be.
+    """Correct p-values for their number: the family then has the level of a single test.
 
     Sorted ascending, p_(i) becomes the largest of (m - j + 1) * p_(j) over j <= i, at most 1
     (Holm 1979, Scandinavian Journal of Statistics 6:2).
@@ -177,30 +190,54 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def detectable(sd: float | None, n: int, power: float = 0.8, level: float = 0.05) -> float | None:
+def detectable(
+    sd: float | None, n: int, *, family: int = 1, power: float = 0.8, level: float = 0.05
+) -> float | None:
     """Compute the smallest true difference that n pairs would find, in the unit of `sd`.
 
-    The d at which a two-sided paired t test at `level` comes out significant, on d's side, with
-    probability `power`: d sqrt(n) / sd is the noncentrality at which the noncentral t with n - 1
-    degrees of freedom exceeds t(1 - level / 2, n - 1) so often (Cohen 1988).
+    The d at which a two-sided paired t test at `level / family` comes out significant, on d's side,
+    with probability `power`: d sqrt(n) / sd is the noncentrality at which the noncentral t with
+    n - 1 degrees of freedom exceeds t(1 - level / (2 family), n - 1) so often (Cohen 1988). Holm's
+    correction tests the smallest p of a family at level / family, so this is the power of a
+    single true difference among others that are zero.
 
     Args:
         sd: Standard deviation of the pairs' differences; None with one pair.
         n: Number of pairs.
+        family: How many comparisons are corrected for together.
         power: How often such a difference should be found.
-        level: The test's two-sided level, for a single comparison.
+        level: How often a family without any true difference may show one.
 
     Returns:
-        The difference; None where the spread is not known: one pair, or all differences alike.
+        The difference; None where the spread is unknown: one pair, or all differences equal.
+
+    Example:
+        >>> round(detectable(1.0, 5), 2), round(detectable(1.0, 5, family=8), 2)
+        (1.68, 2.98)
     """
     if n < 2 or not sd:
         return None
-    critical = stdtrit(n - 1, 1 - level / 2)
-    return float(nctdtrinc(n - 1, 1 - power, critical)) * sd / math.sqrt(n)
+    return detectable_at(sd / math.sqrt(n), n - 1, family=family, power=power, level=level)
+
+
+def detectable_at(
+    error: float, df: float, *, family: int = 1, power: float = 0.8, level: float = 0.05
+) -> float:
+    """Compute the same from a standard error of the mean and its degrees of freedom.
+
+    Args:
+        error: Standard error of the mean difference.
+        df: Its degrees of freedom, which need not be whole.
+        family: As in `detectable`.
+        power: As in `detectable`.
+        level: As in `detectable`.
+    """
+    critical = stdtrit(df, 1 - level / family / 2)
+    return float(nctdtrinc(df, 1 - power, critical)) * error
 
 
 def _less(first: float, second: float) -> float:
-    """Subtract, and drop the dust of rounding, which would break ties between pairs."""
+    """Subtract, and drop rounding errors, which would break ties between pairs."""
     scale = max(abs(first), abs(second))
     if not scale or not math.isfinite(scale):
         return first - second

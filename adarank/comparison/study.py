@@ -1,58 +1,92 @@
-"""What a whole study shows, the disappointments first."""
+"""What a whole study shows, negative results first."""
 
 from collections.abc import Sequence
 
-from adarank.allocation.strategies.controls import original
+from adarank.comparison.baseline import BaselineCheck
 from adarank.comparison.cells import Comparison
-from adarank.comparison.verdict import Verdict, verdict
-from adarank.comparison.wording import amount, digits, listed, number
+from adarank.comparison.verdict import Verdict, rows_may_undo, verdict
+from adarank.comparison.wording import amount, digits, is_share, listed, number
 
 
-def study_verdict(found: Sequence[Comparison], seeds: Sequence[int], reference: str) -> str:
+def study_verdict(
+    found: Sequence[Comparison],
+    seeds: Sequence[int],
+    reference: str,
+    baseline: BaselineCheck | None = None,
+) -> str:
     """Sum up a study's comparisons in a few sentences, negative results first.
 
     Args:
-        found: All of its comparisons.
+        found: All of its comparisons, corrected.
         seeds: The seeds that every cell should have been trained with.
         reference: The strategy that all others are compared with.
+        baseline: Which cells beat a constant answer, where that is known.
     """
-    if not found:
-        return f"Nothing is compared with {reference}: no other cell shares a budget with it."
-    size = f"{_count(len(found), 'comparison')}, {_count(len(seeds), 'seed')}"
+    first = [text for text in [baseline_sentence(baseline)] if text]
+    primary = [one for one in found if one.pair.family == "primary"]
+    if not primary:
+        what = "is tested against" if found else "is compared with"
+        because = "" if found else ": no other cell shares a budget with it"
+        return " ".join([*first, f"Nothing {what} {reference}{because}.", *_controls(found)])
+    size = f"{_count(len(primary), 'comparison')}, {_count(len(seeds), 'seed')}"
     if len(seeds) == 1:
-        return f"Nothing can be told from {reference}: {size}, and one seed tells no spread."
-    told = [_lead(found, reference, size), *_failures(found), *_worse(found, reference)]
-    return " ".join([*told, *_control_gains(found, reference), *_better(found, reference)])
+        text = f"Nothing can be concluded about {reference}: {size}, and one seed gives no "
+        return " ".join([*first, text + "estimate of the variance."])
+    lead = _lead(primary, reference, size)
+    sentences = [*first, lead, *_failures(found), *_worse(primary, reference)]
+    return " ".join([*sentences, *_better(primary, reference), *_controls(found)])
 
 
-def _lead(found: Sequence[Comparison], reference: str, size: str) -> str:
-    """Say first how much came to nothing, and how small a difference would have been seen."""
-    words = [verdict(one) for one in found if one.pair.role == "reference"]
+def baseline_sentence(check: BaselineCheck | None) -> str:
+    """Say which cells do not beat a constant answer; empty where all do or nothing is known.
+
+    Args:
+        check: The outcome of `baseline.check_baseline`.
+    """
+    if check is None or not check.not_beaten_by:
+        return ""
+    percent = " %" if is_share(check.metric) else ""
+    least = f"{check.metric} {digits(check.metric, check.value)}{percent}"
+    if check.nothing_learned:
+        return (
+            f"No cell beats answering {check.answer} ({least}): nothing was learned, and the "
+            "comparisons say nothing about the strategies."
+        )
+    do = "does" if len(check.not_beaten_by) == 1 else "do"
+    return f"{listed(check.not_beaten_by)} {do} not beat answering {check.answer} ({least})."
+
+
+def _lead(primary: Sequence[Comparison], reference: str, size: str) -> str:
+    """Say first how many comparisons show nothing, and what difference would have been found."""
+    words = [verdict(one) for one in primary]
     same, n = words.count("not distinguishable"), len(words)
-    corrected = f"{size}, Holm-corrected{_power(found)}"
+    test = f"{size}, paired t test{_correction(n)}"
     if same == n:
-        return f"Nothing is distinguishable from {reference}: {corrected}."
+        return f"Nothing is distinguishable from {reference}: {test}{_power(primary)}."
     if "better" not in words and "worse" not in words:
         part = f"{same} of {n} cells are not, the others not comparable"
-        return f"Nothing is shown to be distinguishable from {reference} ({part}): {corrected}."
-    rest = "" if _pick(found, "better") else f"Nothing is better than {reference}. "
+        start = f"Nothing is shown to be distinguishable from {reference} ({part})"
+        return f"{start}: {test}{_power(primary)}."
+    rest = "" if "better" in words else f"Nothing is better than {reference}. "
     if same == 0 and "not comparable" not in words:
-        return f"{rest}Every cell is distinguishable from {reference}: {size}, Holm-corrected."
-    return f"{rest}{same} of {n} cells are not distinguishable from {reference}: {corrected}."
+        return f"{rest}Every cell is distinguishable from {reference}: {test}."
+    start = f"{rest}{same} of {n} cells are not distinguishable from {reference}"
+    return f"{start}: {test}{_power(primary)}."
 
 
-def _power(found: Sequence[Comparison]) -> str:
-    least = [
-        one.detectable
-        for one in found
-        if one.pair.role == "reference" and one.detectable is not None
-    ]
+def _correction(n: int) -> str:
+    return " with Holm's correction" if n > 1 else ""
+
+
+def _power(primary: Sequence[Comparison]) -> str:
+    least = [one.detectable for one in primary if one.detectable is not None]
     if not least:
         return ""
-    metric, low, high = found[0].metric, min(least), max(least)
+    metric, low, high = primary[0].metric, min(least), max(least)
     ends = [] if digits(metric, low) == digits(metric, high) else [digits(metric, low)]
-    seen = " to ".join([*ends, number(metric, high)])
-    return f"; a true difference of {seen} would be found with 80 % power"
+    size = " to ".join([*ends, number(metric, high)])
+    after = " after the correction" if len(primary) > 1 else ""
+    return f"; a true difference of {size} would be found with 80 % power{after}"
 
 
 def _failures(found: Sequence[Comparison]) -> list[str]:
@@ -63,69 +97,48 @@ def _failures(found: Sequence[Comparison]) -> list[str]:
     return [f"Not comparable: {_count(len(broken), 'comparison')}, since {listed(faults)}."]
 
 
-def _worse(found: Sequence[Comparison], reference: str) -> list[str]:
-    worse = _pick(found, "worse")
+def _worse(primary: Sequence[Comparison], reference: str) -> list[str]:
+    worse = _with_verdict(primary, "worse")
     return [f"Worse than {reference}: {_each(worse)}."] if worse else []
 
 
-def _control_gains(found: Sequence[Comparison], reference: str) -> list[str]:
-    """Warn of controls that beat the reference: whatever helps there, no score does."""
-    gains = [
-        one
-        for one in found
-        if one.pair.role == "reference" and verdict(one) == "better" and _is_control(one)
-    ]
-    if not gains:
-        return []
-    are = "are controls" if len(gains) > 1 else "is a control"
-    return [f"{_each(gains)} {are}, and better than {reference}: that is no success of the scores."]
-
-
-def _better(found: Sequence[Comparison], reference: str) -> list[str]:
-    better = _pick(found, "better")
+def _better(primary: Sequence[Comparison], reference: str) -> list[str]:
+    better = _with_verdict(primary, "better")
     if not better:
         return []
-    told = [f"Better than {reference}: {_each(better)}."]
-    unbeaten = _unbeaten(found, {one.pair.cell["cell"] for one in better})
-    if unbeaten:
-        told.append(f"Of these, {listed(unbeaten)}.")
-    return told
+    unsure = [one.pair.cell["cell"] for one in better if rows_may_undo(one)]
+    text = f"Better than {reference}: {_each(better)}."
+    if not unsure:
+        return [text]
+    return [text, f"On other test rows the difference of {listed(unsure)} could be zero."]
 
 
-def _unbeaten(found: Sequence[Comparison], winners: set[str]) -> list[str]:
-    return [
-        f"{one.pair.cell['cell']} does not beat its own control {one.pair.against['cell']}"
-        for one in found
-        if one.pair.role == "control"
-        and one.pair.cell["cell"] in winners
-        and verdict(one) != "better"
-    ]
+def _controls(found: Sequence[Comparison]) -> list[str]:
+    """Sum up the second family; a strategy that its control equals owes nothing to its scores."""
+    tested = [one for one in found if one.pair.family == "secondary"]
+    words = [verdict(one) for one in tested]
+    if not tested or set(words) == {"not comparable"}:
+        return []
+    size = f"{_count(len(tested), 'comparison')}, corrected separately"
+    won = [f"{a} beats {b}" for a, b in (one.pair.names for one in _with_verdict(tested, "better"))]
+    lost = _with_verdict(tested, "not distinguishable") + _with_verdict(tested, "worse")
+    not_won = [f"{a} does not beat {b}" for a, b in (one.pair.names for one in lost)]
+    return [f"Against the controls ({size}): {listed([*not_won, *won])}."]
 
 
-def _pick(found: Sequence[Comparison], word: Verdict) -> list[Comparison]:
-    """Take what came out so against the reference; a control's gain is no such thing."""
-    return [
-        one
-        for one in found
-        if one.pair.role == "reference"
-        and verdict(one) == word
-        and not (word == "better" and _is_control(one))
-    ]
+def _with_verdict(some: Sequence[Comparison], word: Verdict) -> list[Comparison]:
+    return [one for one in some if verdict(one) == word]
 
 
-def _each(found: Sequence[Comparison]) -> str:
-    return listed([f"{one.pair.cell['cell']} ({_told(one)})" for one in found])
+def _each(some: Sequence[Comparison]) -> str:
+    return listed([f"{one.pair.cell['cell']} ({_amount(one)})" for one in some])
 
 
-def _told(one: Comparison) -> str:
+def _amount(one: Comparison) -> str:
     cell, against = one.pair.cell, one.pair.against
-    told = amount(one.metric, one.difference or 0.0)
+    text = amount(one.metric, one.difference or 0.0)
     share = cell["trainable_parameters"] / against["trainable_parameters"]
-    return told if share == 1 else f"{told}, at {100 * share:.1f} % of the parameters"
-
-
-def _is_control(one: Comparison) -> bool:
-    return original(one.pair.cell["strategy"]) is not None
+    return text if share == 1 else f"{text}, at {100 * share:.1f} % of the parameters"
 
 
 def _count(n: int, thing: str) -> str:

@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 
 _SHARES = ("auc", "exact_match")
+_CORRELATIONS = ("pearson", "spearman", "matthews")
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share of 1, which people read in percent."""
     return metric in _SHARES or "accuracy" in metric or "f1" in metric
+
+
+def in_points(metric: str) -> bool:
+    """Whether a metric is bounded by 1, so that a hundredth of it is a point.
+
+    Shares and correlations are; losses and errors are not, and are never averaged with them.
+    """
+    return is_share(metric) or metric in _CORRELATIONS
 
 
 def digits(metric: str, value: float, sign: str = "") -> str:

@@ -42,6 +42,18 @@ def compared_output(model: nn.Module, batch: Batch, output: Output) -> Tensor:
     return _without_padding(values, batch)
 
 
+def chosen_output(wanted: str, model: nn.Module) -> Output:
+    """Return the output to compare: the one named or, for `auto`, the one that fits the model.
+
+    Args:
+        wanted: `pooled`, `logits`, `last_hidden` or `auto`: every token of a model that writes
+            text (causal, or encoder and decoder), the pooled output of any other.
+        model: A transformers model.
+    """
+    named: dict[str, Output] = {name: name for name in ("pooled", "logits", "last_hidden")}
+    return named.get(wanted) or ("last_hidden" if is_causal(model) else "pooled")
+
+
 def is_causal(model: nn.Module) -> bool:
     """Whether the last token summarises a text: a causal model, or a decoder's output."""
     config: Any = model.config

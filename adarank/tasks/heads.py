@@ -102,7 +102,7 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
             f"cannot be loaded with {auto_class.__name__}",
             folder,
             expected="a model folder of a type that this task supports",
-            remedy="another model.source, or another dataset.task",
+            remedy="another model.source, or another type of task",
         ):
             model, info = auto_class.from_pretrained(
                 folder,

@@ -25,10 +25,13 @@ class Measure:
     Attributes:
         columns: The columns that it is computed from.
         of: Computes it: an array a column, each of shape (..., n_rows), to shape (...).
+        by_row: Where the metric is a mean over rows, computes the value of each row from the same
+            arrays; None for other metrics.
     """
 
     columns: tuple[str, ...]
     of: Callable[..., Floats]
+    by_row: Callable[..., Array] | None = None
 
     def arrays(self, predictions: pd.DataFrame) -> list[Array]:
         """Take the columns out of a table, each of shape (n_rows,)."""
@@ -59,10 +62,10 @@ def _pearson(label: Array, predicted: Array) -> Floats:
         return np.asarray(found.statistic)
 
 
-accuracy = Measure(("label", "predicted"), _share_equal)
+accuracy = Measure(("label", "predicted"), _share_equal, np.equal)
 """The share of rows whose label was predicted."""
 
-exact_match = Measure(("exact",), _share)
+exact_match = Measure(("exact",), _share, np.asarray)
 """The share of rows whose answer is the target to the letter."""
 
 loss_per_token = Measure(("nats", "tokens"), _ratio)

@@ -1,4 +1,4 @@
-"""The tasks there are, by the name that a dataset gives."""
+"""The types of task there are, by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ def make_task(
     """Make the task that a dataset's description names.
 
     Args:
-        description: `task`, and what that task needs to know of the data, such as `labels`.
+        description: `type`, and what that task needs to know of the data, such as `labels`.
         tokenizer: The model's; one without a padding token pads with its end-of-text token.
         max_length: Longest input, in tokens.
         options: How the task is learned and measured.
@@ -41,14 +41,14 @@ def make_task(
         InputError: No such task; a tokenizer that cannot pad; max_length over the model's limit;
             what the task itself cannot do with the data or the options.
     """
-    name = description.get("task")
+    name = description.get("type")
     if name not in CLASSES:
         raise input_error(
             "no such task",
-            where="dataset.task",
+            where="dataset.type",
             got=name,
             expected=f"one of: {', '.join(sorted(CLASSES))}",
-            remedy="mend dataset.task and download the dataset again",
+            remedy="correct dataset.type and download the task again",
         )
     _check_length(tokenizer, max_length)
     _ensure_padding(tokenizer)

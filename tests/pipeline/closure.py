@@ -1,13 +1,39 @@
-"""The code's part of every stage's deps in dvc.yaml: its import closure.
+"""The code's part of every stage's deps in dvc.yaml: the rooms that its import closure lies in.
 
 `python -m tests.pipeline.closure` writes them into dvc.yaml's deps, `... score` prints one's.
 """
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from adarank.pipeline.scratch.closure import ROOT, closure
+
+
+def rooms(module: str, root: Path = ROOT) -> list[str]:
+    """List the fewest rooms, and files that lie in none, that hold a module's import closure.
+
+    An `__init__.py` that holds a docstring alone decides nothing, and is left out.
+    """
+    files = [path for path in closure(module, root) if not _empty(root / path)]
+    return sorted({room_of(path, coarse=module in QUICK) for path in files})
+
+
+QUICK = ("stages.allocate", "stages.summarize", "stages.report", "stages.best")
+"""Stages that take seconds: they may as well rerun for an edit anywhere in adarank/pipeline."""
+
+
+def room_of(path: str, *, coarse: bool = False) -> str:
+    """Name the room of a file: adarank/ROOM, adarank/pipeline/ROOM, or the file itself."""
+    parts = Path(path).parts
+    depth = 3 if parts[:2] == ("adarank", "pipeline") and not coarse else 2
+    return "/".join(parts[:depth]) if parts[0] == "adarank" else path
+
+
+def covered(path: str, deps: Iterable[str]) -> bool:
+    """Whether a file is one of these deps, or lies in one of them."""
+    return any(path == dep or path.startswith(f"{dep}/") for dep in deps)
 
 
 def with_code_deps(pipeline: str, root: Path = ROOT) -> str:
@@ -22,15 +48,20 @@ def _with_own_deps(stage: str, root: Path) -> str:
         return stage
     code = re.compile(r"(?m)^( +- )(?:adarank|stages)/.*\n")
     first = code.search(stage)
-    lines = "".join(f"{first[1]}{path}\n" for path in closure(found[1], root)) if first else ""
+    lines = "".join(f"{first[1]}{path}\n" for path in rooms(found[1], root)) if first else ""
     at = first.start() if first else 0
     return stage[:at] + lines + code.sub("", stage[at:])
+
+
+def _empty(path: Path) -> bool:
+    lines = path.read_text("utf-8") if path.name == "__init__.py" else "code"
+    return re.fullmatch(r'\s*(""".*?""")?\s*', lines, re.DOTALL) is not None
 
 
 def main(names: list[str]) -> None:
     """Print the deps of some stages, or write those of all."""
     for name in names:
-        sys.stdout.writelines(f"- {path}\n" for path in closure(f"stages.{name}"))
+        sys.stdout.writelines(f"- {path}\n" for path in rooms(f"stages.{name}"))
     if not names:
         pipeline = ROOT / "dvc.yaml"
         pipeline.write_text(with_code_deps(pipeline.read_text("utf-8")), encoding="utf-8")

@@ -109,8 +109,8 @@ def make_project(folder: Path, data: Path) -> Project:
     project.change(
         model__source=f"file:{data / 'model'}",
         model__sha256={},
-        dataset__source=f"file:{data}",
-        dataset__splits={"train": "train.csv", "validation": None, "test": "test.csv"},
+        tasks__questions__source=f"file:{data}",
+        tasks__questions__splits={"train": "train.csv", "validation": None, "test": "test.csv"},
         probe__rows=4,
         score__trials=2,
         signal__rows=16,

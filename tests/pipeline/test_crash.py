@@ -21,7 +21,7 @@ from tests.stages.test_score import PARAMS
 pytestmark = [pytest.mark.pipeline, pytest.mark.crash]
 
 KILLS = int(os.environ.get("ADARANK_TEST_KILLS", "20"))
-CELL = ["--strategy", "explicit", "--budget", "2"]
+CELL = ["--task", "questions", "--strategy", "explicit", "--budget", "2"]
 
 
 def environment(folder: Path) -> dict[str, str]:

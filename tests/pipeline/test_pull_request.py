@@ -63,7 +63,12 @@ def test_a_changed_budget_shows_cells_added_and_removed(tiny: Tiny) -> None:
     tiny.change(study__budgets=[8])
     shutil.rmtree(tiny.path / "data")
     tiny.repro()
-    tiny.git("rm", "-q", "metrics/cells/uniform-4.json", "metrics/cells/disagreement-4.json")
+    tiny.git(
+        "rm",
+        "-q",
+        "metrics/cells/questions/uniform-4.json",
+        "metrics/cells/questions/disagreement-4.json",
+    )
     tiny.repro()
     tiny.commit("Budget 8")
     done = tiny.cloned().report()
@@ -238,7 +243,7 @@ def test_a_stage_not_run_after_the_one_before_it_is_stale(tiny: Tiny) -> None:
 
 
 def test_a_left_over_plan_that_a_clone_would_not_have_is_stale(tiny: Tiny) -> None:
-    (tiny.path / "data/plans/old-4.json").write_text("{}")
+    (tiny.path / "data/plans/old-4/questions.json").write_text("{}")
     tiny.repro()
     tiny.commit("With a file that nothing makes")
     for place in (tiny.cloned(), tiny):

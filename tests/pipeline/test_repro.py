@@ -10,8 +10,14 @@ from tests.pipeline.project import Project
 
 pytestmark = pytest.mark.pipeline
 
-CELLS = ("uniform-2", "disagreement-2")
-METRICS = ("metrics/summary.json", "metrics/headline.json", "metrics/cells/disagreement-2.json")
+PLANS = ("uniform-2", "disagreement-2")
+ROOM_OF_BUILTIN = {"download_task", "score"}
+ROOM_OF_ALLOCATION = {"allocate", "finetune", "evaluate", "summarize", "report"}
+METRICS = (
+    "metrics/summary.json",
+    "metrics/headline.json",
+    "metrics/cells/questions/disagreement-2.json",
+)
 
 
 def kinds(stages: Iterable[str]) -> set[str]:
@@ -25,9 +31,10 @@ def project(first: Run) -> Project:
 
 
 def test_every_stage_runs_once_with_upstream_first(first: Run) -> None:
-    per_cell = [f"{kind}@{cell}" for kind in ("allocate", "finetune", "evaluate") for cell in CELLS]
-    single = ["download@dataset", "download@model", "score@disagreement"]
-    single += ["score_task@weight_gradient", "summarize", "report", "best"]
+    per_cell = [f"allocate@{plan}" for plan in PLANS]
+    per_cell += [f"{kind}@questions-{plan}" for kind in ("finetune", "evaluate") for plan in PLANS]
+    single = ["download_task@questions", "download@model", "score@disagreement"]
+    single += ["score_task@questions-weight_gradient", "summarize", "report", "best"]
     assert sorted(first.ran) == sorted(per_cell + single)
     assert first.ran.index("summarize") > max(first.ran.index(s) for s in per_cell)
     assert first.ran.index("report") > first.ran.index("summarize")
@@ -46,13 +53,16 @@ def test_again_nothing_runs_within_five_seconds(project: Project) -> None:
             {"study__budgets": [2, 3]},
             {"allocate", "finetune", "evaluate", "summarize", "best", "report"},
         ),
-        ({"study__seeds": [0, 1, 2]}, {"finetune", "evaluate", "summarize", "report"}),
+        ({"study__seeds": [0, 1, 2]}, {"finetune", "evaluate", "summarize", "best", "report"}),
         ({"study__strategies": ["uniform"]}, {"summarize", "best", "report"}),
-        ({"score__trials": 3}, {"score", "report"}),
-        ({"probe__rows": 5}, {"score", "report"}),
+        ({"score__trials": 3}, {"score", "score_task", "report"}),
+        ({"probe__rows": 5}, {"score", "score_task", "report"}),
         ({"allocate__seed": 9}, {"allocate", "report"}),
-        ({"finetune__steps": 5}, {"finetune", "report"}),
-        ({"dataset__validation_seed": 1}, {"download", "report"}),
+        ({"finetune__steps": 5}, {"finetune", "evaluate", "score_task", "report"}),
+        (
+            {"tasks__questions__validation_seed": 1},
+            {"download_task", "score_task", "finetune", "evaluate", "best", "report"},
+        ),
         ({"report__max_drop": 0.5}, set()),
     ],
     ids=lambda value: "-".join(value),
@@ -73,9 +83,10 @@ def test_a_changed_parameter_stales_its_readers_alone(
     [
         ("adarank/tuning/lora.py", {"finetune", "evaluate"}),
         ("stages/finetune.py", {"finetune"}),
-        ("adarank/comparison/significance.py", {"summarize"}),
-        ("adarank/pipeline/builtin/questions.yaml", {"download"}),
-        ("adarank/allocation/strategies/registry.py", {"allocate"}),
+        ("adarank/comparison/significance.py", {"summarize", "report", "best"}),
+        ("adarank/pipeline/builtin/questions.yaml", ROOM_OF_BUILTIN),
+        ("adarank/allocation/strategies/registry.py", ROOM_OF_ALLOCATION),
+        ("adarank/scoring/signals/fisher.py", {"score", "score_task"}),
     ],
 )
 def test_edited_code_stales_its_importers_alone(
@@ -104,7 +115,7 @@ def test_a_value_changed_and_changed_back_is_restored_without_a_run(project: Pro
 
 def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> None:
     table = project.dvc("metrics", "show")
-    assert "metrics/headline.json" in table and "accuracy.uniform-2" in table
+    assert "metrics/headline.json" in table and "questions.accuracy.uniform-2" in table
     assert "metrics/cells" not in table and "metrics/summary" not in table
     page = project.dvc("plots", "show", "--out", "plots-page")
     assert "failed" not in page.lower() and "error" not in page.lower()
@@ -119,18 +130,6 @@ def test_metrics_show_reads_one_file_and_plots_are_made(project: Project) -> Non
         assert title in html, title
 
 
-def test_the_probe_decides_whether_scoring_depends_on_the_dataset(project: Project) -> None:
-    before = (project.path / "params.yaml").read_text()
-    try:
-        assert "download@dataset" not in _upstream(project)
-        project.change(probe__source="data/dataset/train.parquet")
-        assert "download@dataset" in _upstream(project)
-        assert kinds(project.repro("score@disagreement")) == {"score"}
-    finally:
-        (project.path / "params.yaml").write_text(before)
-        assert project.repro() == []
-
-
 def test_a_failing_stage_keeps_the_rest_and_exits_with_its_problem(project: Project) -> None:
     before = (project.path / "params.yaml").read_text()
     project.change(study__strategies=["uniform", "disagrement"])
@@ -141,7 +140,3 @@ def test_a_failing_stage_keeps_the_rest_and_exits_with_its_problem(project: Proj
     finally:
         (project.path / "params.yaml").write_text(before)
         assert project.repro() == []
-
-
-def _upstream(project: Project) -> str:
-    return project.dvc("dag", "--dot", "score@disagreement")

@@ -3,6 +3,7 @@
 import random
 import string
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,19 @@ from typer.testing import CliRunner
 
 from adarank.pipeline.datasets.templates import parse_templates
 from adarank.pipeline.files.whole import read_json, read_parquet
-from stages import allocate, download, evaluate, finetune, score, score_task, summarize
-from stages.check import check
+from adarank.pipeline.params.loader import load
+from adarank.pipeline.params.study import cell_names
+from adarank.pipeline.params.whole import WholeParams, check_params, resolved
+from stages import (
+    allocate,
+    download,
+    download_task,
+    evaluate,
+    finetune,
+    score,
+    score_task,
+    summarize,
+)
 from tests.pico import WORDS, pico_tokenizer, save_pico_model
 
 ROOT = Path(__file__).parents[2]
@@ -82,9 +94,9 @@ def rows_of(dataset: dict[str, Any], n_rows: int, seed: int) -> pd.DataFrame:
 
 
 def target_maker(dataset: dict[str, Any]) -> Callable[[int, random.Random], Any]:
-    if dataset["task"] == "regression":
+    if dataset["type"] == "regression":
         return lambda _row, draw: draw.random()
-    if dataset["task"] == "causal_lm":
+    if dataset["type"] == "causal_lm":
         return lambda _row, draw: sentence(draw)
     names = list(dataset["target_words"]) or string.ascii_lowercase[: dataset["num_classes"] or 6]
     return lambda row, _draw: names[row % len(names)]
@@ -92,11 +104,11 @@ def target_maker(dataset: dict[str, Any]) -> Callable[[int, random.Random], Any]
 
 def write_rows(params: dict[str, Any], folder: Path) -> None:
     """Write a file a split, and let the study read them; words become those of the vocabulary."""
-    dataset = params["dataset"]
+    (dataset,) = params["tasks"].values()
     words = dataset["target_words"]
     dataset["target_words"] = {name: WORDS[place] for place, name in enumerate(words)}
-    if params["task"]["positive"]:
-        params["task"]["positive"] = dataset["target_words"][params["task"]["positive"]]
+    if dataset["positive"]:
+        dataset["positive"] = dataset["target_words"][dataset["positive"]]
     for place, (split, name) in enumerate(dataset["splits"].items()):
         if name is not None:
             rows_of(dataset, N_ROWS[split], place).to_csv(folder / f"{split}.csv", index=False)
@@ -110,7 +122,7 @@ def write_rows(params: dict[str, Any], folder: Path) -> None:
 
 def shrunk(path: Path, folder: Path) -> dict[str, Any]:
     """A study on pico data: all its choices, fewer steps and rows."""
-    params = YAML(typ="safe").load(path)
+    params = resolved(load(WholeParams, path))
     model = folder / "model"
     save_pico_model(model, config_of(params["model"]["source"]))
     tokenizer = pico_tokenizer()
@@ -133,15 +145,18 @@ def shrunk(path: Path, folder: Path) -> dict[str, Any]:
 def stages_of(study: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
     """Every stage of a study with its arguments, in an order that works."""
     yield download.app, ["model"]
-    yield download.app, ["dataset"]
+    for task in study["tasks"]:
+        yield download_task.app, ["--task", task]
     for signal in study["signals"]:
         yield score.app, ["--signal", signal]
     for signal in study["task_signals"]:
-        yield score_task.app, ["--signal", signal]
-    for strategy in study["strategies"]:
-        for budget in study["budgets"]:
-            for stage in (allocate, finetune, evaluate):
-                yield stage.app, ["--strategy", strategy, "--budget", str(budget)]
+        for task in study["tasks"]:
+            yield score_task.app, ["--task", task, "--signal", signal]
+    for strategy, budget in product(study["strategies"], study["budgets"]):
+        plan = ["--strategy", strategy, "--budget", str(budget)]
+        yield allocate.app, plan
+        for task, stage in product(study["tasks"], (finetune, evaluate)):
+            yield stage.app, ["--task", task, *plan]
     yield summarize.app, []
 
 
@@ -153,20 +168,17 @@ def test_a_shipped_study_runs_through(
     monkeypatch.chdir(tmp_path)
     params = shrunk(path, tmp_path)
     YAML().dump(params, tmp_path / "params.yaml")
-    assert check(tmp_path / "params.yaml") == []
+    assert check_params(tmp_path / "params.yaml") == []
     for app, arguments in stages_of(params["study"]):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, f"{arguments}\n{result.output}\n{result.exception!r}"
     summary = read_json(tmp_path / "metrics/summary.json")
-    for strategy in params["study"]["strategies"]:
-        for budget in params["study"]["budgets"]:
-            cell = read_json(tmp_path / f"metrics/cells/{strategy}-{budget}.json")
-            assert f"{strategy}-{budget}" in summary["cells"]
-            assert cell["trainable_parameters"] > 0
-            predictions, _ = read_parquet(
-                tmp_path / f"data/predictions/{strategy}-{budget}.parquet"
-            )
-            assert len(predictions) == sum(cell["seeds"][i]["n"] for i in range(2))
+    for name in cell_names(load(WholeParams, tmp_path / "params.yaml").study):
+        cell = read_json(tmp_path / f"metrics/cells/{name}.json")
+        assert name in summary["cells"]
+        assert cell["trainable_parameters"] > 0
+        predictions, _ = read_parquet(tmp_path / f"data/predictions/{name}.parquet")
+        assert len(predictions) == sum(cell["seeds"][i]["n"] for i in range(2))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -19,15 +19,15 @@ from tests.stages.spoil import (
 )
 
 SCORE = "score --signal disagreement"
-TASK = "score_task --signal weight_gradient"
+TASK = "score_task --task questions --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"
-FINETUNE = "finetune --strategy uniform --budget 2"
-EVALUATE = "evaluate --strategy uniform --budget 2"
+FINETUNE = "finetune --task questions --strategy uniform --budget 2"
+EVALUATE = "evaluate --task questions --strategy uniform --budget 2"
 
 MODEL = "data/model"
 WEIGHTS, CONFIG = f"{MODEL}/model.safetensors", f"{MODEL}/config.json"
-SCORES, PLAN = "data/scores/disagreement.parquet", "data/plans/uniform-2.json"
-NOTE, TRAIN = "data/dataset/dataset.json", "data/dataset/train.parquet"
+SCORES, PLAN = "data/scores/model/disagreement.parquet", "data/plans/uniform-2/questions.json"
+NOTE, TRAIN = "data/tasks/questions/task.json", "data/tasks/questions/train.parquet"
 INF, NAN = float("inf"), float("nan")
 
 
@@ -87,7 +87,10 @@ MODELS = [
     Case("a model's config torn for training", FINETUNE, replan(cut(CONFIG)), "data/model"),
     Case("a model's weights torn for training", FINETUNE, replan(cut(WEIGHTS)), "data/model"),
     Case(
-        "a model that changed", FINETUNE, entry(CONFIG, "added", 1), "uniform-2.json|another model"
+        "a model that changed",
+        FINETUNE,
+        entry(CONFIG, "added", 1),
+        "uniform-2/questions.json|another model",
     ),
     Case("a model that changed before evaluation", EVALUATE, entry(CONFIG, "added", 1), "another"),
 ]
@@ -163,14 +166,19 @@ TABLES = [
     ),
     Case("plans a file", ALLOCATE, file_there("data/plans"), "data/plans"),
     Case(
-        "a plan's place a folder", ALLOCATE, folder("data/plans/disagreement-2.json"), "data/plans"
+        "plans below a file",
+        ALLOCATE,
+        file_there("data/plans"),
+        "data/plans",
     ),
 ]
 
 
 DATASETS = [
-    Case("no dataset to train on", FINETUNE, gone("data/dataset"), "data/dataset"),
-    Case("no dataset to evaluate on", EVALUATE, gone("data/dataset"), "data/dataset"),
+    Case("no dataset to train on", FINETUNE, gone("data/tasks/questions"), "data/tasks/questions"),
+    Case(
+        "no dataset to evaluate on", EVALUATE, gone("data/tasks/questions"), "data/tasks/questions"
+    ),
     Case("a dataset undescribed", FINETUNE, gone(NOTE), NOTE),
     Case("a description torn", FINETUNE, cut(NOTE), NOTE),
     Case("a description a list", FINETUNE, write(NOTE, "[]"), NOTE),
@@ -179,8 +187,8 @@ DATASETS = [
         "a description of numbers for labels", FINETUNE, entry(NOTE, "labels", 3), f"{NOTE}|labels"
     ),
     Case("a description of one label", FINETUNE, entry(NOTE, "labels", ["a"]), f"{NOTE}|labels"),
-    Case("a description of a task unknown", TASK, entry(NOTE, "task", "magic"), "task|magic"),
-    Case("a description of a listed task", TASK, entry(NOTE, "task", []), "task"),
+    Case("a description of a task unknown", TASK, entry(NOTE, "type", "magic"), "type|magic"),
+    Case("a description of a listed task", TASK, entry(NOTE, "type", []), "type"),
     Case("no train rows", FINETUNE, table(TRAIN, head), f"{TRAIN}|rows"),
     Case("train rows torn", FINETUNE, cut(TRAIN), TRAIN),
     Case(
@@ -198,7 +206,7 @@ DATASETS = [
     Case(
         "a test label too high",
         EVALUATE,
-        column("data/dataset/test.parquet", "label", 9, 0),
+        column("data/tasks/questions/test.parquet", "label", 9, 0),
         "label",
     ),
 ]

@@ -4,21 +4,19 @@ from tests.stages.spoil import (
     Case,
     both,
     folder,
-    no_param,
     param,
     write,
 )
 
 SCORE = "score --signal disagreement"
-TASK = "score_task --signal weight_gradient"
+TASK = "score_task --task questions --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"
-FINETUNE = "finetune --strategy uniform --budget 2"
-EVALUATE = "evaluate --strategy uniform --budget 2"
+FINETUNE = "finetune --task questions --strategy uniform --budget 2"
+EVALUATE = "evaluate --task questions --strategy uniform --budget 2"
 MINE = "allocate --strategy mine --budget 2"
 INF, NAN = float("inf"), float("nan")
 
 SCORING = [
-    Case("score key missing", SCORE, no_param("score.trials"), "score.trials|missing"),
     Case("score key unknown", SCORE, param("score.trails", 5), "score.trails|trials"),
     Case("trials zero", SCORE, param("score.trials", 0), "score.trials|0"),
     Case("trials a word", SCORE, param("score.trials", "five"), "score.trials|five"),
@@ -46,7 +44,7 @@ SCORING = [
     Case(
         "probe a table of other columns",
         SCORE,
-        param("probe.source", "data/predictions/uniform-2.parquet"),
+        param("probe.source", "data/predictions/questions/uniform-2.parquet"),
         "probe.source|text",
     ),
     Case(
@@ -226,9 +224,19 @@ TRAINING = [
     Case("dropout one", FINETUNE, param("finetune.dropout", 1.0), "finetune.dropout"),
     Case("patience zero", FINETUNE, param("finetune.patience", 0), "finetune.patience"),
     Case("bf16 a word", FINETUNE, param("finetune.bf16", "yes"), "finetune.bf16|yes"),
-    Case("hidden layer of no width", FINETUNE, param("task.hidden", 0), "task.hidden"),
-    Case("hidden layer too wide to hold", FINETUNE, param("task.hidden", 10**17), "task.hidden"),
-    Case("task key unknown", FINETUNE, param("task.hiden", 5), "task.hiden|hidden"),
+    Case(
+        "hidden layer of no width",
+        FINETUNE,
+        param("tasks.questions.hidden", 0),
+        "tasks.questions.hidden",
+    ),
+    Case(
+        "hidden layer too wide to hold",
+        FINETUNE,
+        param("tasks.questions.hidden", 10**17),
+        "tasks.questions.hidden",
+    ),
+    Case("task key unknown", FINETUNE, param("tasks.questions.hiden", 5), "questions.hiden"),
     Case("evaluate batch negative", EVALUATE, param("evaluate.batch_size", -1), "batch_size|-1"),
     Case("evaluate device absent", EVALUATE, param("evaluate.device", "cuda"), "device|cuda"),
 ]

@@ -14,7 +14,8 @@ RANKS = "adarank ranks source/model --device cpu --rows 4 --probe source/probe.t
 
 
 LINES = [
-    Case("download of nothing", "download", nothing, "Missing argument", usage=True),
+    Case("download of no task", "download_task", nothing, "--task", usage=True),
+    Case("download of a task unknown", "download_task --task trek", nothing, "trek|questions"),
     Case("download of something else", "download weights", nothing, "weights", usage=True),
     Case("score of a signal unknown", "score --signal magic", nothing, "magic", usage=True),
     Case("score of a task's signal", "score --signal fisher", nothing, "fisher", usage=True),
@@ -37,13 +38,21 @@ LINES = [
     Case("budget zero", "allocate --strategy uniform --budget 0", nothing, "budget|0"),
     Case("budget over all", "allocate --strategy uniform --budget 33", nothing, "budget|33|32"),
     Case("budget huge", f"allocate --strategy uniform --budget {'9' * 400}", nothing, "budget"),
-    Case("cell unknown", "finetune --strategy uniform --budget 3", nothing, "uniform-3"),
     Case(
-        "cell that climbs", "finetune --strategy ../plans/uniform --budget 2", nothing, "strategy"
+        "cell unknown",
+        "finetune --task questions --strategy uniform --budget 3",
+        nothing,
+        "uniform-3",
+    ),
+    Case(
+        "cell that climbs",
+        "finetune --task questions --strategy ../plans/uniform --budget 2",
+        nothing,
+        "strategy",
     ),
     Case(
         "evaluate a cell that climbs",
-        "evaluate --strategy ../plans/uniform --budget 2",
+        "evaluate --task questions --strategy ../plans/uniform --budget 2",
         nothing,
         "strategy",
     ),

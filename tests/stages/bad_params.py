@@ -16,10 +16,10 @@ from tests.stages.spoil import (
 
 FILE = str(PARAMS)
 SCORE = "score --signal disagreement"
-TASK = "score_task --signal weight_gradient"
+TASK = "score_task --task questions --signal weight_gradient"
 ALLOCATE = "allocate --strategy disagreement --budget 2"
-FINETUNE = "finetune --strategy uniform --budget 2"
-EVALUATE = "evaluate --strategy uniform --budget 2"
+FINETUNE = "finetune --task questions --strategy uniform --budget 2"
+EVALUATE = "evaluate --task questions --strategy uniform --budget 2"
 INF, NAN = float("inf"), float("nan")
 LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
@@ -30,7 +30,12 @@ THE_FILE = [
     Case("params absent", "check", gone(FILE), "params.yaml|no such"),
     Case("params elsewhere", "score --signal disagreement --params no/p.yaml", nothing, "p.yaml"),
     Case("params a folder", "check", folder(FILE), "params.yaml|folder"),
-    Case("params below a file", "check --params data/plans/uniform-2.json/p.yaml", nothing, "p.y"),
+    Case(
+        "params below a file",
+        "check --params data/plans/uniform-2/questions.json/p.yaml",
+        nothing,
+        "p.y",
+    ),
     Case("params empty", "check", write(FILE, ""), "params.yaml|mapping"),
     Case("params a list", FINETUNE, write(FILE, "- a\n- b\n"), "params.yaml|mapping"),
     Case("params a word", ALLOCATE, write(FILE, "yes indeed\n"), "params.yaml|mapping"),
@@ -56,7 +61,7 @@ THE_FILE = [
     Case("params with an absent anchor", "check", append(FILE, "x: *nowhere\n"), "alias"),
     Case("params within themselves", "check", append(FILE, "x: &x\n  y: *x\n"), "params.yaml: x"),
     Case("params nested too deep", "check", append(FILE, "x: " + "[" * 3000), "params.yaml"),
-    Case("params that grow", "check", append(FILE, LAUGHS), "params.yaml: b|unknown section"),
+    Case("params that grow", "check", append(FILE, LAUGHS), "params.yaml: b|no such section"),
     Case("a section with a number for a name", "check", append(FILE, "7: {}\n"), "params.yaml: 7"),
     Case("a section with a list for a name", "check", append(FILE, "[a, b]: {}\n"), "params.yaml"),
     Case("a section with no name", "check", append(FILE, "null: {}\n"), "params.yaml"),
@@ -67,7 +72,7 @@ SECTIONS = [
     Case(f"no section {name}", line, no_param(name), f"params.yaml: {name}|missing")
     for name, line in {
         "model": "download model",
-        "dataset": "download dataset",
+        "tasks": "download_task --task questions",
         "probe": SCORE,
         "score": SCORE,
         "signal": TASK,
@@ -76,17 +81,16 @@ SECTIONS = [
         "finetune": FINETUNE,
         "evaluate": EVALUATE,
         "study": "summarize",
-        "task": EVALUATE,
     }.items()
 ] + [
     Case(f"section {name} {what}", "check", param(name, value), f"params.yaml: {name}")
     for name, what, value in [
         ("model", "null", None),
-        ("dataset", "a list", []),
+        ("tasks", "a list", []),
         ("score", "a word", "exact"),
         ("study", "a number", 3),
         ("strategies", "a list", ["uniform"]),
-        ("task", "true", True),
+        ("finetune", "true", True),
         ("rubbish", "unknown", {}),
     ]
 ]

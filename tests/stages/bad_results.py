@@ -16,19 +16,19 @@ from tests.stages.spoil import (
     write,
 )
 
-FINETUNE = "finetune --strategy uniform --budget 2"
-EVALUATE = "evaluate --strategy uniform --budget 2"
+FINETUNE = "finetune --task questions --strategy uniform --budget 2"
+EVALUATE = "evaluate --task questions --strategy uniform --budget 2"
 SUMMARIZE, SHOW = "summarize", "summarize --show"
 
 MODEL = "data/model"
-PLAN = "data/plans/uniform-2.json"
-SEED = "data/adapters/uniform-2/seed-0"
+PLAN = "data/plans/uniform-2/questions.json"
+SEED = "data/adapters/questions/uniform-2/seed-0"
 TRAINED, ADAPTER = f"{SEED}/trained.json", f"{SEED}/adapter_model.safetensors"
 FAILED = f"{SEED}/failed.json"
 FAILURE = '{"parameters": 1, "head_parameters": 1, "learning_rate": 0.1}'
 ADAPTER_CONFIG = f"{SEED}/adapter_config.json"
-RATES = "data/adapters/uniform-2/learning_rates.json"
-CELL, SUMMARY = "metrics/cells/uniform-2.json", "metrics/summary.json"
+RATES = "data/adapters/questions/uniform-2/learning_rates.json"
+CELL, SUMMARY = "metrics/cells/questions/uniform-2.json", "metrics/summary.json"
 INF, NAN = float("inf"), float("nan")
 
 
@@ -147,7 +147,9 @@ METRICS = [
     Case("a cell of words for seeds", SUMMARIZE, entry(CELL, "seeds.0.seed", "one"), CELL),
     Case("a cell of a wordy metric", SUMMARIZE, entry(CELL, "seeds.0.accuracy", "good"), CELL),
     Case("a cell of a nan metric", SUMMARIZE, entry(CELL, "seeds.0.accuracy", NAN), CELL),
-    Case("a cell of another cell", SUMMARIZE, entry(CELL, "strategy", "disagreement"), CELL),
+    Case(
+        "a cell of another cell", SUMMARIZE, entry(CELL, "cell", "questions/disagreement-2"), CELL
+    ),
     Case("no summary", SHOW, gone(SUMMARY), SUMMARY),
     Case("a summary torn", SHOW, cut(SUMMARY), SUMMARY),
     Case("a summary a list", SHOW, write(SUMMARY, "[]"), SUMMARY),
@@ -156,11 +158,11 @@ METRICS = [
         "a summary of a numeric verdict", SHOW, entry(SUMMARY, "verdict", 3), f"{SUMMARY}|verdict"
     ),
     Case("a summary without comparisons", SHOW, no_entry(SUMMARY, "comparisons"), "comparisons"),
-    Case("a summary of words for costs", SHOW, entry(SUMMARY, "costs", 3), SUMMARY),
+    Case("a summary of words for costs", SHOW, entry(SUMMARY, "tasks.questions.costs", 3), SUMMARY),
     Case(
         "a summary of a cell of words",
         SHOW,
-        entry(SUMMARY, "cells.uniform-2.metrics.accuracy.mean", "good"),
+        entry(SUMMARY, "cells.questions/uniform-2.metrics.accuracy.mean", "good"),
         SUMMARY,
     ),
 ]

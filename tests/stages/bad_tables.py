@@ -15,23 +15,43 @@ from tests.stages.spoil import (
     write,
 )
 
-DATASET = "download dataset"
+DATASET = "download_task --task questions"
 TRAIN, WEIGHTS = "source/train.csv", "source/model/model.safetensors"
 
 
 TABLES = [
-    Case("dataset folder absent", DATASET, param("dataset.source", "file:nowhere"), "nowhere"),
     Case(
-        "dataset source a wheel", DATASET, param("dataset.source", "pypi:a==1/b"), "dataset.source"
+        "dataset folder absent", DATASET, param("tasks.questions.source", "file:nowhere"), "nowhere"
     ),
-    Case("split file absent", DATASET, gone(TRAIN), "dataset.splits.train|train.csv"),
-    Case("split file a folder", DATASET, folder(TRAIN), "dataset.splits.train|train.csv"),
     Case(
-        "split file with a nul", DATASET, param("dataset.splits.train", "a\0.csv"), "splits.train"
+        "dataset source a wheel",
+        DATASET,
+        param("tasks.questions.source", "pypi:a==1/b"),
+        "tasks.questions.source",
     ),
-    Case("split of another kind", DATASET, train("t.xlsx", "x"), "dataset.splits.train|.csv"),
-    Case("the same file twice", DATASET, param("dataset.splits.test", "train.csv"), "splits.test"),
-    Case("no test", DATASET, param("dataset.splits.test", None), "dataset.splits.test"),
+    Case("split file absent", DATASET, gone(TRAIN), "tasks.questions.splits.train|train.csv"),
+    Case("split file a folder", DATASET, folder(TRAIN), "tasks.questions.splits.train|train.csv"),
+    Case(
+        "split file with a nul",
+        DATASET,
+        param("tasks.questions.splits.train", "a\0.csv"),
+        "splits.train",
+    ),
+    Case(
+        "split of another kind", DATASET, train("t.xlsx", "x"), "tasks.questions.splits.train|.csv"
+    ),
+    Case(
+        "the same file twice",
+        DATASET,
+        param("tasks.questions.splits.test", "train.csv"),
+        "splits.test",
+    ),
+    Case(
+        "no test",
+        DATASET,
+        param("tasks.questions.splits.test", None),
+        "tasks.questions.splits.test",
+    ),
     Case("csv empty", DATASET, train("t.csv", ""), "text_key|t.csv"),
     Case("csv of a header alone", DATASET, train("t.csv", "text,label\n"), "train"),
     Case("csv of one label", DATASET, train("t.csv", "text,label\na,x\nb,x\nc,x\n"), "train"),
@@ -43,21 +63,62 @@ TABLES = [
     Case(
         "csv with two columns of a name", DATASET, train("t.csv", "text,text\na,b\n"), "t.csv|text"
     ),
-    Case("csv in latin-1", DATASET, append(TRAIN, b"caf\xe9,1\n"), "train.csv|dataset.encoding"),
+    Case(
+        "csv in latin-1",
+        DATASET,
+        append(TRAIN, b"caf\xe9,1\n"),
+        "train.csv|tasks.questions.encoding",
+    ),
     Case("csv in utf-16", DATASET, write(TRAIN, "text,label\na,b\n".encode("utf-16")), "train.csv"),
     Case("csv binary", DATASET, write(TRAIN, bytes(range(256)) * 9), "train.csv"),
     Case(
-        "csv with an empty text", DATASET, append(TRAIN, " ,who\n"), "empty text|dataset.bad_rows"
+        "csv with an empty text",
+        DATASET,
+        append(TRAIN, " ,who\n"),
+        "empty text|tasks.questions.bad_rows",
     ),
-    Case("csv of another separator", DATASET, param("dataset.separator", ";"), "text_key|text"),
-    Case("separator of a quote", DATASET, param("dataset.separator", '"'), "dataset.separator"),
-    Case("separator of a line end", DATASET, param("dataset.separator", "\n"), "dataset.separator"),
-    Case("separator of two characters", DATASET, param("dataset.separator", "::"), "separator"),
     Case(
-        "encoding unknown", DATASET, param("dataset.encoding", "utf-88"), "dataset.encoding|utf-88"
+        "csv of another separator",
+        DATASET,
+        param("tasks.questions.separator", ";"),
+        "text_key|text",
     ),
-    Case("encoding of no text", DATASET, param("dataset.encoding", "hex"), "dataset.encoding|hex"),
-    Case("encoding with a nul", DATASET, param("dataset.encoding", "u\0"), "dataset.encoding"),
+    Case(
+        "separator of a quote",
+        DATASET,
+        param("tasks.questions.separator", '"'),
+        "tasks.questions.separator",
+    ),
+    Case(
+        "separator of a line end",
+        DATASET,
+        param("tasks.questions.separator", "\n"),
+        "tasks.questions.separator",
+    ),
+    Case(
+        "separator of two characters",
+        DATASET,
+        param("tasks.questions.separator", "::"),
+        "separator",
+    ),
+    Case(
+        "encoding unknown",
+        DATASET,
+        param("tasks.questions.encoding", "utf-88"),
+        "tasks.questions.encoding|utf-88",
+    ),
+    Case(
+        "encoding of no text",
+        DATASET,
+        param("tasks.questions.encoding", "hex"),
+        "tasks.questions.encoding|hex",
+    ),
+    Case(
+        "encoding with a nul",
+        DATASET,
+        param("tasks.questions.encoding", "u\0"),
+        "tasks.questions.encoding",
+    ),
     Case("json torn", DATASET, train("t.json", '[{"text": "a", "la'), "t.json"),
     Case("json of numbers", DATASET, train("t.json", "[1, 2]"), "t.json|list of objects"),
     Case("json an object", DATASET, train("t.json", '{"text": ["a"], "label": [1]}'), "t.json"),
@@ -117,21 +178,32 @@ TABLES = [
     Case(
         "regression of words",
         DATASET,
-        both(train("t.csv", "text,label\na,high\nb,low\n"), param("dataset.task", "regression")),
+        both(
+            train("t.csv", "text,label\na,high\nb,low\n"),
+            param("tasks.questions.type", "regression"),
+        ),
         "train",
     ),
-    Case("task unknown", DATASET, param("dataset.task", "clasification"), "dataset.task"),
-    Case("classes too many", DATASET, param("dataset.num_classes", 9), "num_classes|9|3"),
     Case(
-        "train rows too many", DATASET, param("dataset.train_rows", 25), "dataset.train_rows|25|24"
+        "task unknown",
+        DATASET,
+        param("tasks.questions.type", "clasification"),
+        "tasks.questions.type",
+    ),
+    Case("classes too many", DATASET, param("tasks.questions.num_classes", 9), "num_classes|9|3"),
+    Case(
+        "train rows too many",
+        DATASET,
+        param("tasks.questions.train_rows", 25),
+        "tasks.questions.train_rows|25|24",
     ),
     Case(
         "template of no column",
         DATASET,
         both(
-            param("dataset.task", "causal_lm"),
-            param("dataset.text_key", None),
-            param("dataset.templates", ["{question} {label}"]),
+            param("tasks.questions.type", "causal_lm"),
+            param("tasks.questions.text_key", None),
+            param("tasks.questions.templates", ["{question} {label}"]),
         ),
         "question",
     ),
@@ -139,9 +211,9 @@ TABLES = [
         "template with a format",
         DATASET,
         both(
-            param("dataset.task", "causal_lm"),
-            param("dataset.text_key", None),
-            param("dataset.templates", ["{label!r}"]),
+            param("tasks.questions.type", "causal_lm"),
+            param("tasks.questions.text_key", None),
+            param("tasks.questions.templates", ["{label!r}"]),
         ),
         "templates[0]",
     ),
@@ -149,37 +221,58 @@ TABLES = [
         "template with an open brace",
         DATASET,
         both(
-            param("dataset.task", "causal_lm"),
-            param("dataset.text_key", None),
-            param("dataset.templates", ["{label"]),
+            param("tasks.questions.type", "causal_lm"),
+            param("tasks.questions.text_key", None),
+            param("tasks.questions.templates", ["{label"]),
         ),
         "templates[0]",
     ),
     Case(
-        "templates for a classifier", DATASET, param("dataset.templates", ["{text}"]), "templates"
+        "templates for a classifier",
+        DATASET,
+        param("tasks.questions.templates", ["{text}"]),
+        "templates",
     ),
-    Case("text and target one column", DATASET, param("dataset.target_key", "text"), "target_key"),
-    Case("validation of half", DATASET, param("dataset.validation_fraction", 0.5), "validation_fr"),
+    Case(
+        "text and target one column",
+        DATASET,
+        param("tasks.questions.target_key", "text"),
+        "target_key",
+    ),
+    Case(
+        "validation of half",
+        DATASET,
+        param("tasks.questions.validation_fraction", 0.5),
+        "validation_fr",
+    ),
     Case(
         "validation too few to carve",
         DATASET,
-        both(param("dataset.splits.validation", None), param("dataset.validation_fraction", 0.01)),
+        both(
+            param("tasks.questions.splits.validation", None),
+            param("tasks.questions.validation_fraction", 0.01),
+        ),
         "validation_fraction",
     ),
     Case(
-        "validation seed negative", DATASET, param("dataset.validation_seed", -1), "validation_seed"
+        "validation seed negative",
+        DATASET,
+        param("tasks.questions.validation_seed", -1),
+        "validation_seed",
     ),
     Case(
         "dataset pin of other bytes",
         DATASET,
-        param("dataset.sha256", {"train.csv": "0" * 64}),
-        "dataset.sha256.train.csv",
+        param("tasks.questions.sha256", {"train.csv": "0" * 64}),
+        "tasks.questions.sha256.train.csv",
     ),
     Case(
         "target words for a list",
         DATASET,
-        both(param("dataset.task", "seq2seq"), param("dataset.target_words", ["a"])),
-        "dataset.target_words",
+        both(
+            param("tasks.questions.type", "seq2seq"), param("tasks.questions.target_words", ["a"])
+        ),
+        "tasks.questions.target_words",
     ),
 ]
 

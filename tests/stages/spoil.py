@@ -47,7 +47,7 @@ def param(key: str, value: Any) -> Spoil:
         def put(values: Any) -> None:
             *above, last = key.split(".")
             for name in above:
-                values = values[name]
+                values = values.setdefault(name, {})
             values[last] = value
 
         _edit_params(put)
@@ -179,12 +179,12 @@ def _edit_params(edit: Callable[[Any], None]) -> None:
 
 def train(name: str, content: str | bytes) -> Spoil:
     """Let train be another file, of this content."""
-    return both(write(f"source/{name}", content), param("dataset.splits.train", name))
+    return both(write(f"source/{name}", content), param("tasks.questions.splits.train", name))
 
 
 def train_frame(name: str, make: Callable[[Path], Any]) -> Spoil:
     """Let train be another file, which `make` writes."""
-    return both(lambda: make(Path("source") / name), param("dataset.splits.train", name))
+    return both(lambda: make(Path("source") / name), param("tasks.questions.splits.train", name))
 
 
 def parquet(**columns: Any) -> Spoil:

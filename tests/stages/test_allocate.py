@@ -15,21 +15,25 @@ from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
 from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
 from adarank.pipeline.files.whole import write_parquet
-from stages.allocate import SCORES, Allocate, app
+from adarank.pipeline.params.allocate import AllocateSection
+from adarank.pipeline.params.signal import SIGNALS
+from stages.allocate import SCORES, app
 from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\
 allocate:
-  rounding: exact
+  rounding: spend_all
   min_rank: 1
   max_rank: null
   scale: {policy: ratio, value: 2.0}
   seed: 0
+study: {tasks: [questions]}
 strategies: {}
 score: {another: stage's}
 """
 ABOUT = {"model_sha256": "ab" * 32, "signal": "disagreement"}
 ABOUT_PLAN = {"model_sha256": ABOUT["model_sha256"]}
+PLAN_1 = Path("data/plans/disagreement-1/questions.json")
 TOP = Path(__file__).parents[2]
 
 
@@ -37,7 +41,9 @@ TOP = Path(__file__).parents[2]
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(PARAMS)
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT)
+    write_parquet(
+        Path("data/scores/model/disagreement.parquet"), score_table(BERT, 12, trials=2), ABOUT
+    )
 
 
 def write_all_signals() -> None:
@@ -46,7 +52,8 @@ def write_all_signals() -> None:
     for name in {s for strategy in STRATEGIES.values() for s in strategy.signals}:
         split = name in ("gradient_spectrum", "activation_variance")
         scores = with_components(table, draws) if split else table
-        write_parquet(SCORES / f"{name}.parquet", scores, ABOUT)
+        place = "model" if name in SIGNALS else "questions"
+        write_parquet(SCORES / place / f"{name}.parquet", scores, ABOUT)
 
 
 def call(strategy: str, budget: str, *options: str):
@@ -58,14 +65,18 @@ def set_params(old: str, new: str) -> None:
     Path("params.yaml").write_text(PARAMS.replace(old, new))
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay"])
+@pytest.mark.parametrize(
+    "strategy", [*STRATEGIES, "permuted_fisher", "reversed_linear_decay", "last_3_blocks"]
+)
 def test_a_plan_is_written_for_every_strategy(strategy):
     write_all_signals()
     result = call(strategy, "4")
     assert result.exit_code == 0, result.output
-    form = json.loads(Path(f"data/plans/{strategy}-4.json").read_text())
+    form = json.loads(Path(f"data/plans/{strategy}-4/questions.json").read_text())
     plan = RankPlan.from_json(form)
-    assert plan.parameters == (0 if strategy == "full" else 4 * 12 * 13824)
+    # mlp_only's modules cost 3840 a rank, of which 172 fit.
+    spent = {"full": 0, "mlp_only": 172 * 3840}.get(strategy, 4 * 12 * 13824)
+    assert plan.parameters == spent
     assert (plan.strategy, plan.budget) == (strategy, 4)
     assert plan.model_sha256 == ABOUT["model_sha256"]
     assert plan.tuner == find_strategy(strategy).tuner
@@ -75,7 +86,7 @@ def test_a_plan_is_written_for_every_strategy(strategy):
 
 def test_rslora_keeps_uniforms_alpha():
     assert call("rslora", "4").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/rslora-4.json").read_text()))
+    plan = RankPlan.from_json(json.loads(Path("data/plans/rslora-4/questions.json").read_text()))
     assert {module.alpha for module in plan.modules} == {8.0}
     assert set(plan.scaling.values()) == {4.0}
 
@@ -85,7 +96,9 @@ def test_a_definition_becomes_a_strategy():
     set_params("strategies: {}", f"strategies: {{mine: {{custom: {{layer_ranks: [{ranks}]}}}}}}")
     result = call("literal_mine", "4")
     assert result.exit_code == 0, result.output
-    plan = RankPlan.from_json(json.loads(Path("data/plans/literal_mine-4.json").read_text()))
+    plan = RankPlan.from_json(
+        json.loads(Path("data/plans/literal_mine-4/questions.json").read_text())
+    )
     assert [m.rank for m in plan.modules if m.kind == "query"] == [*range(1, 10), 9, 9, 9]
 
 
@@ -94,6 +107,7 @@ def test_a_definition_becomes_a_strategy():
     [
         ("fisher: {explicit: '1,2'}", ("fisher has a meaning already", "uniform")),
         ("permuted_x: {explicit: '1,2'}", ("permuted_x has a meaning already",)),
+        ("last_2_blocks: {explicit: '1,2'}", ("last_2_blocks has a meaning already",)),
         ("Mine: {explicit: '1,2'}", ("strategies", "Mine")),
         ("mine: {}", ("exactly one of custom, explicit, combined",)),
         ("mine: {explicit: '1', combined: {fisher: 1}}", ("exactly one of",)),
@@ -114,12 +128,14 @@ def test_definitions_that_cannot_be_used(definition, words):
 def test_a_strategy_without_its_signal_says_what_to_add():
     result = call("reversed_fisher", "4")
     assert result.exit_code == 2
-    for word in ("not scored: fisher", "study.task_signals", "score_task@SIGNAL"):
+    for word in ("not scored: fisher", "study.task_signals", "score_task@TASK-SIGNAL"):
         assert word in " ".join(result.output.split())
 
 
 def test_scores_of_two_models_are_refused():
-    write_parquet(SCORES / "fisher.parquet", score_table(BERT, 12), {"model_sha256": "cd" * 32})
+    write_parquet(
+        SCORES / "questions/fisher.parquet", score_table(BERT, 12), {"model_sha256": "cd" * 32}
+    )
     set_params("strategies: {}", "strategies: {both: {combined: {fisher: 1, disagreement: 1}}}")
     result = call("both", "4")
     assert result.exit_code == 2
@@ -135,29 +151,47 @@ def test_the_ranks_are_shown_at_a_glance():
     assert "663,552 of 663,552 parameters; 72 of 72 modules" in output
 
 
+def test_a_plan_that_its_bounds_make_uniform_says_so():
+    result = call("disagreement", "1")
+    assert result.exit_code == 0
+    assert "leaves nothing to decide" in " ".join(result.output.split())
+    assert "nothing to decide" in json.loads(PLAN_1.read_text())["note"]
+
+
+def test_the_least_rank_follows_the_budget_where_none_is_given():
+    set_params("  min_rank: 1\n", "")
+    assert call("disagreement", "1").exit_code == 0
+    plan = RankPlan.from_json(json.loads(PLAN_1.read_text()))
+    assert 0 in plan.ranks.values() and plan.note == ""
+
+
 def test_a_fractional_budget_keeps_its_text():
     set_params("min_rank: 1", "min_rank: 0")
     assert call("uniform", "0.50").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/uniform-0.50.json").read_text()))
+    plan = RankPlan.from_json(
+        json.loads(Path("data/plans/uniform-0.50/questions.json").read_text())
+    )
     assert plan.parameters == 12 * 13824 / 2
 
 
 @pytest.mark.parametrize(
     ("old", "new", "option"),
     [
-        ("rounding: exact", "rounding: floor", {"rounding": "floor"}),
+        ("rounding: spend_all", "rounding: floor", {"rounding": "floor"}),
         ("min_rank: 1", "min_rank: 3", {"min_rank": 3}),
         ("max_rank: null", "max_rank: 5", {"max_rank": 5}),
         ("policy: ratio", "policy: rslora", {"scale": Scale("rslora", 2.0)}),
         ("seed: 0", "seed: 3", {"seed": 3}),
+        ("seed: 0", "seed: 0\n  permutations: 2", {"permutations": 2}),
     ],
 )
 def test_every_parameter_reaches_the_plan(old, new, option):
     set_params(old, new)
     assert call("permuted", "4").exit_code == 0
-    plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4.json").read_text()))
+    plan = RankPlan.from_json(json.loads(Path("data/plans/permuted-4/questions.json").read_text()))
     scores = score_table(BERT, 12, trials=2)
     usual = {"budget": 4, "strategy": "permuted", "scale": Scale("ratio", 2.0), **ABOUT_PLAN}
+    usual |= {"permutations": 5}
     assert plan == allocate(scores, **(usual | option))
     assert plan != allocate(scores, **usual)
 
@@ -168,7 +202,7 @@ def test_the_same_inputs_give_the_same_bytes():
         command = [sys.executable, "-m", "stages.allocate", "--strategy", "permuted"]
         env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(TOP)}
         subprocess.run([*command, "--budget", "4"], env=env, check=True, capture_output=True)
-        written.add(Path("data/plans/permuted-4.json").read_bytes())
+        written.add(Path("data/plans/permuted-4/questions.json").read_bytes())
     assert len(written) == 1
 
 
@@ -193,7 +227,8 @@ def test_what_cannot_be_done_exits_2_and_writes_nothing(strategy, budget, word):
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
-        ("rounding: exact", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: nearest", "allocate.rounding"),
+        ("rounding: spend_all", "rounding: exact", "exact is now called spend_all"),
         ("min_rank: 1", "min_rank: 0.5", "allocate.min_rank"),
         ("max_rank: null", "max_rank: 0", "allocate.max_rank"),
         ("policy: ratio", "policy: fixed", "allocate.scale.policy"),
@@ -209,14 +244,14 @@ def test_parameters_are_read_strictly(old, new, key):
 
 
 def test_absent_scores_say_what_to_run():
-    Path("data/scores/disagreement.parquet").unlink()
+    Path("data/scores/model/disagreement.parquet").unlink()
     result = call("uniform", "4")
     assert result.exit_code == 2
     assert "dvc repro" in result.output
 
 
 def test_scores_of_an_unknown_model_are_refused():
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 2), {})
+    write_parquet(Path("data/scores/model/disagreement.parquet"), score_table(BERT, 2), {})
     result = call("uniform", "4")
     assert result.exit_code == 2
     assert "which model" in result.output
@@ -224,14 +259,14 @@ def test_scores_of_an_unknown_model_are_refused():
 
 def test_a_malformed_table_is_refused():
     scores = score_table(BERT, 2).drop(columns="score")
-    write_parquet(Path("data/scores/disagreement.parquet"), scores, ABOUT)
+    write_parquet(Path("data/scores/model/disagreement.parquet"), scores, ABOUT)
     result = call("disagreement", "4")
     assert result.exit_code == 2
     assert "columns missing" in result.output
 
 
 def test_the_schema_names_the_roundings_there_are():
-    assert set(get_args(Allocate.model_fields["rounding"].annotation)) == set(ROUNDINGS)
+    assert set(get_args(AllocateSection.model_fields["rounding"].annotation)) == set(ROUNDINGS)
 
 
 def test_the_stage_needs_no_torch():

@@ -15,7 +15,7 @@ from adarank.pipeline.datasets.raw import Columns
 from adarank.pipeline.datasets.read import read_dataset
 from adarank.pipeline.files import whole as files
 from adarank.pipeline.files.whole import folder_sha256, read_parquet
-from stages import download
+from stages import download_task
 from tests.rows import SECTION, write
 
 OWN = {"train": "train.jsonl", "validation": None, "test": None}
@@ -27,8 +27,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
 
     def run(**changed: object):
-        Path("params.yaml").write_text(json.dumps({"dataset": SECTION | changed}))
-        return CliRunner().invoke(download.app, ["dataset"])
+        Path("params.yaml").write_text(json.dumps({"tasks": {"questions": SECTION | changed}}))
+        return CliRunner().invoke(download_task.app, ["--task", "questions"])
 
     return run
 
@@ -36,16 +36,17 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_builtin_dataset_is_written_and_byte_stable(stage):
     result = stage()
     assert result.exit_code == 0, result.output
-    note = json.loads(Path("data/dataset/dataset.json").read_text())
+    note = json.loads(Path("data/tasks/questions/task.json").read_text())
     assert len(note["labels"]) == 6
     tables = {
-        split: read_parquet(Path(f"data/dataset/{split}.parquet"))[0] for split in note["rows"]
+        split: read_parquet(Path(f"data/tasks/questions/{split}.parquet"))[0]
+        for split in note["rows"]
     }
     assert {split: len(table) for split, table in tables.items()} == note["rows"]
     assert set(tables) == {"train", "validation", "test"}
     assert list(tables["train"].columns) == ["text", "label"]
     assert set(tables["validation"]["label"]) == set(range(6))
-    assert note["sha256"]["test.parquet"] == files.sha256(Path("data/dataset/test.parquet"))
+    assert note["sha256"]["test.parquet"] == files.sha256(Path("data/tasks/questions/test.parquet"))
     before = folder_sha256(Path("data"))
     assert stage().exit_code == 0
     assert folder_sha256(Path("data")) == before
@@ -60,13 +61,19 @@ def test_files_with_their_own_validation_and_pins(stage):
     pin = files.sha256(Path("train.csv"))
     result = stage(source="file:.", splits=splits, sha256={"train.csv": pin})
     assert result.exit_code == 0, result.output
-    assert len(read_parquet(Path("data/dataset/train.parquet"))[0]) == 6
-    assert json.loads(Path("data/sources/dataset.json").read_text())["sha256"]["train.csv"] == pin
-    kept = folder_sha256(Path("data/dataset"))
+    assert len(read_parquet(Path("data/tasks/questions/train.parquet"))[0]) == 6
+    assert (
+        json.loads(Path("data/sources/tasks/questions.json").read_text())["sha256"]["train.csv"]
+        == pin
+    )
+    kept = folder_sha256(Path("data/tasks/questions"))
     result = stage(source="file:.", splits=splits, sha256={"train.csv": "0" * 64})
     assert result.exit_code == 2
-    assert "dataset.sha256.train.csv: the file's bytes are not the pinned ones" in result.output
-    assert folder_sha256(Path("data/dataset")) == kept
+    assert (
+        "tasks.questions.sha256.train.csv: the file's bytes are not the pinned ones"
+        in result.output
+    )
+    assert folder_sha256(Path("data/tasks/questions")) == kept
 
 
 def test_dropped_rows_are_said(stage):
@@ -84,28 +91,28 @@ def test_dropped_rows_are_said(stage):
 
 
 def test_a_write_that_fails_leaves_nothing(stage, monkeypatch):
-    real = download.write_parquet
+    real = download_task.write_parquet
 
     def full(path: Path, table: pd.DataFrame) -> None:
         if path.name == "test.parquet":
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, table)
 
-    monkeypatch.setattr(download, "write_parquet", full)
+    monkeypatch.setattr(download_task, "write_parquet", full)
     result = stage()
     assert result.exit_code == 1
     assert "the disk is full" in result.output
-    assert list(Path("data").iterdir()) == []
+    assert [path for path in Path("data").rglob("*") if path.is_file()] == []
 
 
 def tables() -> dict[str, pd.DataFrame]:
     """What the stage wrote, by split."""
-    paths = Path("data/dataset").glob("*.parquet")
+    paths = Path("data/tasks/questions").glob("*.parquet")
     return {path.stem: read_parquet(path)[0] for path in paths}
 
 
 def note() -> dict:
-    return json.loads(Path("data/dataset/dataset.json").read_text())
+    return json.loads(Path("data/tasks/questions/task.json").read_text())
 
 
 def test_instructions_are_carved_into_three_splits(stage):
@@ -115,7 +122,7 @@ def test_instructions_are_carved_into_three_splits(stage):
     changed = {
         "source": "file:.",
         "splits": OWN,
-        "task": "causal_lm",
+        "type": "causal_lm",
         "text_key": None,
         "target_key": "output",
         "templates": ["{instruction} ({input}) {output}", "{instruction} {output}"],
@@ -125,7 +132,7 @@ def test_instructions_are_carved_into_three_splits(stage):
     result = stage(**changed)
     assert result.exit_code == 0, result.output
     assert note()["rows"] == {"train": 28, "validation": 4, "test": 8}
-    assert note()["task"] == "causal_lm"
+    assert note()["type"] == "causal_lm"
     both = pd.concat(tables().values())
     assert list(both.columns) == ["prompt", "response"]
     assert sorted(both["response"]) == sorted(f"done {i}" for i in range(40))
@@ -135,14 +142,14 @@ def test_instructions_are_carved_into_three_splits(stage):
     assert folder_sha256(Path("data")) == before
     result = stage(**changed | {"train_rows": 51})
     assert result.exit_code == 2
-    assert "dataset.train_rows: the source's train split has fewer rows" in result.output
+    assert "tasks.questions.train_rows: the source's train split has fewer rows" in result.output
     assert "at most 50" in result.output
 
 
 def test_pairs_with_numbers(stage):
     rows = [(f"one {i}", f"other {i}", i / 4) for i in range(20)]
     write(Path("train.jsonl"), rows, ("a", "b", "score"))
-    changed = {"source": "file:.", "splits": OWN, "task": "regression", "test_fraction": 0.1}
+    changed = {"source": "file:.", "splits": OWN, "type": "regression", "test_fraction": 0.1}
     keys = {"text_key": "a", "pair_key": "b", "target_key": "score"}
     result = stage(**changed, **keys)
     assert result.exit_code == 0, result.output
@@ -155,7 +162,7 @@ def test_pairs_with_numbers(stage):
 
 def test_words_for_targets(stage):
     write(Path("train.jsonl"), [(f"text {i}", i % 2) for i in range(40)])
-    changed = {"source": "file:.", "splits": OWN, "task": "seq2seq", "test_fraction": 0.1}
+    changed = {"source": "file:.", "splits": OWN, "type": "seq2seq", "test_fraction": 0.1}
     words = {
         "text_key": None,
         "templates": ["say: {text}"],
@@ -174,7 +181,7 @@ def test_what_contradicts_itself_is_told_before_anything_is_read(stage):
     assert result.exit_code == 2
     assert "nowhere" not in result.output
     for key in ("templates", "templates[0]", "test_fraction"):
-        assert f"params.yaml: dataset.{key}: " in result.output
+        assert f"params.yaml: tasks.questions.{key}: " in result.output
     assert not Path("data").exists()
 
 
@@ -185,6 +192,6 @@ def test_a_split_that_the_builtin_dataset_lacks():
 
 
 def test_help_names_every_key():
-    told = CliRunner().invoke(download.app, ["--help"], terminal_width=200).output
+    told = CliRunner().invoke(download_task.app, ["--help"], terminal_width=200).output
     for key in SECTION:
-        assert f"dataset.{key}:" in told
+        assert f"tasks.NAME.{key}:" in told

@@ -427,5 +427,5 @@ def test_bad_parameters_exit_2(tmp_path, monkeypatch):
 def test_help_names_every_key():
     result = CliRunner().invoke(download.app, ["--help"])
     assert result.exit_code == 0
-    for key in ("model.convert_pickle", "dataset.bad_rows", "dataset.validation_fraction"):
+    for key in ("model.convert_pickle", "model.sha256"):
         assert key in result.output

@@ -18,11 +18,12 @@ from stages import evaluate, finetune
 from tests.cells import LABELS, files, write_params, write_project
 from tests.plans import plan_json
 
-CELL = ["--strategy", "explicit", "--budget", "2"]
+CELL = ["--task", "questions", "--strategy", "explicit", "--budget", "2"]
+NAME = "questions/explicit-2"
 OUTPUTS = (
-    "data/predictions/explicit-2.parquet",
-    "metrics/cells/explicit-2.json",
-    "metrics/confusion/explicit-2.tsv",
+    "data/predictions/questions/explicit-2.parquet",
+    "metrics/cells/questions/explicit-2.json",
+    "metrics/confusion/questions/explicit-2.tsv",
 )
 
 
@@ -39,7 +40,7 @@ def project(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         write_project(pico_model)
-        finetune.run(load(finetune.Params, Path("params.yaml")), Cell("explicit", "2"))
+        finetune.run(load(finetune.Params, Path("params.yaml")), Cell("questions", "explicit", "2"))
         yield folder, run_evaluate()
 
 
@@ -49,7 +50,7 @@ def here(project: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cell() -> dict[str, Any]:
-    return read_cell("explicit-2")
+    return read_cell(NAME)
 
 
 def test_it_measures_every_seed_on_every_split(project: tuple[Path, Result]):
@@ -86,7 +87,7 @@ def test_metrics_are_those_of_the_predictions():
 def test_rows_are_the_datasets():
     predictions = read_parquet(Path(OUTPUTS[0]))[0]
     for split in ("validation", "test"):
-        labels = read_parquet(Path(f"data/dataset/{split}.parquet"))[0]["label"]
+        labels = read_parquet(Path(f"data/tasks/questions/{split}.parquet"))[0]["label"]
         for seed in (0, 1):
             mine = predictions[(predictions["seed"] == seed) & (predictions["split"] == split)]
             assert mine["label"].tolist() == labels.tolist()
@@ -95,7 +96,9 @@ def test_rows_are_the_datasets():
 def test_validation_is_what_training_saw_at_its_best_step():
     for row in cell()["seeds"]:
         if row["split"] == "validation":
-            curve = pd.read_csv(f"data/curves/explicit-2/seed-{row['seed']}.tsv", sep="\t")
+            curve = pd.read_csv(
+                f"data/curves/questions/explicit-2/seed-{row['seed']}.tsv", sep="\t"
+            )
             looks = curve.dropna(subset=["validation_loss"])
             best = looks.loc[looks["validation_loss"].idxmin()]
             assert row["loss"] == pytest.approx(best["validation_loss"], rel=1e-5)
@@ -103,10 +106,10 @@ def test_validation_is_what_training_saw_at_its_best_step():
 
 
 def test_parameters_are_read_back_and_apart():
-    plan = read_json(Path("data/plans/explicit-2.json"))
+    plan = read_json(Path("data/plans/explicit-2/questions.json"))
     assert cell()["trainable_parameters"] == plan["parameters"]
     assert cell()["head_parameters"] == 99
-    assert (cell()["cell"], cell()["strategy"], cell()["budget"]) == ("explicit-2", "explicit", 2)
+    assert (cell()["cell"], cell()["strategy"], cell()["budget"]) == (NAME, "explicit", 2)
 
 
 def test_the_record_tells_how_the_cell_is_judged_and_was_tuned():
@@ -124,23 +127,23 @@ def test_every_tuner_is_loaded_and_measured(
 ):
     monkeypatch.chdir(tmp_path)
     write_project(pico_model)
-    path = Path("data/plans/explicit-2.json")
+    path = Path("data/plans/explicit-2/questions.json")
     digest = read_json(path)["model_sha256"]
     rank = 0 if tuner == "full" else 2
     plan = plan_json(pico_model, lambda _: rank, tuner=tuner, model_sha256=digest)
     write_json(path, plan)
     write_params(seeds=[0])
-    finetune.run(load(finetune.Params, Path("params.yaml")), Cell("explicit", "2"))
+    finetune.run(load(finetune.Params, Path("params.yaml")), Cell("questions", "explicit", "2"))
     result = run_evaluate()
     assert result.exit_code == 0, result.output
     told = cell()
-    record = read_json(Path("data/adapters/explicit-2/seed-0/trained.json"))
+    record = read_json(Path("data/adapters/questions/explicit-2/seed-0/trained.json"))
     assert (told["tuner"], told["trainable_parameters"]) == (tuner, record["parameters"])
     assert told["peak_parameters"] == record["peak_parameters"]
     assert (told["peak_parameters"] > record["parameters"]) == (tuner == "adalora")
     assert sum(record["ranks"].values()) == (0 if tuner == "full" else 24)
     validation = next(row for row in told["seeds"] if row["split"] == "validation")
-    looks = pd.read_csv("data/curves/explicit-2/seed-0.tsv", sep="\t")["validation_loss"]
+    looks = pd.read_csv("data/curves/questions/explicit-2/seed-0.tsv", sep="\t")["validation_loss"]
     assert ((looks - validation["loss"]).abs() < 1e-5).any()
     before = files("metrics") | files("data/predictions")
     run_evaluate()
@@ -148,7 +151,7 @@ def test_every_tuner_is_loaded_and_measured(
 
 
 def test_a_record_that_is_not_of_these_weights_is_refused():
-    path = Path("data/adapters/explicit-2/seed-1/trained.json")
+    path = Path("data/adapters/questions/explicit-2/seed-1/trained.json")
     record = path.read_bytes()
     write_json(path, read_json(path) | {"parameters": 7})
     result = run_evaluate()
@@ -198,7 +201,7 @@ def test_all_train_rows_when_none_are_counted():
 
 
 def test_an_adapter_that_is_not_the_plans_is_refused(pico_model: Path):
-    path = Path("data/plans/explicit-2.json")
+    path = Path("data/plans/explicit-2/questions.json")
     plan = path.read_bytes()
     digest = json.loads(plan)["model_sha256"]
     before = files("metrics")
@@ -214,12 +217,11 @@ def test_an_adapter_that_is_not_there_is_told():
     write_params(seeds=[0, 1, 7])
     result = run_evaluate()
     write_params()
-    assert result.exit_code == 2 and "data/adapters/explicit-2/seed-7" in result.stderr
+    assert result.exit_code == 2 and "data/adapters/questions/explicit-2/seed-7" in result.stderr
 
 
-def test_it_reads_its_own_section_the_task_the_seeds_and_the_length():
-    read = ["study.seeds", "task", "finetune.max_length", "evaluate"]
-    read += ["model.trust_remote_code"]
+def test_it_reads_its_own_section_and_whole_others():
+    read = ["study.seeds", "tasks", "finetune", "evaluate", "model"]
     assert key_paths(evaluate.Params) == read
 
 
@@ -230,16 +232,16 @@ def of_failed_seeds(tmp_path: Path, pico_model: Path, monkeypatch: pytest.Monkey
     write_project(pico_model)
     record = {"error": "step 3: why", "parameters": 7, "head_parameters": 99, "learning_rate": 1.0}
     for seed in (0, 1):
-        write_json(Path(f"data/adapters/explicit-2/seed-{seed}/failed.json"), record)
+        write_json(Path(f"data/adapters/questions/explicit-2/seed-{seed}/failed.json"), record)
     rates = {"learning_rate": 1.0, "tried": []}
-    write_json(Path("data/adapters/explicit-2/learning_rates.json"), rates)
+    write_json(Path("data/adapters/questions/explicit-2/learning_rates.json"), rates)
     return tmp_path
 
 
 def test_a_cell_of_which_every_seed_failed_says_so(of_failed_seeds: Path):
     result = run_evaluate()
     assert result.exit_code == 0, result.output
-    record = read_cell("explicit-2")
+    record = read_cell(NAME)
     assert record["failed"] == [{"seed": seed, "error": "step 3: why"} for seed in (0, 1)]
     assert record["seeds"] == record["gap"] == []
     assert record["trainable_parameters"] == record["peak_parameters"] == 7
@@ -295,5 +297,5 @@ def test_a_measured_seed_is_taken_from_the_scratch_store(
     assert files("metrics") | files("data/predictions") == before
     monkeypatch.setattr(evaluate, "predict", None)
     result = run_evaluate()
-    assert "evaluate explicit-2: seeds 0, 1 taken from the scratch store" in result.stderr
+    assert "evaluate questions/explicit-2: seeds 0, 1 taken from the scratch store" in result.stderr
     assert files("metrics") | files("data/predictions") == before

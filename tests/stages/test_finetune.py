@@ -21,7 +21,7 @@ from adarank.tuning.lora import read_ranks
 from stages.finetune import app
 from tests.cells import files, write_params, write_project
 
-CELL = ["--strategy", "explicit", "--budget", "2"]
+CELL = ["--task", "questions", "--strategy", "explicit", "--budget", "2"]
 
 
 def finetune() -> Result:
@@ -38,7 +38,7 @@ def finished(
         patch.chdir(folder)
         write_project(pico_model)
         # Test rows have no part in training: it must do without them.
-        Path("data/dataset/test.parquet").unlink()
+        Path("data/tasks/questions/test.parquet").unlink()
         yield folder, finetune()
 
 
@@ -51,9 +51,11 @@ def project(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_it_writes_an_adapter_and_a_curve_for_every_seed(finished: tuple[Path, Result]):
     folder, result = finished
     assert result.exit_code == 0, result.output
-    adapters = [path.name for path in sorted((folder / "data/adapters/explicit-2").iterdir())]
+    adapters = [
+        path.name for path in sorted((folder / "data/adapters/questions/explicit-2").iterdir())
+    ]
     assert adapters == ["learning_rates.json", "seed-0", "seed-1"]
-    curve = pd.read_csv(folder / "data/curves/explicit-2/seed-1.tsv", sep="\t")
+    curve = pd.read_csv(folder / "data/curves/questions/explicit-2/seed-1.tsv", sep="\t")
     assert curve["step"].tolist() == list(range(1, 9))
     assert curve.dropna()["step"].tolist() == [3, 6, 8]
     assert curve["learning_rate"].max() == pytest.approx(2e-2)
@@ -62,7 +64,7 @@ def test_it_writes_an_adapter_and_a_curve_for_every_seed(finished: tuple[Path, R
 
 def test_it_says_what_was_verified_and_nothing_noisy(finished: tuple[Path, Result]):
     folder, result = finished
-    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    plan = json.loads((folder / "data/plans/explicit-2/questions.json").read_text())
     said = result.stderr
     assert "seed 0: validation loss" in said and "seed 1: validation loss" in said
     assert f"10 ranks read back, {plan['parameters']} parameters + 99 in the head" in said
@@ -71,22 +73,24 @@ def test_it_says_what_was_verified_and_nothing_noisy(finished: tuple[Path, Resul
 
 def test_stock_peft_finds_the_plans_ranks(finished: tuple[Path, Result]):
     folder = finished[0]
-    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    plan = json.loads((folder / "data/plans/explicit-2/questions.json").read_text())
     for seed in (0, 1):
         base = AutoModelForSequenceClassification.from_pretrained(
             folder / "data/model", num_labels=3
         )
-        model = PeftModel.from_pretrained(base, folder / f"data/adapters/explicit-2/seed-{seed}")
+        model = PeftModel.from_pretrained(
+            base, folder / f"data/adapters/questions/explicit-2/seed-{seed}"
+        )
         got = {name: (one.rank, one.scale) for name, one in read_ranks(model).items()}
         assert got == {m["name"]: (m["rank"], 2.0) for m in plan["modules"] if m["rank"]}
 
 
 def test_every_seed_has_a_record_of_what_was_trained(finished: tuple[Path, Result]):
     folder, _ = finished
-    plan = json.loads((folder / "data/plans/explicit-2.json").read_text())
+    plan = json.loads((folder / "data/plans/explicit-2/questions.json").read_text())
     for seed in (0, 1):
         record = json.loads(
-            (folder / f"data/adapters/explicit-2/seed-{seed}/trained.json").read_text()
+            (folder / f"data/adapters/questions/explicit-2/seed-{seed}/trained.json").read_text()
         )
         assert record == {
             "ranks": {m["name"]: m["rank"] for m in plan["modules"] if m["rank"]},
@@ -95,7 +99,9 @@ def test_every_seed_has_a_record_of_what_was_trained(finished: tuple[Path, Resul
             "head_parameters": 99,
             "learning_rate": 2e-2,
         }
-    rates = json.loads((folder / "data/adapters/explicit-2/learning_rates.json").read_text())
+    rates = json.loads(
+        (folder / "data/adapters/questions/explicit-2/learning_rates.json").read_text()
+    )
     assert rates == {"learning_rate": 2e-2, "select_by": "loss", "tried": [], "tuning_seed": None}
 
 
@@ -119,7 +125,6 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch: pytest.MonkeyPatch):
     result = finetune()
     assert result.exit_code == 1 and "disk is full" in result.stderr
     assert files("data/adapters") == files("data/curves") == {}
-    assert not list(Path("data/adapters").iterdir())
 
 
 @pytest.mark.usefixtures("project")
@@ -133,8 +138,10 @@ def test_a_plan_for_another_model_is_refused():
 
 @pytest.mark.usefixtures("project")
 def test_a_plan_that_is_not_there_is_named():
-    result = CliRunner().invoke(app, ["--strategy", "explicit", "--budget", "3"])
-    assert result.exit_code == 2 and "data/plans/explicit-3.json" in result.stderr
+    result = CliRunner().invoke(
+        app, ["--task", "questions", "--strategy", "explicit", "--budget", "3"]
+    )
+    assert result.exit_code == 2 and "data/plans/explicit-3/questions.json" in result.stderr
 
 
 @pytest.mark.usefixtures("project")
@@ -168,13 +175,15 @@ def test_a_divergent_run_stops_at_its_step_and_is_recorded_for_every_seed():
     result = finetune()
     assert result.exit_code == 0, result.output
     for seed in (0, 1):
-        told = json.loads(Path(f"data/adapters/explicit-2/seed-{seed}/failed.json").read_text())
+        told = json.loads(
+            Path(f"data/adapters/questions/explicit-2/seed-{seed}/failed.json").read_text()
+        )
         assert told["error"].startswith("step ")
     assert "seed 0: FAILED" in result.stderr and "seed 1: FAILED" in result.stderr
 
 
 def rates() -> dict[str, Any]:
-    return json.loads(Path("data/adapters/explicit-2/learning_rates.json").read_text())
+    return json.loads(Path("data/adapters/questions/explicit-2/learning_rates.json").read_text())
 
 
 @pytest.mark.usefixtures("project")
@@ -192,11 +201,11 @@ def test_the_best_of_several_rates_is_used_for_every_seed():
     assert f"learning rate 1e+30, seed 99: {diverged['error']}" in result.stderr
     # Four runs of 8 steps: three tries and a seed.
     assert "32/32" in result.stderr
-    curve = pd.read_csv("data/curves/explicit-2/seed-0.tsv", sep="\t")
+    curve = pd.read_csv("data/curves/questions/explicit-2/seed-0.tsv", sep="\t")
     assert curve["learning_rate"].max() == pytest.approx(2e-2)
-    record = json.loads(Path("data/adapters/explicit-2/seed-0/trained.json").read_text())
+    record = json.loads(Path("data/adapters/questions/explicit-2/seed-0/trained.json").read_text())
     assert record["learning_rate"] == 2e-2
-    assert not Path("data/adapters/explicit-2/seed-99").exists()
+    assert not Path("data/adapters/questions/explicit-2/seed-99").exists()
 
 
 @pytest.mark.usefixtures("project")
@@ -229,7 +238,7 @@ def test_rates_are_distinct_numbers_above_zero(rate: Any):
 def test_it_reads_its_own_section_the_task_and_the_seeds():
     from stages.finetune import Params
 
-    assert key_paths(Params) == ["study.seeds", "task", "finetune", "model.trust_remote_code"]
+    assert key_paths(Params) == ["study.seeds", "tasks", "finetune", "model"]
 
 
 @pytest.mark.usefixtures("project")
@@ -245,20 +254,22 @@ def test_a_seed_that_diverges_is_recorded_and_the_others_go_on(monkeypatch: pyte
     result = finetune()
     assert result.exit_code == 0, result.output
     assert "seed 1: FAILED, step 3, module x: training has become non-finite" in result.stderr
-    folder = Path("data/adapters/explicit-2")
+    folder = Path("data/adapters/questions/explicit-2")
     assert (folder / "seed-0/trained.json").exists()
     assert [path.name for path in (folder / "seed-1").iterdir()] == ["failed.json"]
     assert json.loads((folder / "seed-1/failed.json").read_text()) == {
         "error": "step 3, module x: training has become non-finite",
-        "parameters": json.loads(Path("data/plans/explicit-2.json").read_text())["parameters"],
+        "parameters": json.loads(Path("data/plans/explicit-2/questions.json").read_text())[
+            "parameters"
+        ],
         "head_parameters": 99,
         "learning_rate": 2e-2,
     }
 
 
 def test_what_training_cost_is_timed_beside_the_results(finished: tuple[Path, Result]):
-    told = json.loads((finished[0] / "timings/finetune-explicit-2.json").read_text())
-    rows = pd.read_parquet(finished[0] / "data/dataset/train.parquet")
+    told = json.loads((finished[0] / "timings/finetune-questions-explicit-2.json").read_text())
+    rows = pd.read_parquet(finished[0] / "data/tasks/questions/train.parquet")
     # Two seeds of eight steps of eight rows (the last batch of an epoch has six), two tokens or
     # more each.
     assert told["tokens"] >= 2 * 60 * 2

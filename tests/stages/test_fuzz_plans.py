@@ -32,7 +32,7 @@ ABOUT = {"model_sha256": "ab" * 32}
 WHOLE: dict[str, Any] = YAML(typ="safe", pure=True).load(TOP / "params.yaml")
 PARAMS = {section: WHOLE[section] for section in ("allocate", "strategies")}
 PLAN = allocate(TABLE, budget=2, strategy="uniform", **ABOUT).to_json()
-SCORES = Path("data/scores/disagreement.parquet")
+SCORES = Path("data/scores/model/disagreement.parquet")
 
 COLUMNS = st.one_of(
     *(
@@ -60,7 +60,7 @@ def _project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.chdir(tmp_path_factory.mktemp("fuzz"))
         Path("data/model").mkdir(parents=True)
         Path("data/model/config.json").write_text("{}")
-        Path("data/plans").mkdir()
+        Path("data/plans/uniform-2").mkdir(parents=True)
         write_params()
         write_parquet(SCORES, TABLE, ABOUT)
         yield
@@ -130,11 +130,13 @@ def test_a_mutated_plan_is_refused_or_holds(value: Any) -> None:
 @given(st.integers(0, 2000), st.integers(0, 6), st.binary(max_size=4))
 def test_a_damaged_plan_file_is_refused_or_holds(at: int, taken: int, put: bytes) -> None:
     good = json.dumps(PLAN | {"model_sha256": folder_sha256(Path("data/model"))}).encode()
-    Path("data/plans/uniform-2.json").write_bytes(good[:at] + put + good[at + taken :])
+    Path("data/plans/uniform-2/questions.json").write_bytes(good[:at] + put + good[at + taken :])
     try:
-        plan = Cell("uniform", "2").read_plan()
+        plan = Cell("questions", "uniform", "2").read_plan()
     except AdaRankError as error:
-        assert all("data/plans/uniform-2.json" in problem.where for problem in error.problems)
+        assert all(
+            "data/plans/uniform-2/questions.json" in problem.where for problem in error.problems
+        )
         return
     check_plan(plan.to_json())
     assert (plan.strategy, plan.budget) == ("uniform", 2)
@@ -161,7 +163,7 @@ def test_a_score_table_is_refused_or_shared_out(
         write_parquet(SCORES, table, ABOUT)
     except pa.ArrowException:
         assume(False)
-    path = Path(f"data/plans/{strategy}-{budget}.json")
+    path = Path(f"data/plans/{strategy}-{budget}/questions.json")
     path.unlink(missing_ok=True)
     write_params()
     try:
@@ -183,13 +185,13 @@ def test_a_damaged_score_file_is_refused_or_read(put: bytes, at: int, torn: bool
     at %= len(good)
     SCORES.write_bytes(good[:at] + put + (b"" if torn else good[at + len(put) :]))
     try:
-        tables, model = read_scores(["disagreement"])
+        tables, model = read_scores(["disagreement"], "questions")
     except AdaRankError as error:
         assert all(problem.where and problem.remedy for problem in error.problems)
         return
     finally:
         SCORES.write_bytes(good)
-    assert isinstance(model, str) and np.isfinite(tables["disagreement"]["score"]).all()
+    assert isinstance(model, str) and np.isfinite(tables["disagreement"].score).all()
 
 
 RANKS = st.one_of(
@@ -219,13 +221,13 @@ DEFINITIONS = st.one_of(
     DEFINITIONS,
     st.sampled_from(["mine", "reversed_mine", "permuted_mine", "literal_mine"]),
     st.sampled_from(["0.3", "1", "2", "5.5", "7"]),
-    st.sampled_from(["exact", "hamilton", "dhondt", "floor"]),
+    st.sampled_from(["spend_all", "hamilton", "floor"]),
     st.integers(0, 3),
     st.one_of(st.none(), st.integers(1, 7)),
     st.one_of(st.floats(1e-3, 64), NUMBERS),
     st.sampled_from(["ratio", "rslora", "constant"]),
 )
-@example({"combined": {"uniform": 10**400}}, "mine", "0.3", "exact", 0, None, 1.0, "ratio")
+@example({"combined": {"uniform": 10**400}}, "mine", "0.3", "spend_all", 0, None, 1.0, "ratio")
 def test_a_strategy_of_ones_own_is_refused_or_shared_out(
     definition: Any,
     strategy: str,
@@ -242,7 +244,7 @@ def test_a_strategy_of_ones_own_is_refused_or_shared_out(
         write_params(allocate={**options, "scale": scale}, strategies={"mine": definition})
     except (UnicodeEncodeError, ValueError, TypeError):
         assume(False)
-    path = Path(f"data/plans/{strategy}-{budget}.json")
+    path = Path(f"data/plans/{strategy}-{budget}/questions.json")
     path.unlink(missing_ok=True)
     try:
         run(load(Params, Path("params.yaml")), strategy, budget)

@@ -112,20 +112,20 @@ def test_texts_from_outside_stay_texts() -> None:
     write_study(Fixture(failed=failed))
     summary = read_json(Path("metrics/summary.json"))
     cells = summary["cells"] | {
-        f"{ATTACK}-4": summary["cells"]["permuted-4"] | {"strategy": ATTACK}
+        f"questions/{ATTACK}-4": summary["cells"]["questions/permuted-4"] | {"strategy": ATTACK}
     }
     change_summary(cells=cells, verdict=ATTACK, notes=[ATTACK])
-    scores = read_json(Path("metrics/scores/disagreement.json"))
+    scores = read_json(Path("metrics/scores/model/disagreement.json"))
     scores["modules"][0] |= {"module": ATTACK, "kind": "</script><!--"}
-    write_json(Path("metrics/scores/disagreement.json"), scores)
-    note = read_json(Path("data/dataset/dataset.json"))
-    write_json(Path("data/dataset/dataset.json"), note | {"dropped": {"train": {ATTACK: 1}}})
+    write_json(Path("metrics/scores/model/disagreement.json"), scores)
+    note = read_json(Path("data/tasks/questions/task.json"))
+    write_json(Path("data/tasks/questions/task.json"), note | {"dropped": {"train": {ATTACK: 1}}})
     raw = make()
     page = Reader(raw)
     assert ATTACK not in raw
     assert html.escape(ATTACK) in raw and ATTACK in page.text
-    # Two of data, the library, and the page's own two.
-    assert sum(tag == "script" for tag, _ in page.tags) == 5
+    # Two of data, the library, and the page's own three.
+    assert sum(tag == "script" for tag, _ in page.tags) == 6
     assert not any("alert" in script for script in page.scripts[2:] if len(script) < 100_000)
     for script in page.scripts[:2]:
         assert "<" not in script
@@ -135,9 +135,9 @@ def test_texts_from_outside_stay_texts() -> None:
 def test_plotly_is_given_no_markup_from_outside() -> None:
     write_study(Fixture())
     summary = read_json(Path("metrics/summary.json"))
-    cell = summary["cells"]["permuted-4"] | {"strategy": '<a href="https://x">y</a>'}
+    cell = summary["cells"]["questions/permuted-4"] | {"strategy": '<a href="https://x">y</a>'}
     change_summary(cells=summary["cells"] | {"odd-4": cell})
-    told = [text for text in strings(drawings(make())["frontier"]) if "href" in text]
+    told = [text for text in strings(drawings(make())["frontier-questions"]) if "href" in text]
     assert told and all("<a" not in text and "&lt;a" in text for text in told)
 
 
@@ -146,7 +146,7 @@ def test_one_seed_has_no_intervals_and_no_word_of_nan() -> None:
     page = make()
     text = Reader(page).text
     assert "nan" not in text.lower().split() and "NaN" not in json.dumps(drawings(page))
-    (uniform, *_) = drawings(page)["frontier"][0]["data"]
+    (uniform, *_) = drawings(page)["frontier-questions"][0]["data"]
     assert uniform["error_y"]["array"] == [None]
 
 
@@ -158,7 +158,7 @@ def test_a_cell_without_a_finished_seed_is_told_everywhere() -> None:
     assert "disagreement-4, seeds 0, 1, 2 : training has become non-finite" in text
     assert "Not drawn, as no seed finished: disagreement-4." in text
     assert "3 of 3 failed" in text and "not comparable" in text
-    names = [trace["name"] for trace in drawings(page)["frontier"][0]["data"]]
+    names = [trace["name"] for trace in drawings(page)["frontier-questions"][0]["data"]]
     assert names == ["uniform", "permuted"]
 
 
@@ -166,7 +166,7 @@ def test_no_cell_has_a_result() -> None:
     failed = {(f"{s}-4", seed): "lost" for s in Fixture().strategies for seed in range(3)}
     write_study(Fixture(failed=failed))
     page = make()
-    assert drawings(page)["frontier"][0]["data"] == []
+    assert drawings(page)["frontier-questions"][0]["data"] == []
     assert "curves" not in drawings(page)
 
 
@@ -174,7 +174,7 @@ def test_what_is_not_there_is_left_out() -> None:
     write_study(Fixture(strategies=("uniform",), signals=()))
     shutil.rmtree("data/curves")
     page = make()
-    assert set(drawings(page)) == {"frontier", "ranks"}
+    assert set(drawings(page)) == {"frontier-questions", "ranks-questions"}
     assert "nothing to compare" in Reader(page).text
 
 
@@ -185,11 +185,11 @@ def test_what_made_it_is_told() -> None:
         "pypi:some-model==1.0/model, revision 1.0",
         "a" * 64,
         "train 5,452 3 with an empty text",
-        "data/scores/disagreement.parquet",
-        "data/plans/permuted-0.5.json",
+        "data/scores/model/disagreement.parquet",
+        "data/plans/permuted-0.5/questions.json",
         "study.budgets 0.5, 4",
         "finetune.learning_rate 0.001",
-        "dataset.train_rows null",
+        "tasks.questions.train_rows null",
         "peft 0.",
     ):
         assert said in text, said
@@ -200,7 +200,9 @@ def test_charts_have_a_text_alternative_each() -> None:
     page = Reader(make())
     charts = [attrs for tag, attrs in page.tags if attrs.get("class") == "chart"]
     assert [chart["role"] for chart in charts] == ["img"] * 5
-    mean = read_json(Path("metrics/summary.json"))["cells"]["uniform-4"]["metrics"]["accuracy"]
+    mean = read_json(Path("metrics/summary.json"))["cells"]["questions/uniform-4"]["metrics"][
+        "accuracy"
+    ]
     label = charts[0]["aria-label"]
     assert label is not None and f"uniform-4: {100 * mean['mean']:.2f} % (" in label
     views = [attrs for tag, attrs in page.tags if attrs.get("class") == "view"]
@@ -235,6 +237,6 @@ def test_a_summary_of_another_form_is_refused_with_a_remedy() -> None:
 
 def test_a_curve_that_is_none_is_refused() -> None:
     write_study(Fixture())
-    Path("data/curves/uniform-4/seed-0.tsv").write_text("")
+    Path("data/curves/questions/uniform-4/seed-0.tsv").write_text("")
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 2 and "seed-0.tsv" in result.output

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,10 @@ from adarank.pipeline.files.whole import (
     write_parquet,
 )
 from adarank.pipeline.params.loader import key_paths
-from stages.score_task import SIGNALS, Params, SignalName, app
+from adarank.pipeline.params.probe import sample_texts
+from adarank.pipeline.params.signal import TASK_SIGNALS, TaskSignalName
+from stages import score
+from stages.score_task import KINDS, Params, app
 from tests.cells import LABELS, TASK
 from tests.pico import (
     pico_bert_config,
@@ -35,7 +38,7 @@ from tests.pico import (
 )
 
 PARAMS: dict[str, Any] = {
-    "model": {"trust_remote_code": False},
+    "model": {"source": "not read"},
     "signal": {
         "rows": 20,
         "batch_size": 8,
@@ -45,8 +48,9 @@ PARAMS: dict[str, Any] = {
         "seed": 0,
         "device": "cpu",
     },
-    "task": TASK,
-    "score": {"modules": ["all-linear"], "trials": "not read"},
+    "tasks": {"questions": TASK},
+    "probe": {"source": "not read", "rows": 6, "max_length": 16},
+    "score": {"trials": 2, "device": "cpu"},
     "finetune": {"max_length": 16},
 }
 COLUMNS = ["module", "block", "kind", "d_in", "d_out", "parameters_per_rank", "trial", "score"]
@@ -57,44 +61,61 @@ def project(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     shutil.copytree(pico_model, "data/model")
     # No other split is there: they must not be read.
-    write_parquet(Path("data/dataset/train.parquet"), pico_rows(24))
-    describe(task="classification", labels=LABELS)
+    write_parquet(Path("data/tasks/questions/train.parquet"), pico_rows(24))
+    describe(type="classification", labels=LABELS)
 
 
 def describe(**description: Any) -> None:
-    write_json(Path("data/dataset/dataset.json"), description)
+    write_json(Path("data/tasks/questions/task.json"), description)
 
 
 def call(signal: str, **changed: Any) -> Result:
     params = json.loads(json.dumps(PARAMS))
     for keys, value in changed.items():
-        section, _, key = keys.partition("__")
-        params[section][key] = value
+        *above, key = keys.split("__")
+        section = params
+        for name in above:
+            section = section[name]
+        section[key] = value
     with Path("params.yaml").open("w") as stream:
         YAML().dump(params, stream)
-    return CliRunner().invoke(app, ["--signal", signal])
+    return CliRunner().invoke(app, ["--task", "questions", "--signal", signal])
 
 
 def scored(signal: str, **changed: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     result = call(signal, **changed)
     assert result.exit_code == 0, result.output
-    metrics = json.loads(Path(f"metrics/scores/{signal}.json").read_text())
-    return read_parquet(Path(f"data/scores/{signal}.parquet"))[0], metrics
+    metrics = json.loads(Path(f"metrics/scores/questions/{signal}.json").read_text())
+    return read_parquet(Path(f"data/scores/questions/{signal}.parquet"))[0], metrics
 
 
-def test_the_schema_reads_two_sections_and_two_keys_of_others() -> None:
-    read = ["signal", "task", "score.modules", "finetune.max_length", "model.trust_remote_code"]
+def test_the_schema_reads_whole_sections() -> None:
+    read = ["signal", "tasks", "probe", "score", "finetune", "model"]
     assert key_paths(Params) == read
-    assert list(SIGNALS) == list(get_args(SignalName))
+    assert ["task_disagreement", *KINDS] == list(TASK_SIGNALS)
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: SignalName) -> None:
+def test_disagreement_on_the_tasks_own_texts_is_that_of_these_texts() -> None:
+    table, metrics = scored("task_disagreement")
+    assert (metrics["texts"], metrics["estimator"]) == (6, "exact")
+    texts = sample_texts(Path("data/tasks/questions/train.parquet"), 6, seed=0)
+    Path("probe.txt").write_text("\n".join(texts))
+    yaml = YAML(typ="safe")
+    values = yaml.load(Path("params.yaml"))
+    values["probe"]["source"] = "probe.txt"
+    yaml.dump(values, Path("params.yaml"))
+    assert CliRunner().invoke(score.app, []).exit_code == 0
+    generic = read_parquet(Path("data/scores/model/disagreement.parquet"))[0]
+    assert np.allclose(table["score"], generic["score"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("signal", KINDS)
+def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: TaskSignalName) -> None:
     table, metrics = scored(signal)
-    note = read_parquet(Path(f"data/scores/{signal}.parquet"))[1]
+    note = read_parquet(Path(f"data/scores/questions/{signal}.parquet"))[1]
     model_hash = folder_sha256(Path("data/model"))
     assert note == {"signal": signal, "estimator": signal, "model_sha256": model_hash}
-    spectrum = SIGNALS[signal].spectrum
+    spectrum = KINDS[signal].spectrum
     assert list(table.columns) == [*COLUMNS[:-1], *(["component"] if spectrum else []), "score"]
     modules = find_modules(load_model(Path("data/model")))
     assert table["module"].drop_duplicates().tolist() == [m.name for m in modules]
@@ -106,11 +127,11 @@ def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: SignalName) 
     assert metrics["trials"] == 1 and metrics["modules"][0]["standard_error"] is None
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_allocation_can_read_it(signal: SignalName) -> None:
+@pytest.mark.parametrize("signal", KINDS)
+def test_allocation_can_read_it(signal: TaskSignalName) -> None:
     read = read_signal(scored(signal)[0])
-    assert len(read.modules) == 12 and not read.tells_nothing
-    assert (read.components is not None) == SIGNALS[signal].spectrum
+    assert len(read.modules) == 12 and not read.is_constant
+    assert (read.components is not None) == KINDS[signal].spectrum
 
 
 @pytest.mark.parametrize("signal", ["gradient_spectrum", "activation_variance"])
@@ -122,9 +143,12 @@ def test_components_descend_and_are_counted_from_0(signal: str) -> None:
         assert module["score"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("signal", KINDS)
 def test_two_runs_give_the_same_bytes(signal: str) -> None:
-    files = Path(f"data/scores/{signal}.parquet"), Path(f"metrics/scores/{signal}.json")
+    files = (
+        Path(f"data/scores/questions/{signal}.parquet"),
+        Path(f"metrics/scores/questions/{signal}.json"),
+    )
     hashes = [(scored(signal), [sha256(file) for file in files])[1] for _ in range(2)]
     assert hashes[0] == hashes[1]
 
@@ -179,11 +203,11 @@ def become(task: str) -> None:
     config, rows, about = OTHERS[task]
     shutil.rmtree("data/model")
     save_pico_model(Path("data/model"), config())
-    write_parquet(Path("data/dataset/train.parquet"), rows)
-    describe(task=task, **about)
+    write_parquet(Path("data/tasks/questions/train.parquet"), rows)
+    describe(type=task, **about)
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("signal", KINDS)
 @pytest.mark.parametrize("task", OTHERS)
 def test_every_task_gives_every_signal_whatever_the_batch_size(task: str, signal: str) -> None:
     become(task)
@@ -198,21 +222,26 @@ def test_every_task_gives_every_signal_whatever_the_batch_size(task: str, signal
 def test_a_model_that_writes_with_the_head_it_has_needs_no_warm_up() -> None:
     become("causal_lm")
     assert "no warm-up: no new head" in call("weight_gradient").output
-    assert json.loads(Path("metrics/scores/weight_gradient.json").read_text())["warmup"] is None
+    assert (
+        json.loads(Path("metrics/scores/questions/weight_gradient.json").read_text())["warmup"]
+        is None
+    )
 
 
 def test_packing_changes_neither_gradients_nor_activations() -> None:
     # Rows in a pack do not see one another, and it is tokens that weigh, not packs.
     become("causal_lm")
     for signal in ("weight_gradient", "activation_variance"):
-        packed, plain = (scored(signal, task__packing=packing)[0] for packing in (True, False))
+        packed, plain = (
+            scored(signal, tasks__questions__packing=packing)[0] for packing in (True, False)
+        )
         assert np.allclose(packed["score"], plain["score"], rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"signal__rows": 25}, "at most 24, the rows of data/dataset/train.parquet"),
+        ({"signal__rows": 25}, "at most 24, the rows of data/tasks/questions/train.parquet"),
         ({"signal__rows": 0}, "signal.rows"),
         ({"signal__components": 0}, "signal.components"),
         ({"signal__warmup_steps": -1}, "signal.warmup_steps"),
@@ -226,17 +255,17 @@ def test_packing_changes_neither_gradients_nor_activations() -> None:
 )
 def test_bad_input_is_told_and_leaves_the_old_scores(changed: dict[str, Any], words: str) -> None:
     scored("gradient_spectrum")
-    before = sha256(Path("data/scores/gradient_spectrum.parquet"))
+    before = sha256(Path("data/scores/questions/gradient_spectrum.parquet"))
     result = call("gradient_spectrum", **changed)
     assert result.exit_code == 2, result.output
     assert words in result.output and "Traceback" not in result.output
-    assert sha256(Path("data/scores/gradient_spectrum.parquet")) == before
+    assert sha256(Path("data/scores/questions/gradient_spectrum.parquet")) == before
 
 
 def test_no_rows_no_dataset_and_no_model_are_told() -> None:
-    write_parquet(Path("data/dataset/train.parquet"), pico_rows(24)[:0])
+    write_parquet(Path("data/tasks/questions/train.parquet"), pico_rows(24)[:0])
     assert "split without rows" in call("fisher").output
-    Path("data/dataset/train.parquet").unlink()
+    Path("data/tasks/questions/train.parquet").unlink()
     assert "file not found" in call("fisher").output
     shutil.rmtree("data/model")
     result = call("fisher")

@@ -7,26 +7,32 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from adarank.allocation.rounding.classic import dhondt, floors, hamilton
-from adarank.allocation.rounding.exact import exact
+from adarank.allocation.rounding.classic import floors, hamilton
 from adarank.allocation.rounding.quota import Case
+from adarank.allocation.rounding.spend_all import spend_all
 from adarank.errors import input_error
 
 ROUNDINGS: dict[str, Callable[[Case], list[int]]] = {
-    "exact": exact,
+    "spend_all": spend_all,
     "hamilton": hamilton,
-    "dhondt": dhondt,
     "floor": floors,
 }
+
+RENAMED = {"exact": "spend_all"}
+"""Roundings under their former names, and their present ones."""
 
 _PRECISION = Fraction(1, 1 << 52)
 
 
 def budget_parameters(budget: float, costs: NDArray[np.int64]) -> Fraction:
-    """Say what a budget may spend: the parameters that uniform rank `budget` would cost.
+    """Convert an average rank to parameters: what uniform rank `budget` would cost.
 
     Floats cannot hold 0.1 or 11 / 3 exactly: a result within their precision of a whole
-    number of parameters is that number, so that no rank is lost to the last digit.
+    number of parameters is taken for that number, so no rank is lost to the last digit.
+
+    Example:
+        >>> budget_parameters(0.29, np.array([40, 60]))  # 28.999999999999996 in floats
+        Fraction(29, 1)
 
     Args:
         budget: Average rank.
@@ -55,15 +61,15 @@ def apportion(
     budget: float,
     lower: NDArray[np.int64],
     upper: NDArray[np.int64],
-    rounding: str = "exact",
+    rounding: str = "spend_all",
     turns: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Turn weights into integer ranks that spend a budget of parameters.
+    """Convert weights to integer ranks under a budget of parameters.
 
-    The quota of a module is proportional to its weight and within its bounds; all quotas
-    together cost exactly the budget (`adarank.allocation.rounding.quota.water_fill`). The rounding
-    makes them whole. None overspends; `exact` spends all that can be spent.
-    At equal cost and bounds, a higher weight never gets a lower rank.
+    The quota of a module is proportional to its weight, within its bounds; all quotas together
+    cost exactly the budget (`adarank.allocation.rounding.quota.water_fill`). The rounding makes
+    them whole. None overspends; `spend_all` spends all that can be spent. At equal cost and
+    bounds, a higher weight never gets a lower rank.
 
     Args:
         weights: Finite, not negative, not all zero, `(n_modules,)`.
@@ -72,41 +78,50 @@ def apportion(
         lower: Least rank, `(n_modules,)`.
         upper: Greatest rank, `(n_modules,)`.
         rounding: A name in ROUNDINGS.
-        turns: Positions of the modules, first served first, for those of equal weight,
-            `(n_modules,)`; in the order given if absent.
+        turns: Positions of the modules, `(n_modules,)`: of equal weights, the first here comes
+            first. The order of the arguments if absent.
 
     Returns:
         Ranks, shape `(n_modules,)`.
 
     Raises:
         InputError: Unknown rounding, or the budget is out of reach within the bounds.
+
+    Example:
+        A module of weight 1 and one of weight 3, 10 parameters per rank each, at average rank 2:
+
+        >>> bounds = {"lower": np.zeros(2, int), "upper": np.full(2, 8)}
+        >>> apportion(np.array([1.0, 3.0]), np.array([10, 10]), budget=2, **bounds).tolist()
+        [1, 3]
     """
     spend = budget_parameters(budget, costs)
     _check_rounding(rounding)
     _check_reach(budget, spend, costs, lower, upper)
     turns = np.arange(len(weights)) if turns is None else turns
-    served = turns[np.argsort(-weights[turns], kind="stable")]
+    order = turns[np.argsort(-weights[turns], kind="stable")]  # ties: higher weight, then turn
     case = Case(
-        weights=tuple(Fraction(float(weight)) for weight in weights[served]),
-        costs=tuple(costs[served].tolist()),
-        lower=tuple(lower[served].tolist()),
-        upper=tuple(upper[served].tolist()),
+        weights=tuple(Fraction(float(weight)) for weight in weights[order]),
+        costs=tuple(costs[order].tolist()),
+        lower=tuple(lower[order].tolist()),
+        upper=tuple(upper[order].tolist()),
         budget=spend,
     )
     ranks = np.empty(len(weights), dtype=np.int64)
-    ranks[served] = ROUNDINGS[rounding](case)
+    ranks[order] = ROUNDINGS[rounding](case)
     return ranks
 
 
 def _check_rounding(rounding: str) -> None:
-    if rounding not in ROUNDINGS:
-        raise input_error(
-            "unknown rounding",
-            where="rounding",
-            got=rounding,
-            expected=f"one of {', '.join(ROUNDINGS)}",
-            remedy="exact spends the whole budget; start with it",
-        )
+    if rounding in ROUNDINGS:
+        return
+    renamed = RENAMED.get(rounding)
+    raise input_error(
+        f"{rounding} is now called {renamed}" if renamed else "unknown rounding",
+        where="rounding",
+        got=rounding,
+        expected=f"one of {', '.join(ROUNDINGS)}",
+        remedy=f"rounding: {renamed or 'spend_all'}, which spends the whole budget",
+    )
 
 
 def _check_reach(

@@ -13,10 +13,10 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Case:
-    """One question of apportionment: which ranks for these weights and this budget?
+    """The input of apportionment: weights, costs, bounds and a budget.
 
-    Modules stand in the order in which ties are served. The budget must lie between
-    what the lower and what the upper bounds cost.
+    Ties go to the module that comes first. The budget must lie between what the lower and what
+    the upper bounds cost.
 
     Attributes:
         weights: Ranks are to be proportional to these; not negative, `(n_modules,)`.
@@ -54,10 +54,10 @@ def water_fill(case: Case) -> tuple[Fraction, ...]:
         Quotas, shape `(n_modules,)`, in ranks.
     """
     bounds = tuple(zip(case.weights, case.lower, case.upper, strict=True))
-    served = tuple(high if w else low for w, low, high in bounds)
-    if case.budget > case.spend(served):
-        alike = (Fraction(1),) * len(served)
-        return water_fill(replace(case, weights=alike, lower=served))
+    full = tuple(high if w else low for w, low, high in bounds)
+    if case.budget > case.spend(full):
+        equal = (Fraction(1),) * len(full)
+        return water_fill(replace(case, weights=equal, lower=full))
     level = _level(case)
     return tuple(min(max(level * w, Fraction(low)), Fraction(high)) for w, low, high in bounds)
 

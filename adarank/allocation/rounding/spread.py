@@ -1,7 +1,7 @@
-"""Who comes first among equals: an order whose every beginning is spread over the model.
+"""The order that breaks ties between equal weights: every prefix of it is spread over the model.
 
-With fewer ranks to give than modules of equal weight, not all can be served. Served in
-this order, every kind and every part of the depth gets its share, whatever the budget.
+With fewer ranks left than modules of equal weight, some go without. In this order, every kind and
+every part of the depth gets its share, whatever the budget.
 """
 
 import numpy as np
@@ -13,19 +13,19 @@ _NEVER = 1 << 62
 
 
 def even_spread(table: pd.DataFrame) -> Integers:
-    """Order modules so that the first n of them, for any n, stand for all of them.
+    """Order modules so that the first n of them, for any n, represent all of them.
 
     Kernel herding (Chen, Welling and Smola 2010, arXiv 1203.3472): next comes the module
     most like all modules and least like those already taken. The kernel counts groups that
     two modules share: their kind, their block, and the sides of every cut through the
     depth, over all modules and again within a kind. So the n first hold close to n / N of
-    each such group. All in integers: ties, served by name, are the same everywhere.
+    each such group. All in integers, and ties go by name: the same on every machine.
 
     Args:
         table: `(n_modules)` rows with the columns module, kind and block, in any order.
 
     Returns:
-        Row positions, first served first, shape `(n_modules,)`.
+        Row positions in that order, shape `(n_modules,)`.
     """
     by_name = np.argsort(table["module"].to_numpy(), kind="stable")
     kind = pd.factorize(table["kind"].to_numpy()[by_name], sort=True)[0].astype(np.int64)
@@ -34,7 +34,7 @@ def even_spread(table: pd.DataFrame) -> Integers:
 
 
 def _herd(kind: Integers, depth: Integers) -> Integers:
-    """Take, n times, the module that adds least to the groups' squared excess."""
+    """Select, n times, the module that adds least to the groups' squared excess."""
     n = len(kind)
     alike_all = np.array([_likeness(kind, depth, m).sum() for m in range(n)])
     itself = np.array([_likeness(kind, depth, m)[m] for m in range(n)])
@@ -48,7 +48,7 @@ def _herd(kind: Integers, depth: Integers) -> Integers:
 
 
 def _likeness(kind: Integers, depth: Integers, module: int | np.int64) -> Integers:
-    """The kernel between one module and all, `(n_modules,)`."""
+    """Kernel between a module and all modules, `(n_modules,)`."""
     depths = int(depth.max()) + 1
     same_kind, same_block = kind == kind[module], depth == depth[module]
     cuts_not_between = depths - np.abs(depth - depth[module])

@@ -4,7 +4,7 @@ DEFAULT = "disagreement"
 """What `reversed` and `permuted` alone are of."""
 
 MEANINGS = {
-    "permuted": "ranks dealt at random",
+    "permuted": "randomly permuted ranks",
     "reversed": "ranks in the opposite order",
 }
 """What a control's ranks are, by the first part of its name."""

@@ -1,4 +1,4 @@
-"""Strategies of one's own: a rank per block, lists per kind of module, or signals combined."""
+"""User-defined strategies: a rank per block, lists per kind of module, or signals combined."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,12 +22,12 @@ _ORDER = list(dict.fromkeys([*ATTENTION.values(), *FEED_FORWARD.values()]))
 
 
 def custom(name: str, layer_ranks: Sequence[int]) -> Strategy:
-    """Give every module of a block the rank that is listed for the block.
+    """Make the strategy of one listed rank per block.
 
     The form of adaptive-lora-placement's JSON files.
 
     Args:
-        name: The strategy's, for errors.
+        name: The strategy's name, for errors.
         layer_ranks: One rank a block, the block nearest the input first.
     """
 
@@ -39,13 +39,13 @@ def custom(name: str, layer_ranks: Sequence[int]) -> Strategy:
 
 
 def explicit(name: str, ranks: str | Mapping[str, str | Sequence[int]]) -> Strategy:
-    """Give modules the ranks listed for their kind and block.
+    """Make the strategy of listed ranks per kind and block.
 
     The form of the flag `ranks` of Dong 2024's code: "1,3,3 5,6,5" has a list for each kind,
     separated by spaces, in the order query, key, value, dense, up, gate, down.
 
     Args:
-        name: The strategy's, for errors.
+        name: The strategy's name, for errors.
         ranks: Such lists, or a list by kind; kinds that it leaves out get no rank.
     """
 
@@ -61,13 +61,13 @@ def explicit(name: str, ranks: str | Mapping[str, str | Sequence[int]]) -> Strat
 
 
 def combined(name: str, parts: Mapping[str, float]) -> Strategy:
-    """Weigh by the weighted mean of several strategies' shares.
+    """Make the strategy that averages several strategies' shares.
 
     w_m = sum_s c_s w_sm / sum_n w_sn, so that each strategy counts by its share c_s, whatever
     the unit of its weights.
 
     Args:
-        name: The strategy's, for errors.
+        name: The strategy's name, for errors.
         parts: How much each strategy counts, above 0, by its name.
 
     Raises:
@@ -82,8 +82,8 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
             expected=f"strategies, each with a number above 0 and at most {_MOST:g}",
             remedy="such as {disagreement: 1, linear_decay: 0.5}",
         )
-    found = {part: find_strategy(part) for part in parts}
-    if peers := [part for part, strategy in found.items() if strategy.tuner != "lora"]:
+    named = {part: find_strategy(part) for part in parts}
+    if peers := [part for part, strategy in named.items() if strategy.tuner != "lora"]:
         raise input_error(
             "strategies that own their training have no weights to combine",
             where=f"strategies.{name}.combined",
@@ -95,12 +95,14 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
     def weights(question: Question) -> Weights:
         total = np.zeros(len(question.modules))
         for part, count in parts.items():
-            share = weigh(part, replace(found[part], literal=False), question)
+            share = weigh(part, replace(named[part], literal=False), question)
             total += count * share / share.sum()
         return total
 
-    signals = tuple(dict.fromkeys(s for strategy in found.values() for s in strategy.signals))
-    return Strategy(weights, f"the shares of {', '.join(parts)} combined", signals)
+    signals = tuple(dict.fromkeys(s for strategy in named.values() for s in strategy.signals))
+    random = any(strategy.random for strategy in named.values())
+    about = f"the shares of {', '.join(parts)} combined"
+    return Strategy(weights, about, signals, random=random)
 
 
 def _by_kind(
@@ -123,7 +125,7 @@ def _by_kind(
             where=f"strategies.{name}.explicit",
             got=", ".join(unknown),
             expected=f"some of: {', '.join(kinds)}",
-            remedy="mend the kind's name, or score modules of it (score.modules)",
+            remedy="correct the kind's name, or score modules of it (score.modules)",
         )
     return {kind: v.split(",") if isinstance(v, str) else v for kind, v in ranks.items()}
 
@@ -132,17 +134,14 @@ def _checked(name: str, ranks: Sequence[int] | Sequence[str], n_blocks: int) -> 
     problems: list[Problem] = []
     where = f"strategies.{name}"
     if len(ranks) != n_blocks:
-        expected = f"{n_blocks}, one a block of the model, the one nearest the input first"
+        expected = f"{n_blocks}, one per block of the model, the one nearest the input first"
         remedy = "list a rank for each block, 0 for none"
         problems.append(Problem("not as many ranks as blocks", where, len(ranks), expected, remedy))
     for place, rank in enumerate(ranks):
-        told = str(rank).strip()
-        if not told.isdecimal() or len(told) > _LONGEST:
-            place_told, expected = (
-                f"{where}[{place}]",
-                f"a whole number, 0 or more, below 1e{_LONGEST}",
-            )
-            problems.append(Problem("not a rank", place_told, rank, expected, "mend this one"))
+        digits = str(rank).strip()
+        if not digits.isdecimal() or len(digits) > _LONGEST:
+            which, expected = f"{where}[{place}]", f"a whole number, 0 or more, below 1e{_LONGEST}"
+            problems.append(Problem("not a rank", which, rank, expected, "correct this one"))
     if problems:
         raise InputError(*problems)
     return np.array([float(rank) for rank in ranks])

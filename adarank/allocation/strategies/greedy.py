@@ -1,4 +1,4 @@
-"""Rank by rank, each to the module that gains most by it: for signals with a value a rank."""
+"""Greedy assignment, rank by rank: for signals with a value for each further rank."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,10 +13,10 @@ Weights = NDArray[np.float64]
 
 
 def greedy(name: str, *, per_parameter: bool) -> Callable[[Question], Weights]:
-    """Make the weighing that deals rank by rank to the highest value still to be had.
+    """Return a strategy that assigns ranks greedily by component value.
 
-    A module's next rank is worth the next of its components. The deal ends where the budget
-    does, in the midst of a rank if need be; apportionment makes that one whole.
+    A module's next rank is worth the next of its components. Assignment ends where the budget
+    does, within a rank if necessary; apportionment rounds that one.
 
     Args:
         name: The signal, with components.
@@ -48,7 +48,7 @@ def _offers(name: str, question: Question) -> tuple[NDArray[np.int64], Weights]:
     components = question.signal(name).components
     if components is None:
         raise input_error(
-            "the signal has one value a module, not one a rank",
+            "the signal has one value per module, not one per rank",
             where=f"signal {name}",
             expected="a score table with a column `component`",
             remedy=f"score again: `dvc repro score_task@{name}`",

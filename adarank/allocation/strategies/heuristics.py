@@ -1,4 +1,4 @@
-"""Ranks by rule of thumb, from a module's place alone: what adaptive-lora-placement proposes.
+"""Rules of thumb for ranks, from a module's place alone, as in adaptive-lora-placement.
 
 Base rank 16, least 4, over L blocks numbered i from the input. Its code rounds down to whole
 ranks, which the `literal_` form of a strategy does; here they are weights.
@@ -7,8 +7,8 @@ ranks, which the `literal_` form of a strategy does; here they are weights.
 import numpy as np
 from numpy.typing import NDArray
 
+from adarank.allocation.strategies.places import feed_forward
 from adarank.allocation.strategies.question import Question
-from adarank.models.kinds import FEED_FORWARD
 
 Weights = NDArray[np.float64]
 
@@ -22,10 +22,8 @@ def linear_decay(question: Question) -> Weights:
 
 
 def attention_heavy(question: Question) -> Weights:
-    """Give feed-forward modules half of what all others get: 8 and 16."""
-    kinds = question.modules["kind"].str.removeprefix("cross_")
-    feed_forward = kinds.isin(set(FEED_FORWARD.values())).to_numpy()
-    return np.where(feed_forward, max(LEAST, BASE // 2), float(BASE))
+    """Assign 8 to feed-forward modules and 16 to all others."""
+    return np.where(feed_forward(question), max(LEAST, BASE // 2), float(BASE))
 
 
 def empirical(question: Question) -> Weights:
@@ -35,5 +33,5 @@ def empirical(question: Question) -> Weights:
 
 
 def _depth(question: Question) -> Weights:
-    """Place of every module, from 0 at the first block to 1 at the last, `(n_modules,)`."""
+    """Relative depth, 0 at the first block and 1 at the last, `(n_modules,)`."""
     return question.blocks / max(question.n_blocks - 1, 1)

@@ -1,4 +1,4 @@
-"""What a strategy is asked: these modules, these signals, this much to spend, these bounds."""
+"""The input of a strategy: modules, signals, budget and bounds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Question:
-    """What a strategy may know.
+    """What a strategy computes its weights from.
 
     Attributes:
         modules: `(n_modules)` rows sorted by name: module, block, kind, d_in, d_out,
@@ -25,7 +25,8 @@ class Question:
         budget: Parameters that may be spent.
         lower: Least rank, `(n_modules,)`.
         upper: Greatest rank, `(n_modules,)`.
-        seed: Of what is drawn at random; most strategies draw nothing.
+        seed: Of random draws; most strategies draw nothing.
+        draw: Number of the draw: with one seed, different draws are independent.
     """
 
     modules: pd.DataFrame
@@ -34,6 +35,7 @@ class Question:
     lower: Integers
     upper: Integers
     seed: int = 0
+    draw: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -52,14 +54,14 @@ class Question:
 
     @property
     def n_blocks(self) -> int:
-        """How many blocks the model has, as far as its modules show."""
+        """Number of blocks: one more than the deepest module's."""
         return int(self.blocks.max()) + 1
 
     def signal(self, name: str) -> Signal:
-        """Find a signal.
+        """Return a signal.
 
         Raises:
-            InputError: It was not scored, or it tells no module from another.
+            InputError: It was not scored, or it is the same for every module.
         """
         if name not in self.signals:
             raise input_error(
@@ -70,13 +72,13 @@ class Question:
                 remedy=f"add {name} to study.signals or study.task_signals: the stage of the "
                 f"same name, score@{name} or score_task@{name}, makes data/scores/{name}.parquet",
             )
-        found = self.signals[name]
-        if found.tells_nothing:
+        signal = self.signals[name]
+        if signal.is_constant:
             raise input_error(
-                "the signal is the same for every module, so it prefers none",
+                "the signal is the same for every module, so it gives no order",
                 where=f"signal {name}",
-                got=f"{len(self.modules)} modules of score {found.score[0]:g}",
+                got=f"{len(self.modules)} modules of score {signal.score[0]:g}",
                 expected="scores that differ",
                 remedy="look at the score stage's settings; the strategy uniform needs no signal",
             )
-        return found
+        return signal

@@ -1,7 +1,8 @@
-"""Strategies: a weight per module, and what else a plan of that name is.
+"""Strategies: how a weight per module is made, and what else a plan of that name is.
 
 Ranks follow from the weights by `adarank.allocation.rounding.apportion`. To add a strategy, write
-the function and name it in STRATEGIES; its controls and its literal form come by themselves.
+a function from a Question to weights and enter it in STRATEGIES; its controls (`reversed_`,
+`permuted_`) and its literal form come by themselves.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from adarank.allocation.plan import Tuner
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.greedy import greedy
 from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
+from adarank.allocation.strategies.places import blocks_named, last_blocks, mlp_only
 from adarank.allocation.strategies.question import Question
 from adarank.errors import input_error
 
@@ -23,17 +25,19 @@ Weigh = Callable[[Question], Weights]
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to share ranks out.
+    """A way to weigh modules, and how the plan that follows is made and trained.
 
     Attributes:
-        weigh: Gives a weight per module, `(n_modules,)`, in the modules' order.
-        about: A line for people.
-        signals: What must have been scored.
+        weigh: Returns a weight per module, `(n_modules,)`, in the modules' order.
+        about: One line for lists of strategies.
+        signals: Signals that must have been scored.
         tuner: What trains the plan.
         states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
         literal: Whether the weights, rounded down, are the ranks, whatever the budget.
+        selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
+        random: Whether the weights depend on the question's seed and draw.
         rslora: Whether the plan's scale is alpha / sqrt(rank).
-        source: Where it comes from.
+        source: Paper or project that it comes from.
     """
 
     weigh: Weigh
@@ -42,6 +46,8 @@ class Strategy:
     tuner: Tuner = "lora"
     states_ranks: bool = False
     literal: bool = False
+    selects: bool = False
+    random: bool = False
     rslora: bool = False
     source: str = ""
 
@@ -52,39 +58,44 @@ def uniform(question: Question) -> Weights:
 
 
 def by_signal(name: str) -> Weigh:
-    """Make the weighing by a signal's score."""
+    """Return the strategy whose weights are a signal's scores."""
     return lambda question: question.signal(name).score
 
 
 def reversed_of(strategy: Strategy) -> Strategy:
     """Make the control that gives the k-th highest weight to the k-th lowest module.
 
-    The weights stay the same, so a strategy that beats this control owes it to which
-    module got which weight, not to their inequality.
+    The weights stay the same, so a strategy that beats this control owes it to which module got
+    which weight, not to their inequality. Equal weights are ordered by block, then name: the
+    reverse of the last blocks are the first.
     """
 
-    def turned(question: Question) -> Weights:
+    def weigh_reversed(question: Question) -> Weights:
         weights = strategy.weigh(question)
-        ascending = np.lexsort((np.array(question.names), weights))
+        ascending = np.lexsort((np.array(question.names), question.blocks, weights))
         swapped = np.empty_like(weights)
         swapped[ascending] = weights[ascending[::-1]]
         return swapped
 
-    return replace(strategy, weigh=turned)
+    return replace(strategy, weigh=weigh_reversed)
 
 
 def permuted_of(strategy: Strategy) -> Strategy:
-    """Make the control that deals the weights out at random, by the seed."""
+    """Make the control that assigns the strategy's weights to modules at random.
 
-    def dealt(question: Question) -> Weights:
+    Draw 0 of a seed is PCG64(seed)'s permutation, every other that of PCG64([seed, draw]).
+    """
+
+    def weigh_permuted(question: Question) -> Weights:
         weights = strategy.weigh(question)
         by_name = np.argsort(np.array(question.names), kind="stable")
-        shuffled = np.random.Generator(np.random.PCG64(question.seed)).permutation(by_name)
-        mixed = np.empty_like(weights)
-        mixed[by_name] = weights[shuffled]
-        return mixed
+        entropy = [question.seed, question.draw] if question.draw else question.seed
+        shuffled = np.random.Generator(np.random.PCG64(entropy)).permutation(by_name)
+        permuted = np.empty_like(weights)
+        permuted[by_name] = weights[shuffled]
+        return permuted
 
-    return replace(strategy, weigh=dealt)
+    return replace(strategy, weigh=weigh_permuted, random=True)
 
 
 def literal_of(strategy: Strategy) -> Strategy:
@@ -94,7 +105,7 @@ def literal_of(strategy: Strategy) -> Strategy:
         InputError: The strategy's weights are no ranks.
     """
     if not strategy.states_ranks:
-        stating = [name for name, one in STRATEGIES.items() if one.states_ranks]
+        stating = [name for name, known in STRATEGIES.items() if known.states_ranks]
         raise input_error(
             "this strategy states no ranks that could be taken literally",
             where="strategy literal_...",
@@ -114,6 +125,12 @@ STRATEGIES: dict[str, Strategy] = {
         by_signal("disagreement"),
         "how much disturbing the module moves the output",
         ("disagreement",),
+        source=DONG,
+    ),
+    "task_disagreement": Strategy(
+        by_signal("task_disagreement"),
+        "the same as disagreement, on texts of the task's own train rows",
+        ("task_disagreement",),
         source=DONG,
     ),
     "linearized": Strategy(
@@ -170,6 +187,12 @@ STRATEGIES: dict[str, Strategy] = {
         states_ranks=True,
         source=PLACEMENT,
     ),
+    "mlp_only": Strategy(
+        mlp_only,
+        "the same rank in all feed-forward modules, no adapters elsewhere",
+        selects=True,
+        source="this project",
+    ),
     "adalora": Strategy(
         uniform,
         "uniform at first; PEFT's AdaLoRA then prunes it to the budget's ranks as it trains",
@@ -204,25 +227,43 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
 }
 """What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
 
+FAMILIES = {"last_K_blocks": "the same rank in the last K blocks, no adapters elsewhere"}
+"""Strategies with a number in their name, such as last_3_blocks."""
+
 
 def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:
-    """Find a strategy by its name, with `reversed_`, `permuted_` or `literal_` before it or not.
+    """Find a strategy by its name.
 
     Args:
-        name: A name in STRATEGIES or `defined`, or a form of one; `reversed` and `permuted`
-            alone are those of disagreement.
-        defined: Strategies of the caller's own, by name.
+        name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one; `reversed` and
+            `permuted` alone are those of disagreement.
+        defined: User-defined strategies, by name.
 
     Raises:
         InputError: No such strategy.
+
+    Example:
+        >>> find_strategy("permuted_fisher").signals
+        ('fisher',)
+        >>> find_strategy("last_3_blocks").about
+        'the same rank in the last 3 blocks, no adapters elsewhere'
     """
     known = {**STRATEGIES, **(defined or {})}
     if name in known:
         return known[name]
+    if (k := blocks_named(name)) is not None:
+        about = FAMILIES["last_K_blocks"].replace("K", str(k))
+        return Strategy(last_blocks(k), about, selects=True, source="this project")
     form, _, rest = name.partition("_")
     if form not in FORMS or (not rest and form == "literal"):
         raise _unknown(name, known)
     return FORMS[form](find_strategy(rest or DEFAULT, defined))
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name has a meaning already, so that no user-defined strategy can have it."""
+    taken = name in STRATEGIES or blocks_named(name) is not None
+    return taken or name.partition("_")[0] in FORMS
 
 
 def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
@@ -231,13 +272,13 @@ def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
         "unknown strategy",
         where="strategy",
         got=name,
-        expected=f"one of {', '.join(known)}; or {forms} and one of them",
-        remedy="mend the name, or define it in the section strategies of params.yaml",
+        expected=f"one of {', '.join([*known, *FAMILIES])}; or {forms} and one of them",
+        remedy="correct the name, or define it in the section strategies of params.yaml",
     )
 
 
 def weigh(name: str, strategy: Strategy, question: Question) -> Weights:
-    """Weigh every module by a strategy.
+    """Compute and check the weights of a strategy.
 
     Returns:
         Weights, shape `(n_modules,)`.
@@ -259,7 +300,7 @@ def weigh(name: str, strategy: Strategy, question: Question) -> Weights:
         )
     if not strategy.literal and not weights.any():
         raise input_error(
-            "all weights are zero, so no module can be preferred",
+            "all weights are zero, so they give no order",
             where=f"strategy {name}",
             got=f"{len(weights)} modules of weight 0",
             expected="at least one positive weight",

@@ -14,8 +14,9 @@ from adarank.pipeline.artifacts.model import MODEL
 from adarank.pipeline.files.whole import Record as Form
 from adarank.pipeline.files.whole import folder_sha256, read_json, read_record
 from adarank.pipeline.params.loader import Slice
-from adarank.pipeline.params.study import Seeds, cell_name
+from adarank.pipeline.params.study import Seeds, cell_name, plan_name
 
+Task = Annotated[str, typer.Option("--task", help="The cell's task, as study.tasks has it.")]
 Strategy = Annotated[str, typer.Option("--strategy", help="The cell's strategy.")]
 Budget = Annotated[str, typer.Option("--budget", help="The cell's budget, as params.yaml has it.")]
 
@@ -66,33 +67,38 @@ class StudySeeds(Slice):
 
 @dataclass(frozen=True)
 class Cell:
-    """A strategy at a budget.
+    """A task, a strategy and a budget.
 
     Attributes:
+        task: The task's name.
         strategy: The strategy's name.
         budget: The budget, spelt as in params.yaml.
     """
 
+    task: str
     strategy: str
     budget: str
 
     def __post_init__(self) -> None:
         # The name becomes a path, which must not lead elsewhere.
         if not (
-            re.fullmatch(r"\w+", self.strategy) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", self.budget)
+            re.fullmatch(r"\w+", self.task)
+            and re.fullmatch(r"\w+", self.strategy)
+            and re.fullmatch(r"[0-9]+(\.[0-9]+)?", self.budget)
         ):
             raise input_error(
                 "no cell can have this name",
-                where="--strategy, --budget",
+                where="--task, --strategy, --budget",
                 got=self.name,
-                expected="a strategy's name and a budget in plain digits, such as uniform and 4",
-                remedy="take both from study.strategies and study.budgets",
+                expected="names of a task and a strategy in letters, digits and _, and a budget in "
+                "plain digits, such as trec, uniform and 4",
+                remedy="take them from study.tasks, study.strategies and study.budgets",
             )
 
     @property
     def name(self) -> str:
-        """What its files and DVC stages are called."""
-        return cell_name(self.strategy, self.budget)
+        """What its files are called: `trec/uniform-4`."""
+        return cell_name(self.task, self.strategy, self.budget)
 
     @property
     def adapters(self) -> Path:
@@ -102,7 +108,7 @@ class Cell:
     @property
     def plan(self) -> Path:
         """Where its plan is."""
-        return Path("data/plans") / f"{self.name}.json"
+        return Path("data/plans") / plan_name(self.strategy, self.budget) / f"{self.task}.json"
 
     @property
     def curves(self) -> Path:

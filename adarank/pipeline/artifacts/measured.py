@@ -1,4 +1,4 @@
-"""What a cell measured, metrics/cells/CELL.json: written so that DVC can draw it, read whole."""
+"""What a cell measured, metrics/cells/TASK/S-B.json: written for DVC to draw, read whole."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -37,9 +37,11 @@ class CellForm(Record):
     """What is read of a cell; an empty list is written as null."""
 
     cell: str
+    task: str
     strategy: str
     budget: float
     tuner: str
+    note: str = ""
     headline: str
     better: Literal["higher", "lower"]
     trainable_parameters: int
@@ -71,12 +73,11 @@ def read_cell(name: str) -> dict[str, Any]:
     """
     path = CELLS / f"{name}.json"
     record = read_record(path, CellForm)
-    strategy, _, budget = name.rpartition("-")
-    if (record["strategy"], record["budget"]) != (strategy, float(budget)):
+    if record["cell"] != name:
         raise input_error(
             "another cell's measurements",
             where=str(path),
-            got=f"strategy {record['strategy']}, budget {record['budget']:g}",
+            got=f"those of {record['cell']}",
             expected=f"those of {name}",
             remedy="delete it and run `dvc repro`, which measures anew",
         )

@@ -5,24 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from pydantic import Field
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from adarank.errors import InputError, input_error, within
 from adarank.pipeline.artifacts.model_type import check_model_type, code_references
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import read_json
-from adarank.pipeline.params.loader import Slice
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
-
-
-class ModelCode(Slice):
-    """What a stage that loads the model reads of the section model."""
-
-    trust_remote_code: bool = Field(
-        description="run the Python code that lies beside the model's weights"
-    )
 
 
 def admit_code(folder: Path, *, trusted: bool) -> None:

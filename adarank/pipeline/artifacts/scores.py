@@ -29,12 +29,24 @@ def about_modules(
     return {"shared_weights": shared, "reapplied_blocks": dict(reapplied or {})}
 
 
+SCORES = Path("data/scores")
+SCORE_METRICS = Path("metrics/scores")
+OF_MODEL = "model"
+"""In the place of a task's name, for the signals that need no task."""
+
+
 def write_scores(
-    signal: str, estimator: str, scores: Scores, facts: Mapping[str, Any], model_sha256: str
+    place: str,
+    signal: str,
+    estimator: str,
+    scores: Scores,
+    facts: Mapping[str, Any],
+    model_sha256: str,
 ) -> None:
-    """Write data/scores/SIGNAL.parquet, and its summary metrics/scores/SIGNAL.json.
+    """Write data/scores/PLACE/SIGNAL.parquet, and its summary metrics/scores/PLACE/SIGNAL.json.
 
     Args:
+        place: The task whose rows were used, or `OF_MODEL`.
         signal: Names the files.
         estimator: How the signal was estimated; its own name where there is but one way.
         scores: The table, and what it took.
@@ -43,7 +55,7 @@ def write_scores(
     """
     say(f"score: computed by {scores.engine}")
     note = {"signal": signal, "estimator": estimator, "model_sha256": model_sha256}
-    write_parquet(Path(f"data/scores/{signal}.parquet"), scores.table, note)
+    write_parquet(SCORES / place / f"{signal}.parquet", scores.table, note)
     record = {
         **facts,
         "estimator": estimator,
@@ -52,7 +64,7 @@ def write_scores(
         "trials": scores.table["trial"].nunique(),
         "modules": [_plottable(row) for row in summary(scores.table).to_dict("records")],
     }
-    write_json(Path(f"metrics/scores/{signal}.json"), record)
+    write_json(SCORE_METRICS / place / f"{signal}.json", record)
 
 
 def _plottable(row: dict[Any, Any]) -> dict[Any, Any]:

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adarank.errors import input_error
 from adarank.pipeline.files.whole import EMPTY_AS_NULL, read_json
-from adarank.pipeline.params.study import cell_name
+from adarank.pipeline.params.study import plan_name
 
 SUMMARY = Path("metrics/summary.json")
 
-Verdict = Literal["better", "worse", "not distinguishable", "not comparable"]
+Verdict = Literal["better", "worse", "not distinguishable", "not comparable", "not tested"]
 Number = int | float
 
 
@@ -41,8 +41,9 @@ class Estimate(_Part):
 
 
 class Cell(_Part):
-    """A strategy at a budget: what it cost and what it came to; no metrics if no seed finished."""
+    """A task, strategy and budget: its cost and its metrics; none if no seed finished."""
 
+    task: str
     strategy: str
     budget: Number
     tuner: str
@@ -60,25 +61,30 @@ class Comparison(_Part):
     """A cell less another, paired by seed; `gain` is the difference signed so that more is better.
 
     Attributes:
-        p: Of the exact sign-flip permutation test over seeds; `p_holm` after Holm's correction,
-            `p_floor` the least that so many pairs can give.
-        t_p: Of the paired t test; `t_p_holm` after Holm's correction.
-        rows_low: Lower end of the bootstrap interval over rows and seeds; `rows_high` its upper.
-        detectable: The smallest true difference that so many pairs would mostly find.
+        family: The tests it is corrected with: primary (against the reference), secondary
+            (against the own control); None for a control beside the reference, not tested.
+        family_size: How many comparisons that family has; 0 outside of one.
+        t_p: p of the paired t test, which decides; `t_p_holm` after Holm's correction.
+        p: p of the exact sign-flip test over seeds, shown beside it; `p_floor` the smallest that
+            so many pairs can reach.
+        rows_low: Lower end of the interval over rows and seeds; `rows_high` its upper.
+        detectable: The smallest true difference found with 80 % power after the correction.
     """
 
+    task: str
     cell: str
     against: str
     strategy: str
     budget: Number
     role: Literal["reference", "control"]
+    family: Literal["primary", "secondary"] | None
+    family_size: int
     metric: str
     n: int
     difference: Number | None
     low: Number | None
     high: Number | None
     p: Number | None
-    p_holm: Number | None
     p_floor: Number | None
     t_p: Number | None
     t_p_holm: Number | None
@@ -90,19 +96,44 @@ class Comparison(_Part):
     sentence: str
 
 
-class Summary(_Part):
-    """The whole study on one split, told by its headline metric."""
+class Baseline(_Part):
+    """What a constant answer measures, and the cells that do not beat it."""
 
+    answer: str
+    value: Number
+    not_beaten_by: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+
+class Caveat(_Part):
+    """What weakens the comparisons, by its kind and in a sentence."""
+
+    kind: str
+    text: str
+
+
+class Summary(_Part):
+    """One task's part of the study on one split, by its headline metric.
+
+    Attributes:
+        task: The task's name.
+        type: Its type.
+        cells: By the plan's name, `uniform-4`.
+        comparisons: Between these cells, named likewise.
+    """
+
+    task: str
+    type: str
     headline: str
     better: Literal["higher", "lower"]
     reference: str
     split: str
     confidence: float
     seeds: tuple[int, ...]
+    baseline: Baseline | None
     verdict: str
     cells: dict[str, Cell]
     comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
-    notes: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+    caveats: Annotated[tuple[Caveat, ...], EMPTY_AS_NULL]
     costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
     def against_reference(self, cell: str) -> Comparison | None:
@@ -111,34 +142,126 @@ class Summary(_Part):
         return next(found, None)
 
 
-def read_whole() -> Summary:
-    """Read the summary as it is.
+class TaskResult(_Part):
+    """What the whole study's summary says of one task beside its cells and comparisons."""
+
+    type: str
+    headline: str
+    better: Literal["higher", "lower"]
+    baseline: Baseline | None
+    verdict: str
+    caveats: Annotated[tuple[Caveat, ...], EMPTY_AS_NULL]
+    costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+
+class TaskMean(_Part):
+    """A cell's mean on one task, in points where the metric is bounded; None without a seed."""
+
+    task: str
+    value: Number | None
+
+
+class AcrossRow(_Part):
+    """A strategy at a budget: its mean on every task, and over those that share a unit."""
+
+    plan: str
+    strategy: str
+    budget: Number
+    means: tuple[TaskMean, ...]
+    average: Number | None
+
+
+class TaskDifference(_Part):
+    """The mean gain of a cell over another on one task, with its standard error."""
+
+    task: str
+    gain: Number
+    error: Number | None
+
+
+class AcrossComparison(_Part):
+    """The mean gain of a cell over another over tasks; positive is better."""
+
+    plan: str
+    against: str
+    family: Literal["primary", "secondary"] | None
+    unit: str
+    tasks: tuple[TaskDifference, ...]
+    gain: Number | None
+    low: Number | None
+    high: Number | None
+    t_p: Number | None
+    t_p_holm: Number | None
+    verdict: Verdict
+    sentence: str
+
+
+class Across(_Part):
+    """All tasks together: the table of means, and the comparisons of their averages."""
+
+    table: Annotated[tuple[AcrossRow, ...], EMPTY_AS_NULL]
+    compared: Annotated[tuple[AcrossComparison, ...], EMPTY_AS_NULL]
+
+
+class StudySummary(_Part):
+    """metrics/summary.json: the whole study on one split.
+
+    Attributes:
+        verdict: What the study shows, in words.
+        tasks: By name.
+        cells: By full name, `trec/uniform-4`.
+        comparisons: Each within one task; its cells are named by their plan.
+        across: All tasks together; None in a study of one task.
+        reused: How many pairs of a task and a signal were served by scores of the model alone.
+    """
+
+    reference: str
+    split: str
+    confidence: float
+    seeds: tuple[int, ...]
+    verdict: str
+    tasks: dict[str, TaskResult]
+    cells: dict[str, Cell]
+    comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
+    across: Across | None
+    reused: int
+
+    def of(self, task: str) -> Summary:
+        """Return one task's part."""
+        shared = {"reference", "split", "confidence", "seeds"}
+        here = {name: cell for name, cell in self.cells.items() if cell.task == task}
+        return Summary(
+            task=task,
+            **{name: getattr(self, name) for name in shared},
+            **dict(self.tasks[task]),
+            cells={name.removeprefix(f"{task}/"): cell for name, cell in here.items()},
+            comparisons=tuple(one for one in self.comparisons if one.task == task),
+        )
+
+
+def read_summary() -> StudySummary:
+    """Read the summary.
 
     Raises:
         InputError: No summary, or one that is not as it should be.
     """
     try:
-        return Summary.model_validate(read_json(SUMMARY))
+        return StudySummary.model_validate(read_json(SUMMARY))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise input_error(
             "the summary is not as this version writes it",
             where=f"{SUMMARY}: {'.'.join(map(str, first['loc']))}",
             got=first["msg"],
-            expected="the study's cells, comparisons and verdict",
+            expected="the study's tasks, cells, comparisons and verdict",
             remedy="make it again: `dvc repro summarize`",
         ) from None
 
 
-def read_summary(strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
-    """Read the summary, its cells in the study's order: by budget, and the reference first.
-
-    Raises:
-        InputError: No summary, or one that lacks what the report shows.
-    """
-    summary = read_whole()
+def ordered(summary: Summary, strategies: Sequence[str], budgets: Sequence[Number]) -> Summary:
+    """Put a task's cells in the study's order: by budget, and the reference first."""
     first_named = sorted(strategies, key=lambda name: name != summary.reference)
-    named = [cell_name(s, b) for b in sorted(budgets) for s in first_named]
+    named = [plan_name(s, b) for b in sorted(budgets) for s in first_named]
     names = [name for name in named if name in summary.cells]
     names += sorted(summary.cells.keys() - set(names))
     return summary.model_copy(update={"cells": {name: summary.cells[name] for name in names}})

@@ -21,7 +21,8 @@ def stage_costs(cells: Iterable[str]) -> dict[str, dict[str, float]]:
     """Read what fine-tuning and evaluating each cell took.
 
     Args:
-        cells: The cells' names. One that was restored from DVC's cache has no times here.
+        cells: The cells' names, such as `trec/uniform-4`. One that was restored from
+            DVC's cache has no times here.
 
     Returns:
         By cell that has some, a number by title: seconds, tokens per second, MiB.
@@ -37,7 +38,8 @@ def score_costs() -> dict[str, float]:
 
 
 def _cost(cell: str) -> dict[str, float]:
-    finetune, evaluate = timing(f"finetune-{cell}"), timing(f"evaluate-{cell}")
+    label = cell.replace("/", "-")
+    finetune, evaluate = timing(f"finetune-{label}"), timing(f"evaluate-{label}")
     told = {"finetune s": finetune.get("seconds"), "evaluate s": evaluate.get("seconds")}
     told |= {title: finetune.get(name) for title, name in _TRAINING.items()}
     return {title: value for title, value in told.items() if value is not None}

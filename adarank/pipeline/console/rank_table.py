@@ -4,7 +4,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from adarank.allocation.plan import PlannedModule, RankPlan
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.planned import PlannedModule
 from adarank.pipeline.console.reporting import say
 
 
@@ -13,7 +14,8 @@ def show_ranks(plan: RankPlan, scores: pd.DataFrame) -> None:
 
     Args:
         plan: The plan.
-        scores: The score table that it was made from: what the budget may cost follows from it.
+        scores: The score table that it was made from, or its modules: they give the cost of a
+            rank.
     """
     Console(stderr=True).print(_table(plan))
     costs = scores.drop_duplicates("module")["parameters_per_rank"]
@@ -25,7 +27,9 @@ def show_ranks(plan: RankPlan, scores: pd.DataFrame) -> None:
 def _table(plan: RankPlan) -> Table:
     kinds = list(dict.fromkeys(module.kind for module in plan.modules))
     columns = {kind: [module for module in plan.modules if module.kind == kind] for kind in kinds}
-    table = Table(title=f"ranks: {plan.strategy}, budget {plan.budget:g}", show_footer=True)
+    drawn = f", draw 1 of {plan.draws}" if plan.variants else ""
+    title = f"ranks: {plan.strategy}, budget {plan.budget:g}{drawn}"
+    table = Table(title=title, show_footer=True)
     table.add_column("block", footer="parameters")
     for kind, modules in columns.items():
         table.add_column(kind, footer=f"{sum(m.parameters for m in modules):,}", justify="right")

@@ -39,7 +39,7 @@ class SummaryTable:
         yield from (Text(summary["verdict"], style="bold"), Text(""))
         yield from (Text(f"- {one['sentence']}") for one in summary["comparisons"])
         yield from (Text(cost) for cost in summary["costs"])
-        yield from (Text(f"! {note}", style="bold red") for note in summary["notes"])
+        yield from (Text(f"! {one['text']}", style="bold red") for one in summary["caveats"])
 
 
 def cost_table(cells: dict[str, dict[str, float]], scores: dict[str, float]) -> Group:
@@ -126,16 +126,9 @@ def _compared(summary: dict[str, Any], name: str) -> list[str]:
     if one["difference"] is None:
         return ["-", "-", verdict]
     less = _estimate(one["metric"], one["difference"], one["high"], "+")
-    return [less, _deciding_p(summary, one), _SHORT.get(verdict, verdict)]
-
-
-def _deciding_p(summary: dict[str, Any], one: dict[str, Any]) -> str:
-    """The greater p of those tests that can reach 5 %: the one that a verdict hangs on."""
-    if one["n"] == 1:
-        return "-"
-    family = sum(other["p"] is not None for other in summary["comparisons"])
-    flips = [one["p_holm"]] if family * one["p_floor"] <= 0.05 else []
-    return probability(max([one["t_p_holm"], *flips]))
+    untested = one["n"] == 1 or one["family"] is None
+    p = "-" if untested else probability(one["t_p_holm"])
+    return [less, p, _SHORT.get(verdict, verdict)]
 
 
 def _against_reference(summary: dict[str, Any], name: str) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ def _uses(section: "DatasetSection") -> Iterator[Problem]:
 def _needed(section: "DatasetSection", key: str, form: str) -> Problem:
     instead = key == "text_key" and (section.kind.rows, True) in _USES
     return Problem(
-        f"{section.task} needs it",
+        f"{section.type} needs it",
         f"dataset.{key}",
         _NONE.get(key, "null"),
         form + ", or dataset.templates" * instead,
@@ -107,11 +107,11 @@ def _needed(section: "DatasetSection", key: str, form: str) -> Problem:
 def _unused(section: "DatasetSection", key: str, templated: str) -> Problem:
     none = _NONE.get(key, "null")
     return Problem(
-        f"{section.task}{templated} has no use for it",
+        f"{section.type}{templated} has no use for it",
         f"dataset.{key}",
         getattr(section, key),
         none,
-        f"dataset.{key}: {none}, or another dataset.task",
+        f"dataset.{key}: {none}, or another dataset.type",
     )
 
 

@@ -1,8 +1,8 @@
-"""The dataset section of params.yaml."""
+"""The keys of a task in params.yaml that say which data it learns from, and how they are read."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from adarank.errors import Problem
@@ -34,12 +34,17 @@ class Splits(Section):
     """Our splits, and what the source calls them."""
 
     train: str = Field(
-        min_length=1, description="the source's split to learn from, or a file below FOLDER"
+        default="train",
+        min_length=1,
+        description="the source's split to learn from, or a file below FOLDER",
     )
     validation: str | None = Field(
-        min_length=1, description="likewise, to select by; null carves it from train"
+        default="validation",
+        min_length=1,
+        description="likewise, to select by; null carves it from train",
     )
     test: str | None = Field(
+        default="test",
         min_length=1,
         description="likewise, to measure on once; null carves it by test_fraction from train",
     )
@@ -53,66 +58,100 @@ class DatasetSection(Section):
         "builtin:questions"
     )
     splits: Splits = Field(
+        default=Splits(),
         description="for train, validation and test the source's split (hf, builtin) or a file "
-        "below FOLDER; null carves validation, or test (by test_fraction), from train"
+        "below FOLDER; null carves validation, or test (by test_fraction), from train",
     )
-    task: Annotated[str, AfterValidator(_known)] = Field(
+    type: Annotated[str, AfterValidator(_known)] = Field(
         description=f"what is learned: {', '.join(TASKS)}"
     )
     text_key: str | None = Field(
-        min_length=1, description="column of the text; null where templates make it"
+        default="text", min_length=1, description="column of the text; null where templates make it"
     )
     pair_key: str | None = Field(
+        default=None,
         min_length=1,
         description="classification, regression: column of a second text, read with the first; "
         "null for none",
     )
     target_key: str | None = Field(
+        default="label",
         min_length=1,
         description="column of what is to be learned: a label, a number, a response; null for "
         "causal_lm on plain text",
     )
     templates: list[str] = Field(
+        default=[],
         description='causal_lm, seq2seq: texts with columns in braces, such as "Human: '
         '{instruction}"; the first is used whose columns are all non-empty in a row. causal_lm: '
-        "from the target's column on it is the response; seq2seq: it makes the text. []: text_key"
+        "from the target's column on it is the response; seq2seq: it makes the text. []: text_key",
     )
     target_words: dict[Target, str] = Field(
-        description="seq2seq: the words to write for each target; {} for the target itself"
+        default={},
+        description="seq2seq: the words to write for each target; {} for the target itself",
     )
     train_rows: int | None = Field(
-        ge=1, description="only the first so many rows of the source's train split; null for all"
+        default=None,
+        ge=1,
+        description="only the first so many rows of the source's train split; null for all",
     )
     num_classes: int | None = Field(
+        default=None,
         ge=2,
         description="classification: how many classes there must be; null for as many as train has",
     )
     bad_rows: Literal["refuse", "drop"] = Field(
+        default="refuse",
         description="what to do about unusable rows, such as those with empty text, unknown label, "
-        "a target that is no number or no template that fits: refuse or drop"
+        "a target that is no number or no template that fits: refuse or drop",
     )
     validation_fraction: float = Field(
-        gt=0, lt=0.5, description="part of train that becomes validation where none is named"
+        default=0.1,
+        gt=0,
+        lt=0.5,
+        description="part of train that becomes validation where none is named",
     )
     test_fraction: float | None = Field(
-        gt=0, lt=0.5, description="part of train that becomes test where none is named; else null"
+        default=None,
+        gt=0,
+        lt=0.5,
+        description="part of train that becomes test where none is named; else null",
     )
-    validation_seed: int = Field(ge=0, description="decides which rows of train those are")
-    encoding: str = Field(description="of csv, tsv, json and jsonl files, such as utf-8, latin-1")
+    validation_seed: int = Field(
+        default=0, ge=0, description="decides which rows of train those are"
+    )
+    encoding: str = Field(
+        default="utf-8", description="of csv, tsv, json and jsonl files, such as utf-8, latin-1"
+    )
     separator: str | None = Field(
+        default=None,
         min_length=1,
         max_length=1,
         pattern=r'[^"\r\n]',
         description="between fields; null: , in csv and tab in tsv",
     )
     sha256: dict[str, Digest] = Field(
-        description="pinned sha256 by file name, of file: sources or of what is written; {}: none"
+        default={},
+        description="pinned sha256 by file name, of file: sources or of what is written; {}: none",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_of_the_type(cls, value: Any) -> Any:
+        """Leave out the usual columns where templates, or plain text, take their place."""
+        if not isinstance(value, dict):
+            return value
+        usual: dict[str, None] = {}
+        if value.get("templates"):
+            usual["text_key"] = None
+        elif value.get("type") == "causal_lm":
+            usual["target_key"] = None
+        return usual | value
 
     @property
     def kind(self) -> TaskKind:
         """What the task is about."""
-        return TASKS[self.task]
+        return TASKS[self.type]
 
     def contradictions(self) -> list[Problem]:
         """List what keys say against each other, or against what the task needs."""

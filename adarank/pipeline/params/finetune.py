@@ -33,39 +33,54 @@ class FinetuneSection(Section):
     """How a plan is trained."""
 
     learning_rate: Rates = Field(
-        description="AdamW's highest rate; of a list, the one that does best on validation"
+        default=[0.001],
+        description="AdamW's highest rate; of a list, the one that does best on validation",
     )
     tuning_seed: int = Field(
-        ge=0, lt=2**32, description="with which a list's rates are tried; none of study.seeds"
+        default=100,
+        ge=0,
+        lt=2**32,
+        description="with which a list's rates are tried; none of study.seeds",
     )
     schedule: ScheduleName = Field(
-        description="linear, cosine, constant, or staircase (decay_rate every decay_steps)"
+        default="linear",
+        description="linear, cosine, constant, or staircase (decay_rate every decay_steps)",
     )
     warmup_fraction: float = Field(
-        ge=0, lt=1, description="part of the steps: a linear rise from 0"
+        default=0.1, ge=0, lt=1, description="part of the steps: a linear rise from 0"
     )
-    decay_rate: float = Field(gt=0, le=1, description="staircase: the factor of one stair")
-    decay_steps: int = Field(ge=1, description="staircase: optimiser steps per stair")
-    steps: int = Field(ge=1, description="optimiser steps at most")
-    batch_size: int = Field(ge=1, description="rows an optimiser step")
-    max_length: int = Field(ge=4, description="tokens of a text at most; longer ones are cut")
-    evaluate_every: int = Field(ge=1, description="optimiser steps between looks at validation")
+    decay_rate: float = Field(
+        default=0.8, gt=0, le=1, description="staircase: the factor of one stair"
+    )
+    decay_steps: int = Field(default=1000, ge=1, description="staircase: optimiser steps per stair")
+    steps: int = Field(default=150, ge=1, description="optimiser steps at most")
+    batch_size: int = Field(default=16, ge=1, description="rows an optimiser step")
+    max_length: int = Field(
+        default=64, ge=4, description="tokens of a text at most; longer ones are cut"
+    )
+    evaluate_every: int = Field(
+        default=50, ge=1, description="optimiser steps between looks at validation"
+    )
     select_by: str = Field(
+        default="loss",
         description="validation metric that chooses the weights kept, and the learning rate of "
-        "a list: loss ..., or headline for the one that the task is told by"
+        "a list: loss ..., or headline for the one that the task is told by",
     )
     patience: int | None = Field(
-        ge=1, description="looks without a better one that end a run; null for never"
+        default=None, ge=1, description="looks without a better one that end a run; null for never"
     )
-    dropout: float = Field(ge=0, lt=1, description="on the adapters' inputs")
-    weight_decay: float = Field(ge=0, allow_inf_nan=False, description="AdamW's")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapters' inputs")
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="AdamW's")
     max_grad_norm: float = Field(
-        ge=0, allow_inf_nan=False, description="gradients are scaled down to this norm; 0: never"
+        default=1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="gradients are scaled down to this norm; 0: never",
     )
     bf16: Literal["auto"] | bool = Field(
-        description="forwards in bfloat16; auto where a GPU has it"
+        default="auto", description="forwards in bfloat16; auto where a GPU has it"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(description="auto, cpu or cuda")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
 
 
 def settings_of(section: FinetuneSection, task: Task) -> Settings:

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -115,11 +115,14 @@ def describe(schema: type[Slice]) -> str:
     """Say in one paragraph a key what a stage reads from params.yaml, for --help."""
     lines = ["What it reads from params.yaml:"]
     for name, field in schema.model_fields.items():
-        section = field.annotation
+        section, above = field.annotation, name
+        root = getattr(section, "model_fields", {}).get("root")
+        if root is not None and len(get_args(root.annotation)) > 1:
+            section, above = get_args(root.annotation)[1], f"{name}.NAME"
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
             continue
         lines += [
-            f"{name}.{key}: {inner.description or ''}".strip()
+            f"{above}.{key}: {inner.description or ''}".strip()
             for key, inner in section.model_fields.items()
         ]
     return "\n\n".join(lines)
@@ -143,7 +146,7 @@ def _unholdable(value: Any, where: str = "") -> Iterator[Problem]:
 
 
 def _contradictions(found: Slice) -> list[Problem]:
-    sections = [value for _, value in found if isinstance(value, Section)]
+    sections = [value for _, value in found if hasattr(value, "contradictions")]
     return [problem for section in sections for problem in section.contradictions()]
 
 

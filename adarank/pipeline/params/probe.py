@@ -21,9 +21,13 @@ class ProbeSection(Section):
         description="adarank/pipeline/builtin/sentences.txt (the built-in sentences), any text "
         "file with a text a line, or data/dataset/train.parquet (rows of the dataset)"
     )
-    rows: int = Field(ge=1, description="texts used: the first of a text file, a sample of a table")
-    max_length: int = Field(ge=4, description="longest text in tokens; longer ones are cut")
-    seed: int = Field(ge=0, description="draws the sample of a table's rows")
+    rows: int = Field(
+        default=32, ge=1, description="texts used: the first of a text file, a sample of a table"
+    )
+    max_length: int = Field(
+        default=128, ge=4, description="longest text in tokens; longer ones are cut"
+    )
+    seed: int = Field(default=0, ge=0, description="draws the sample of a table's rows")
 
 
 def read_texts(probe: ProbeSection) -> list[str]:
@@ -37,9 +41,7 @@ def read_texts(probe: ProbeSection) -> list[str]:
     """
     path = Path(probe.source)
     if path.suffix == ".parquet":
-        texts = _rows(path)
-        picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
-        texts = [texts[row] for row in sorted(picked)]
+        texts = sample_texts(path, probe.rows, probe.seed)
     elif path.suffix == ".txt":
         texts = text_lines(path)[: probe.rows]
     else:
@@ -59,6 +61,19 @@ def read_texts(probe: ProbeSection) -> list[str]:
             remedy="lower probe.rows, or name a larger probe.source",
         )
     return texts
+
+
+def sample_texts(path: Path, rows: int, seed: int) -> list[str]:
+    """Draw texts of a task's rows, in their order in the file.
+
+    Args:
+        path: A parquet file that download_task wrote.
+        rows: How many at most.
+        seed: Decides which.
+    """
+    texts = _rows(path)
+    picked = np.random.default_rng(seed).permutation(len(texts))[:rows]
+    return [texts[row] for row in sorted(picked)]
 
 
 def _rows(path: Path) -> list[str]:

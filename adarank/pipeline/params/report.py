@@ -11,8 +11,9 @@ class Report(Section):
     """What a pull request may do to the results."""
 
     max_drop: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=0.02,
         description="a pull request fails where a cell's headline metric gets worse by more than "
-        "this, in the metric's own unit: 0.02 is two points of accuracy; null: never"
+        "this, in the metric's own unit: 0.02 is two points of accuracy; null: never",
     )
 
 

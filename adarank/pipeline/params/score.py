@@ -18,21 +18,30 @@ EstimatorName = Literal["exact", "linearized", "as_published"]
 class NoiseSection(Section):
     """The noise on the disturbed module."""
 
-    scale: float = Field(gt=0, description="its standard deviation, in the unit relative_to names")
-    relative_to: Literal["module", "global", "absolute"] = Field(
-        description="module: the weight's own standard deviation; global: that of all scored "
-        "weights together; absolute: 1, so that scale is in weight units (0.02, say)"
+    scale: float = Field(
+        default=1.0, gt=0, description="its standard deviation, in the unit relative_to names"
     )
-    bias: bool = Field(description="whether the bias is disturbed too, by its own deviation")
+    relative_to: Literal["module", "global", "absolute"] = Field(
+        default="module",
+        description="module: the weight's own standard deviation; global: that of all scored "
+        "weights together; absolute: 1, so that scale is in weight units (0.02, say)",
+    )
+    bias: bool = Field(
+        default=True, description="whether the bias is disturbed too, by its own deviation"
+    )
 
 
 class StopSection(Section):
     """When the exact estimator may end before `score.trials`; both null: never."""
 
     relative_error: float | None = Field(
-        gt=0, lt=1, description="when every module's standard error / mean is at most this"
+        default=None,
+        gt=0,
+        lt=1,
+        description="when every module's standard error / mean is at most this",
     )
     plan_budget: float | None = Field(
+        default=None,
         gt=0,
         description="when the nearest whole ranks at this budget are equal after two trials in a "
         "row; give it the study's largest (a key of its own: new budgets never rescore)",
@@ -43,40 +52,58 @@ class ScoreSection(Section):
     """How modules are scored."""
 
     estimator: EstimatorName = Field(
+        default="exact",
         description="for --signal disagreement: exact, the paper's; linearized, one backward for "
         "all modules; as_published, the released notebook's, whose noise piles up (to understand "
-        "its ranks, not to use)"
+        "its ranks, not to use)",
     )
     modules: list[str] = Field(
-        min_length=1, description="kinds of module (query, key, value, dense ...) or all-linear"
+        default=["all-linear"],
+        min_length=1,
+        description="kinds of module (query, key, value, dense ...) or all-linear",
     )
     output: Literal["auto", "pooled", "logits", "last_hidden"] = Field(
+        default="auto",
         description="the output compared: pooled, logits (a checkpoint with a head), last_hidden, "
-        "or auto: the one that dataset.task's head reads"
+        "or auto: last_hidden of a causal or encoder-decoder model, pooled of any other",
     )
-    trials: int = Field(ge=1, description="exact, as_published: (most) repetitions per module")
-    sketches: int = Field(ge=1, description="linearized: random projections of the whole probe")
+    trials: int = Field(
+        default=5, ge=1, description="exact, as_published: (most) repetitions per module"
+    )
+    sketches: int = Field(
+        default=1, ge=1, description="linearized: random projections of the whole probe"
+    )
     distance: Literal["l1", "l2", "kl"] = Field(
+        default="l1",
         description="exact: mean absolute difference, root mean squared difference, or symmetric "
-        "KL of the softmax"
+        "KL of the softmax",
     )
     pairs: Literal["all", "disjoint"] = Field(
-        description="exact: every pair of draws (less error), or one pair a trial (the paper)"
+        default="all",
+        description="exact: every pair of draws (less error), or one pair a trial (the paper)",
     )
     reference: Literal["perturbed", "pristine"] = Field(
-        description="exact: draws against draws (the paper), or against the pretrained model"
+        default="perturbed",
+        description="exact: draws against draws (the paper), or against the pretrained model",
     )
-    noise: NoiseSection = Field(description="scale, relative_to (module, global, absolute), bias")
-    stop: StopSection = Field(description="exact: relative_error and plan_budget, or null")
-    batch_size: int = Field(ge=1, description="most probe texts per forward")
+    noise: NoiseSection = Field(
+        default=NoiseSection(), description="scale, relative_to (module, global, absolute), bias"
+    )
+    stop: StopSection = Field(
+        default=StopSection(), description="exact: relative_error and plan_budget, or null"
+    )
+    batch_size: int = Field(default=8, ge=1, description="most probe texts per forward")
     memory_gb: float | None = Field(
-        gt=0, description="most GiB that a pass may hold; null: half of what is free"
+        default=None, gt=0, description="most GiB that a pass may hold; null: half of what is free"
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        description="of the model while it is scored; bfloat16's distance from float32 is reported"
+        default="float32",
+        description="of the model while it is scored; bfloat16's distance from float32 is reported",
     )
-    seed: int = Field(ge=0, description="decides, with module and trial, every draw")
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda")
+    seed: int = Field(default=0, ge=0, description="decides, with module and trial, every draw")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda"
+    )
 
 
 def settings_of(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:

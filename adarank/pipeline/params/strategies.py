@@ -5,7 +5,13 @@ from typing import Annotated, Any
 from pydantic import Field, RootModel, model_validator
 
 from adarank.allocation.strategies.definitions import combined, custom, explicit
-from adarank.allocation.strategies.registry import FORMS, STRATEGIES, Strategy
+from adarank.allocation.strategies.registry import (
+    FAMILIES,
+    FORMS,
+    STRATEGIES,
+    Strategy,
+    is_reserved,
+)
 from adarank.pipeline.params.loader import Section
 
 Rank = Annotated[int, Field(ge=0)]
@@ -49,8 +55,9 @@ class StrategiesSection(RootModel[dict[Name, Definition]]):
     @classmethod
     def _new_names(cls, value: Any) -> Any:
         for name in value if isinstance(value, dict) else ():
-            if name in STRATEGIES or str(name).partition("_")[0] in FORMS:
-                taken = f"{', '.join(STRATEGIES)}, and all that begin with {', '.join(FORMS)}"
+            if is_reserved(str(name)):
+                names = ", ".join([*STRATEGIES, *FAMILIES])
+                taken = f"{names}, and all that begin with {', '.join(FORMS)}"
                 raise ValueError(f"{name} has a meaning already; these are taken: {taken}")
         return value
 

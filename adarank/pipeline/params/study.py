@@ -39,15 +39,19 @@ Seeds = Annotated[
 ]
 
 
-class Study(Section):
-    """What is compared with what."""
+class StudySection(Section):
+    """What is compared with what, on which tasks."""
 
+    tasks: Annotated[Names, Field(min_length=1)] = Field(
+        description="the tasks that are learned, by their names in the section tasks"
+    )
     signals: Names = Field(
-        description="scored without data: disagreement, linearized, as_published, stable_rank"
+        description="scored once, for all tasks: disagreement, linearized, as_published, "
+        "stable_rank"
     )
     task_signals: Names = Field(
-        description="scored on rows of train: weight_gradient, fisher, gradient_spectrum, "
-        "activation_variance"
+        description="scored for each task, on rows of its train split: task_disagreement, "
+        "weight_gradient, fisher, gradient_spectrum, activation_variance"
     )
     strategies: Strategies = Field(
         description="ways to share ranks out; those by a signal need it in one of the two above"
@@ -57,6 +61,21 @@ class Study(Section):
     seeds: Seeds = Field(description="every cell is trained once with each")
 
 
-def cell_name(strategy: str, budget: float | str) -> str:
-    """Name a cell as its files and DVC stages are named: `uniform-4`, `reversed-0.5`."""
+def plan_name(strategy: str, budget: float | str) -> str:
+    """Name a plan as its folder is named: `uniform-4`, `reversed-0.5`."""
     return f"{strategy}-{budget}"
+
+
+def cell_name(task: str, strategy: str, budget: float | str) -> str:
+    """Name a cell as its files are named: `trec/uniform-4`."""
+    return f"{task}/{plan_name(strategy, budget)}"
+
+
+def cell_names(study: StudySection) -> list[str]:
+    """Name all cells of a study, by task, budget and strategy."""
+    return [
+        cell_name(task, strategy, budget)
+        for task in study.tasks
+        for budget in study.budgets
+        for strategy in study.strategies
+    ]

@@ -30,8 +30,8 @@ library_name: peft
 
 # {cell}, seed {seed}
 
-A LoRA adapter for {task}, {parameters:,} parameters in {modules} modules and {head:,} in the head;
-its ranks, by strategy `{strategy}` at budget {budget:g}, are in adapter_config.json.
+{warning}A LoRA adapter for {task}, {parameters:,} parameters in {modules} modules and {head:,} in
+the head; its ranks, by strategy `{strategy}` at budget {budget:g}, are in adapter_config.json.
 
 Chosen on validation: of {n} cells of equal parameters at their budget, this one's {metric} has the
 best mean over seeds ({mean:.4f}; {better} is better), and of its seeds this one measures best
@@ -65,9 +65,10 @@ def card(origin: Origin) -> str:
         reasons = (f"- {cell}: {why}" for cell, why in chosen["passed_over"].items())
         return _NONE.format(reasons="\n".join(reasons))
     trained, description = origin["trained"], origin["description"]
-    task, source = description["task"], origin["model"]["source"]
+    task, source = description["type"], origin["model"]["source"]
     return _CARD.format(
         base_model=_base_model(source),
+        warning=_warning(chosen),
         cell=origin["cell"],
         seed=origin["seed"],
         task=task,
@@ -91,6 +92,16 @@ def card(origin: Origin) -> str:
     )
 
 
+def _warning(chosen: Origin) -> str:
+    """Warn of an adapter that has learned nothing."""
+    if chosen.get("beats_baseline") is not False:
+        return ""
+    return (
+        f"**On validation it does not beat answering {chosen['baseline_answer']} "
+        f"({chosen['metric']} {chosen['baseline']:.4f}): it has learned nothing of use.**\n\n"
+    )
+
+
 def _base_model(source: str) -> str:
     """Name the base model as model hubs read it, where it comes from one."""
     if not source.startswith("hf:"):
@@ -108,9 +119,9 @@ def _head_note(hidden: int | None) -> str:
 
 
 def _labels(description: dict[str, Any]) -> str:
-    if description["task"] == "regression":
+    if description["type"] == "regression":
         return ", num_labels=1"
     labels = description.get("labels")
     return (
-        f", num_labels={len(labels)}" if description["task"] == "classification" and labels else ""
+        f", num_labels={len(labels)}" if description["type"] == "classification" and labels else ""
     )

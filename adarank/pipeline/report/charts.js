@@ -29,6 +29,7 @@
 
   const draw = (name) => {
     const place = document.getElementById(name);
+    if (place.closest("[hidden]") && !printing) return Promise.resolve();
     const width = printing ? PAPER_WIDTH : place.clientWidth;
     const { data, layout, narrow } = structuredClone(drawings[name][chosen[name]]);
     const fitting = width < NARROW ? merged(layout, narrow) : layout;
@@ -79,6 +80,7 @@
     drawAll();
   }).observe(document.documentElement);
 
+  addEventListener("taskshown", drawAll);
   printing = paper.matches;
   drawAll().then(() => { document.documentElement.dataset.ready = "true"; });
 })();

@@ -23,7 +23,7 @@ _FIGURES = {
 
 def cell_costs(summary: Summary) -> Table:
     """A row a cell: its quality, its parameters, and what its fine-tuning took."""
-    records = {name: timing(f"finetune-{name}") for name in summary.cells}
+    records = {name: timing(f"finetune-{summary.task}-{name}") for name in summary.cells}
     keys = [key for key in _FIGURES if any(key in record for record in records.values())]
     head = ("cell", title(summary.headline), "parameters", *(_FIGURES[k] for k in keys), "host")
     rows = (
@@ -34,7 +34,11 @@ def cell_costs(summary: Summary) -> Table:
 
 
 def signal_costs(signals: Sequence[str]) -> Table:
-    """A row a signal: what its scoring took."""
+    """A row a signal: what its scoring took.
+
+    Args:
+        signals: Signals of the model, and TASK-SIGNAL for those of a task.
+    """
     head = ("signal", _FIGURES["seconds"], _FIGURES["peak_mib"], "host")
     keys = ["seconds", "peak_mib"]
     rows = ((s, *_figures(timing(f"score-{s}"), keys)) for s in signals)

@@ -24,15 +24,17 @@ Curves = Mapping[int, pd.DataFrame]
 _LOSS = "validation_loss"
 
 
-def read_curves(cells: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[int, pd.DataFrame]]:
-    """Read the curves of some cells by seed; seeds and cells without any are left out.
+def read_curves(
+    task: str, cells: Sequence[str], seeds: Sequence[int]
+) -> dict[str, dict[int, pd.DataFrame]]:
+    """Read the curves of a task's cells by seed; seeds and cells without any are left out.
 
     Raises:
         InputError: A file that is no table of steps and losses.
     """
     found: dict[str, dict[int, pd.DataFrame]] = {}
     for cell in cells:
-        paths = {seed: CURVES / cell / f"seed-{seed}.tsv" for seed in seeds}
+        paths = {seed: CURVES / task / cell / f"seed-{seed}.tsv" for seed in seeds}
         curves = {seed: _read(path) for seed, path in paths.items() if path.exists()}
         if any(len(curve) for curve in curves.values()):
             found[cell] = curves

@@ -48,10 +48,11 @@ def forest(summary: Summary) -> Chart | None:
         f"seed: the mean over seeds and its {100 * summary.confidence:g} % interval (Student's t). "
         f"Marks to the {side} of the line at zero are gains.",
         f"A disc compares with {summary.reference}, an open diamond a strategy with its own "
-        "control. The thin line below is the bootstrap interval over rows and seeds.",
-        "p is that of the paired t test after Holm's correction over the study; the verdict also "
-        "asks the other tests of the table. Blue is better, orange worse, grey not distinguishable "
-        "or not comparable; the words beside say the same.",
+        "control. The thin line below is the interval over test rows and seeds.",
+        "p is that of the paired t test, which alone decides the verdict, after Holm's correction: "
+        "one for the strategies against the reference, one for those against their controls. A "
+        "control beside the reference is not tested. Blue is better, orange worse, grey all else; "
+        "the words beside say the same.",
     )
     view = View(
         "", _figure(summary, lines), _alt(summary), _table(summary), _narrow(lines, summary)
@@ -200,12 +201,12 @@ def _hover(one: Comparison) -> str:
     ]
     if one.rows_low is not None:
         rows = _interval(one.rows_low, one.rows_high, metric)
-        said.append(f"bootstrap over rows and seeds: {rows}")
-    if one.t_p is not None:
+        said.append(f"over rows and seeds: {rows}")
+    if one.t_p is not None and one.family is not None:
         said.append(f"paired t: {p_equals(one.t_p)}, Holm {p_equals(one.t_p_holm)}")
     if one.p is not None:
-        told = f"{p_equals(one.p)}, Holm {p_equals(one.p_holm)}"
-        said.append(f"permutation: {told}, least possible {number(one.p_floor)}")
+        told = f"{p_equals(one.p)}, smallest possible {number(one.p_floor)}"
+        said.append(f"sign flips: {told}")
     if one.detectable is not None:
         said.append(f"detectable: {value(one.detectable, metric)}")
     return "<br>".join(map(plain, said))
@@ -225,8 +226,8 @@ def _table(summary: Summary) -> Table:
     told = unit(summary.headline, difference=True)
     difference = f"difference ({told})" if told else "difference"
     interval = f"{100 * summary.confidence:g} % interval"
-    head = ("cell", "less", "pairs", difference, interval, "bootstrap interval", "t: p")
-    head += ("t: Holm p", "permutation: p", "permutation: Holm p", "least possible p")
+    head = ("cell", "less", "pairs", difference, interval, "over rows and seeds", "t: p")
+    head += ("t: Holm p", "sign flips: p", "smallest possible p")
     head += ("detectable", "verdict")
     return Table(head, tuple(_row(one) for one in summary.comparisons))
 
@@ -239,7 +240,7 @@ def _row(one: Comparison) -> tuple[str, ...]:
         value(one.difference, one.metric, signed=True),
         _interval(one.low, one.high, one.metric),
         _interval(one.rows_low, one.rows_high, one.metric),
-        *(p_value(p) for p in (one.t_p, one.t_p_holm, one.p, one.p_holm)),
+        *(p_value(p) for p in (one.t_p, one.t_p_holm, one.p)),
         number(one.p_floor),
         value(one.detectable, one.metric),
         one.verdict,

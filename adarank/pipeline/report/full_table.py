@@ -95,7 +95,7 @@ def _compared_heads(summary: Summary) -> Iterator[Column]:
     yield Column(f"low{points}", "difference_low")
     yield Column(f"high{points}", "difference_high")
     yield Column("Holm p (t)", "t_p_holm")
-    yield Column("Holm p (permutation)", "p_holm", extra=True)
+    yield Column("p (sign flips)", "p", extra=True)
     yield Column("verdict", "verdict", numeric=False)
 
 
@@ -121,7 +121,7 @@ def _compared(one: Comparison | None) -> Iterator[Entry]:
         return
     for known in (one.difference, one.low, one.high):
         yield _entry(known, one.metric, signed=True)
-    for p in (one.t_p_holm, one.p_holm):
+    for p in (one.t_p_holm, one.p):
         yield Entry(p_value(p), "" if p is None else str(p))
     yield Entry(one.verdict, one.verdict)
 

@@ -1,17 +1,17 @@
 """What made the results: parameters, package versions, hashes of artifacts, rows of the dataset."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from adarank.pipeline.artifacts.task import DESCRIPTION, task_folder
 from adarank.pipeline.files.whole import read_json, sha256
 from adarank.pipeline.report.chart import Table
 from adarank.pipeline.report.numbers import NONE
-from adarank.pipeline.report.rank_map import PLANS, Plans
+from adarank.pipeline.report.rank_map import Plans, plan_path
 
 CONFIG = Path("data/model/config.json")
-DATASET = Path("data/dataset/dataset.json")
 SCORES = Path("data/scores")
 SOURCES = Path("data/sources")
 
@@ -22,25 +22,28 @@ _PACKAGES = (
 _SPLITS = ("train", "validation", "test")
 
 
-def origin(sections: Mapping[str, Any], signals: Sequence[str], plans: Plans) -> dict[str, Table]:
-    """Tell what made the results, a table by its heading.
+def origin(
+    task: str, sections: Mapping[str, Any], places: Mapping[str, str], plans: Plans
+) -> dict[str, Table]:
+    """Say what made a task's results, a table by its heading.
 
     Args:
+        task: The task.
         sections: params.yaml's sections as the study has them.
-        signals: What it scored by.
-        plans: Its cells' plans.
+        places: By signal, the task it was scored for, or `model`.
+        plans: The task's plans.
     """
     return {
         "Model": Table(("", ""), tuple(_model(plans))),
-        "Dataset": Table(("split", "rows", "dropped", "sha256"), tuple(_dataset())),
-        "Artifacts": Table(("file", "sha256"), tuple(_artifacts(signals, plans))),
+        "Dataset": Table(("split", "rows", "dropped", "sha256"), tuple(_dataset(task))),
+        "Artifacts": Table(("file", "sha256"), tuple(_artifacts(task, places, plans))),
         "Parameters": Table(("key", "value"), tuple(_leaves(sections))),
         "Versions": Table(("package", "version"), tuple(_versions())),
     }
 
 
 def source_of(part: str) -> str:
-    """Say where the model or the dataset came from: its source and revision."""
+    """Say where `model` or `tasks/NAME` came from: its source and revision."""
     record = read_json(SOURCES / f"{part}.json")
     revision = record["revision"]
     return record["source"] + (f", revision {revision}" if revision else "")
@@ -56,8 +59,8 @@ def _model(plans: Plans) -> Iterator[tuple[str, str]]:
     yield from ((f"sha256 of {name}", one) for name, one in sorted(record["sha256"].items()))
 
 
-def _dataset() -> Iterator[tuple[str, ...]]:
-    note = read_json(DATASET)
+def _dataset(task: str) -> Iterator[tuple[str, ...]]:
+    note = read_json(task_folder(task) / DESCRIPTION)
     for split in _SPLITS:
         dropped = note["dropped"].get(split, {})
         told = ", ".join(f"{n} with {why}" for why, n in sorted(dropped.items())) or "none"
@@ -66,9 +69,9 @@ def _dataset() -> Iterator[tuple[str, ...]]:
         yield split, NONE if rows is None else f"{rows:,}", told, digest
 
 
-def _artifacts(signals: Sequence[str], plans: Plans) -> Iterator[tuple[str, str]]:
-    scores = [SCORES / f"{signal}.parquet" for signal in signals]
-    for path in [*scores, *(PLANS / f"{cell}.json" for cell in plans)]:
+def _artifacts(task: str, places: Mapping[str, str], plans: Plans) -> Iterator[tuple[str, str]]:
+    scores = [SCORES / place / f"{signal}.parquet" for signal, place in places.items()]
+    for path in [*scores, *(plan_path(task, cell) for cell in plans)]:
         if path.exists():
             yield path.as_posix(), sha256(path)
 

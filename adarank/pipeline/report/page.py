@@ -1,6 +1,7 @@
 """The pages as HTML: one file each, everything in it, nothing asked of the network."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,55 +9,81 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from adarank.pipeline.artifacts.summary import Summary, Verdict
+from adarank.pipeline.artifacts.summary import StudySummary, Summary, Verdict
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
-from adarank.pipeline.report.numbers import title
+from adarank.pipeline.report.numbers import title, unit, value
 from adarank.pipeline.report.palette import NAMED, exchange
 
 HERE = Path(__file__).parent
 HEAD = "head.html"
 STYLE = "page.css"
-SCRIPTS = ("charts.js", "table.js")
+SCRIPTS = ("tasks.js", "charts.js", "table.js")
 
 
-def report_page(
-    summary: Summary,
-    charts: Sequence[Chart],
-    table: FullTable,
-    origin: Mapping[str, Table],
-    about: str,
-) -> str:
+@dataclass(frozen=True)
+class TaskPage:
+    """One task's part of the page.
+
+    Attributes:
+        summary: What the task came to.
+        charts: Its figures, in order; their names are unlike those of any other task.
+        table: All of its cells.
+        origin: What made its results, by heading.
+        about: The task in one line.
+    """
+
+    summary: Summary
+    charts: Sequence[Chart]
+    table: FullTable
+    origin: Mapping[str, Table]
+    about: str
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.summary.task
+
+    @property
+    def baseline(self) -> str:
+        """What a constant answer measures, in a sentence; empty where there is none."""
+        return _baseline(self.summary)
+
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """How often each verdict against the reference was given."""
+        return _verdicts(self.summary)
+
+    @property
+    def failures(self) -> dict[tuple[str, str], str]:
+        """The seeds that failed, by cell and error."""
+        return _failures(self.summary)
+
+
+def report_page(study: StudySummary, pages: Sequence[TaskPage], about: str) -> str:
     """Fill the report's template.
 
     Args:
-        summary: What the study came to.
-        charts: The figures, in order.
-        table: All cells.
-        origin: What made the results, by heading.
+        study: What the study came to.
+        pages: Its tasks, in order.
         about: The study in one line.
     """
-    drawings = {c.name: [view.drawing() for view in c.views] for c in charts}
-    counts = _verdicts(summary)
+    charts = [chart for page in pages for chart in page.charts]
     return _render(
         "report.html",
-        summary=summary,
-        charts=charts,
-        table=table,
-        origin=origin,
+        study=study,
+        pages=pages,
         about=about,
-        counts=counts,
-        failures=_failures(summary),
-        drawings=drawings,
+        drawings={c.name: [view.drawing() for view in c.views] for c in charts},
         exchange=exchange(),
         plotly=Markup(get_plotlyjs()),
         scripts=[Markup(_read(name)) for name in SCRIPTS],
     )
 
 
-def costs_page(summary: Summary, tables: Mapping[str, Table], about: str) -> str:
+def costs_page(study: StudySummary, tables: Mapping[str, Table], about: str) -> str:
     """Fill the template of what the results took."""
-    return _render("costs.html", summary=summary, tables=tables, about=about)
+    return _render("costs.html", study=study, tables=tables, about=about)
 
 
 def _render(template: str, **values: Any) -> str:
@@ -76,6 +103,15 @@ def _render(template: str, **values: Any) -> str:
 
 def _read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def _baseline(summary: Summary) -> str:
+    """Say what a constant answer would measure; empty where the task has none."""
+    if summary.baseline is None:
+        return ""
+    percent = unit(summary.headline)
+    least = f"{value(summary.baseline.value, summary.headline)}{f' {percent}' if percent else ''}"
+    return f"Answering {summary.baseline.answer} gives {title(summary.headline)} {least}."
 
 
 def _failures(summary: Summary) -> dict[tuple[str, str], str]:

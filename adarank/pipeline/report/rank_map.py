@@ -5,7 +5,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from adarank.allocation.plan import PlannedModule, RankPlan
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.planned import PlannedModule
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, plain
 from adarank.pipeline.report.numbers import NONE
@@ -19,10 +20,15 @@ _BLOCK, _AROUND = 24, 110  # pixels
 _NARROW = {"coloraxis": {"showscale": False}}  # the ranks stand in their fields anyway
 
 
-def read_plans(cells: Sequence[str]) -> dict[str, RankPlan]:
-    """Read the plans of some cells; those without one are left out."""
-    paths = {cell: PLANS / f"{cell}.json" for cell in cells}
+def read_plans(task: str, cells: Sequence[str]) -> dict[str, RankPlan]:
+    """Read a task's plans by their names; those that are absent are left out."""
+    paths = {cell: plan_path(task, cell) for cell in cells}
     return {c: RankPlan.from_json(read_json(p)) for c, p in paths.items() if p.exists()}
+
+
+def plan_path(task: str, cell: str) -> Path:
+    """Name the file of a task's plan."""
+    return PLANS / cell / f"{task}.json"
 
 
 def rank_map(plans: Plans) -> Chart | None:
@@ -36,6 +42,13 @@ def rank_map(plans: Plans) -> Chart | None:
         "Where a block has several modules of a kind, their ranks stand side by side and the "
         "colour is that of their mean.",
     )
+    drawn = [cell for cell, plan in plans.items() if plan.variants]
+    if drawn:
+        about += (
+            f"Of {', '.join(drawn)}, whose ranks are random, the first of "
+            f"{max(plans[cell].draws for cell in drawn)} draws is shown: different seeds train "
+            "different draws.",
+        )
     views = tuple(_view(cell, plan, _most(plan.budget, plans)) for cell, plan in plans.items())
     return Chart("ranks", "Ranks, block by kind", about, views, choice="Plan")
 

@@ -18,9 +18,13 @@ Row = dict[str, Any]
 _NARROW: dict[str, Any] = {"height": 480, "legend": {"font": {"size": 11}}}
 
 
-def read_scores(signals: Sequence[str]) -> dict[str, list[Row]]:
-    """Read what the study's signals came to, a row a module; those not scored are left out."""
-    paths = {signal: SCORES / f"{signal}.json" for signal in signals}
+def read_scores(places: Mapping[str, str]) -> dict[str, list[Row]]:
+    """Read the scores of some signals, a row a module; those not scored are left out.
+
+    Args:
+        places: By signal, the task it was scored for, or `model`.
+    """
+    paths = {signal: SCORES / place / f"{signal}.json" for signal, place in places.items()}
     return {s: read_json(path)["modules"] for s, path in paths.items() if path.exists()}
 
 

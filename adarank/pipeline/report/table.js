@@ -38,7 +38,7 @@
     const url = URL.createObjectURL(new Blob([csv(table)], { type: "text/csv;charset=utf-8" }));
     const link = document.createElement("a");
     link.href = url;
-    link.download = "adarank-cells.csv";
+    link.download = `adarank-${table.dataset.file}.csv`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   };

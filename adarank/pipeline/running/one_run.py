@@ -26,7 +26,7 @@ class Work:
     """What all runs of a cell have in common.
 
     Attributes:
-        plan: The cell's ranks.
+        plan: The cell's ranks; a seed trains `plan.for_seed(seed)`.
         tuner: How they are trained.
         task: What is learned.
         train: Encoded rows, as training takes them.
@@ -82,7 +82,7 @@ def train_once(
         DivergedError: A loss or gradient that is not finite.
         RunError: What was built is not what was planned.
     """
-    task, tuner, plan = work.task, work.tuner, work.plan
+    task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
     settings = replace(work.settings, learning_rate=rate)
     headed = work.fresh(seed)
     model = tuner.attach(headed, plan, _start(work, seed))
@@ -149,7 +149,8 @@ def save_checked(work: Work, one: Run, folder: Path) -> None:
         RunError: What is loaded from the folder is not what was trained, or planned.
     """
     work.tuner.save(one.model, folder, MODEL.as_posix())
-    found = verify_saved(work.tuner, one.model, work.plan, folder, lambda: work.fresh(one.seed))
+    plan = work.plan.for_seed(one.seed)
+    found = verify_saved(work.tuner, one.model, plan, folder, lambda: work.fresh(one.seed))
     record = {
         "parameters": found.parameters,
         "peak_parameters": one.peak_parameters,
@@ -172,9 +173,9 @@ def save_failure(work: Work, seed: int, rate: float, error: DivergedError, folde
 
     A seed that fails is a result of its cell: it must be seen beside those that did not.
     """
-    headed = work.fresh(seed)
-    model = work.tuner.attach(headed, work.plan, _start(work, seed))
-    found = work.tuner.verify(model, work.plan, headed.head)
+    headed, plan = work.fresh(seed), work.plan.for_seed(seed)
+    model = work.tuner.attach(headed, plan, _start(work, seed))
+    found = work.tuner.verify(model, plan, headed.head)
     problem = error.problems[0]
     record = {
         "error": f"{problem.where}: {problem.what}",

@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,17 +27,24 @@ class Source:
     sha256: str
 
 
-def closure(module: str, root: Path = ROOT) -> list[str]:
+def closure(module: str, root: Path = ROOT, *, without: Collection[str] = ()) -> list[str]:
     """List a module's import closure within the project, and the data files it names.
 
     Every import counts, also one inside a function or behind a condition: DVC cannot know when
     it runs. Importing `a.b` runs `a/__init__.py` too. A data file counts where its name or its
     path stands as a string in the code.
+
+    Args:
+        module: Its dotted name.
+        root: The project's top folder.
+        without: Modules that are imported but take no part; they and what only they import are
+            left out.
     """
     found: set[Path] = set()
     waiting = [module]
     while waiting:
-        for path in _files_of(waiting.pop(), root):
+        name = waiting.pop()
+        for path in _files_of(name, root) if name not in without else ():
             if path not in found:
                 found.add(path)
                 waiting += _imports(path, root)

@@ -1,7 +1,8 @@
 """Which commit a branch stood for when it was fetched first: recorded, and kept to.
 
-A branch moves; a study should not move with it unawares. locks/model.json and locks/dataset.json
-belong in Git. They are no outs of a stage: DVC removes outs before the command that reads them.
+A branch moves; a study should not move with it unawares. locks/model.json and
+locks/tasks/TASK.json belong in Git. They are no outs of a stage: DVC removes outs before the
+command that reads them.
 """
 
 import re
@@ -29,7 +30,7 @@ def recorded(part: str, source: str) -> str | None:
     """The commit recorded for a source, None where there is none.
 
     Args:
-        part: `model` or `dataset`.
+        part: `model`, or `tasks/NAME`.
         source: What params.yaml names now; a record of another source does not count.
     """
     path = LOCKS / f"{part}.json"
@@ -73,7 +74,7 @@ def info_at(ask: Callable[..., Any], part: str, source: HubSource, known: str | 
         now = f"is {head} by now" if head else "is not to be had from the hub now"
         say(
             f"download: {source.repository}@{source.revision} {now}; "
-            f"the recorded {known} is used (delete locks/{part}.json to take the branch anew)"
+            f"the recorded {known} is used (delete its file in {LOCKS}/ to take the branch anew)"
         )
     return info
 

@@ -9,11 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adarank.allocation.rounding.apportion import ROUNDINGS, apportion, budget_parameters
-from adarank.allocation.rounding.classic import dhondt, floors, hamilton
-from adarank.allocation.rounding.exact import exact
+from adarank.allocation.rounding.classic import floors, hamilton
 from adarank.allocation.rounding.quota import Case
-from adarank.allocation.rounding.repair import GRID
-from adarank.allocation.rounding.subset import most_reachable
+from adarank.allocation.rounding.spend_all import GRID, spend_all
 from adarank.errors import InputError
 
 QUICK = settings(derandomize=True, deadline=None, max_examples=60)
@@ -36,8 +34,8 @@ def cases(draw, n_modules: int = 5, max_room: int = 4) -> Case:
     upper = [low + draw(st.integers(0, max_room)) for low in lower]
     least, most = np.dot(costs, lower), np.dot(costs, upper)
     budget = draw(st.fractions(int(least), int(most), max_denominator=4))
-    exact_weights = tuple(Fraction(weight) for weight in weights)
-    return Case(exact_weights, tuple(costs), tuple(lower), tuple(upper), budget)
+    fractions = tuple(Fraction(weight) for weight in weights)
+    return Case(fractions, tuple(costs), tuple(lower), tuple(upper), budget)
 
 
 def distance(case: Case, ranks) -> Fraction:
@@ -82,7 +80,7 @@ def test_zero_weights_share_evenly_what_the_others_cannot_take():
     assert case.quotas == (3, Fraction(5, 2), Fraction(5, 2))
 
 
-# Exact.
+# Spending all.
 
 
 def brute_force(case: Case) -> tuple[int, Fraction]:
@@ -97,8 +95,8 @@ def brute_force(case: Case) -> tuple[int, Fraction]:
 
 @settings(QUICK, max_examples=150)
 @given(cases())
-def test_exact_equals_brute_force(case):
-    ranks = exact(case)
+def test_spend_all_equals_brute_force(case):
+    ranks = spend_all(case)
     most, least = brute_force(case)
     assert within_bounds(case, ranks)
     assert case.spend(ranks) == most
@@ -144,48 +142,64 @@ def random_case(family: list[int], n_modules: int, seed: int) -> Case:
 
 @pytest.mark.parametrize("family", [[101, 149, 233], [2, 5, 17, 40], [1, 9, 200], [97, 1009]])
 @pytest.mark.parametrize("seed", range(5))
-def test_exact_equals_a_plain_knapsack_on_larger_cases(family, seed):
+def test_spend_all_equals_a_plain_knapsack_on_larger_cases(family, seed):
     case = random_case(family, 14, seed)
-    ranks = exact(case)
+    ranks = spend_all(case)
     assert (case.spend(ranks), total_price(case, ranks)) == knapsack(case)
 
 
 @pytest.mark.parametrize("beyond", [-7, 5, 8, 12])
-def test_exact_finds_a_far_repair_that_beats_a_near_one(beyond):
-    """One module could close the gap alone, at a price; many small trades do it for less."""
+def test_spend_all_prefers_many_cheap_exchanges_to_one_dear_step(beyond):
+    """One module could spend what is left alone, at a price; many small exchanges do for less."""
     costs = np.array([100] * 20 + [99] * 20 + [1])
     noise = np.random.default_rng(0).random(41)
     weights = tuple(Fraction(float(w)) for w in 1 + 1e-3 * noise)
     bounds = (3,) * 40 + (0,), (4,) * 40 + (16,)
     budget = Fraction(int(3.5 * costs.sum()) + beyond)
     case = Case(weights, tuple(costs.tolist()), *bounds, budget)
-    ranks = exact(case)
+    ranks = spend_all(case)
     assert (case.spend(ranks), total_price(case, ranks)) == knapsack(case)
 
 
 def test_equal_claims_go_to_the_higher_weight():
     """Quotas 0.5 and 1.5: the one rank that is left is as far from either."""
     for turns in ([0, 1], [1, 0]):
-        ranks = solve(np.array([1.0, 3.0]), np.array([1, 1]), 1, "exact", turns=np.array(turns))
+        ranks = solve(np.array([1.0, 3.0]), np.array([1, 1]), 1, "spend_all", turns=np.array(turns))
         assert ranks.tolist() == [0, 2]
 
 
-def test_exact_is_symmetric_and_does_not_favour_a_size():
+def test_spend_all_is_symmetric_and_does_not_favour_a_size():
     # Every quota is 2.5; a quarter of the parameters is one large module or four small ones.
     costs = (4, 1, 1, 1, 1)
     case = Case((Fraction(1),) * 5, costs, (0,) * 5, (9,) * 5, Fraction(20))
     assert case.quotas == (Fraction(5, 2),) * 5
-    ranks = exact(case)
+    ranks = spend_all(case)
     assert case.spend(ranks) == 20
     assert distance(case, ranks) == 8 * Fraction(1, 4)
 
 
-@pytest.mark.parametrize("target", [0, 1, 2, 3, 37, 38, 39, 40])
-def test_most_reachable_counts_from_either_end(target):
-    costs, lower, upper = np.array([6, 10]), np.array([0, 0]), np.array([5, 1])
-    spends = [6 * a + 10 * b for a in range(6) for b in range(2)]
-    most = max(spend for spend in spends if spend <= target)
-    assert most_reachable(costs, lower, upper, target, target - most) == most
+def test_what_cannot_be_spent_is_left_over():
+    """No sum of 6s and 10s is 1, 2, 3 or 15; upper bounds leave 20 out of reach as well."""
+    weights = (Fraction(1), Fraction(1))
+    for budget, most in [(3, 0), (15, 12), (17, 16), (21, 18), (28, 28)]:
+        case = Case(weights, (6, 10), (0, 0), (3, 1), Fraction(budget))
+        assert case.spend(spend_all(case)) == most
+
+
+def test_a_window_smaller_than_d_squared_still_spends_a_coprime_budget():
+    case = random_case([4001, 4003, 30011], 20, seed=3)
+    assert case.spend(spend_all(case)) == floor(case.budget)
+
+
+def test_a_module_at_its_bound_is_no_candidate_for_a_rank_too_small_for_the_grid():
+    """61 quotas of 1 + 2.3e-7 have no remainder on the grid, nor has the module of cost 1."""
+    weights = (Fraction(10**6), *(Fraction(1),) * 61)
+    costs, upper = (1, *(70001,) * 61), (5, *(9,) * 61)
+    case = Case(weights, costs, (0,) * 62, upper, Fraction(5 + 61 * 70001 + 1))
+    assert case.quotas[0] == 5 and case.quotas[1] > 1
+    ranks = spend_all(case)
+    assert within_bounds(case, ranks)
+    assert case.spend(ranks) == case.budget - 1
 
 
 # Shapes of real models, and shapes of none.
@@ -210,7 +224,7 @@ MODELS = {
 
 @pytest.mark.parametrize("budget", [0.5, 1, 4, 7.5, 64])
 @pytest.mark.parametrize("model", MODELS)
-def test_exact_spends_all_of_a_budget_on_real_shapes(model, budget):
+def test_spend_all_spends_all_of_a_budget_on_real_shapes(model, budget):
     costs, full = MODELS[model]
     weights = np.random.default_rng(1).exponential(size=len(costs))
     ranks = apportion(weights, costs, budget=budget, lower=np.zeros_like(full), upper=full)
@@ -323,40 +337,11 @@ def test_floor_never_exceeds_the_quota(case):
         assert quota - 1 < rank <= quota
 
 
-@QUICK
-@given(cases(n_modules=10, max_room=20), st.fractions(0, 1, max_denominator=20))
-def test_dhondt_never_takes_a_rank_away_when_the_budget_grows(case, part):
-    most = case.spend(case.upper)
-    larger = Case(
-        case.weights,
-        case.costs,
-        case.lower,
-        case.upper,
-        case.budget + part * (most - case.budget),
-    )
-    assert all(a <= b for a, b in zip(dhondt(case), dhondt(larger), strict=True))
-
-
-def test_dhondt_stops_at_the_first_rank_that_does_not_fit():
-    """Were it passed over, the small module would have 3 ranks of 3, but 1 of 5."""
-    weights, costs = np.array([2.0, 1.0]), np.array([4, 1])
-    smaller, larger = (solve(weights, costs, spend / 5, "dhondt") for spend in (3, 5))
-    assert (smaller.tolist(), larger.tolist()) == ([0, 0], [1, 1])
-
-
-def test_hamilton_takes_a_rank_away_where_dhondt_does_not():
+def test_hamilton_may_take_a_rank_away_when_the_budget_grows():
     """The Alabama paradox: weights 6, 6, 2; one seat more, and the third loses one."""
     weights, costs = np.array([6.0, 6.0, 2.0]), np.array([1, 1, 1])
     smaller, larger = (solve(weights, costs, seats / 3, "hamilton") for seats in (10, 11))
     assert (smaller.tolist(), larger.tolist()) == ([4, 4, 2], [5, 5, 1])
-    by_divisor = [solve(weights, costs, seats / 3, "dhondt") for seats in (10, 11)]
-    assert (by_divisor[0] <= by_divisor[1]).all()
-
-
-def test_dhondt_by_hand():
-    # 100000, 80000, 30000, 20000 over 8 seats: the textbook's 4, 3, 1, 0.
-    weights = np.array([1e5, 8e4, 3e4, 2e4])
-    assert solve(weights, np.ones(4, dtype=int), 2, "dhondt").tolist() == [4, 3, 1, 0]
 
 
 PUBLISHED = [1, 3, 7, 9, 9, 8, 8, 8, 8, 10, 10, 8]
@@ -367,7 +352,7 @@ def test_floor_underspends_as_the_published_list_does():
     weights = np.array(PUBLISHED) + 7 / 12
     costs = np.full(12, 1536)
     assert solve(weights, costs, 8, "floor").tolist() == PUBLISHED
-    for rounding in ("exact", "hamilton", "dhondt"):
+    for rounding in ("spend_all", "hamilton"):
         assert solve(weights, costs, 8, rounding).sum() == 96
 
 
@@ -434,5 +419,10 @@ def test_both_ends_of_the_range_are_within_reach():
 
 
 def test_unknown_rounding_lists_those_there_are():
-    with pytest.raises(InputError, match="exact, hamilton, dhondt, floor"):
+    with pytest.raises(InputError, match="spend_all, hamilton, floor"):
         solve(np.ones(2), np.array([1, 1]), 2, "round")
+
+
+def test_the_former_name_of_a_rounding_names_the_present_one():
+    with pytest.raises(InputError, match="exact is now called spend_all"):
+        solve(np.ones(2), np.array([1, 1]), 2, "exact")

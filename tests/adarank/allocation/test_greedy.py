@@ -77,7 +77,7 @@ def test_too_few_components_say_what_to_raise():
 
 
 def test_a_signal_of_one_value_a_module_is_refused():
-    with pytest.raises(InputError, match="one value a module"):
+    with pytest.raises(InputError, match="one value per module"):
         allocate(score_table(BERT, 2), budget=4, strategy="gradient_spectrum")
 
 

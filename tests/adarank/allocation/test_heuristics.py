@@ -103,7 +103,7 @@ def test_custom_gives_every_module_of_a_block_its_rank():
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
-        (custom("mine", [4] * 23), ("not as many ranks as blocks", "23", "24, one a block")),
+        (custom("mine", [4] * 23), ("not as many ranks as blocks", "23", "24, one per block")),
         (explicit("mine", "4,4 4,4"), ("not as many lists as kinds", "qkv, dense, up")),
         (explicit("mine", {"qkv": "4," * 23 + "x"}), ("strategies.mine.qkv[23]", "not a rank")),
         (explicit("mine", {"qkv": "4," * 23 + "2.5"}), ("2.5", "whole number")),

@@ -13,7 +13,8 @@ from peft.tuners.lora import LoraLayer
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig
 
 from adarank.allocation.allocate import allocate
-from adarank.allocation.plan import PlannedModule, RankPlan
+from adarank.allocation.plan import RankPlan
+from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError
 from tests.tables import BERT, score_table
@@ -305,7 +306,7 @@ def test_a_plan_does_not_depend_on_the_order_of_the_table():
 
 
 @pytest.mark.parametrize("budget", [0.1, 0.25, 0.5, 0.75, 1.5])
-@pytest.mark.parametrize("rounding", ["exact", "hamilton", "dhondt"])
+@pytest.mark.parametrize("rounding", ["spend_all", "hamilton"])
 def test_a_fractional_uniform_budget_is_spread_over_kinds_and_depth(budget, rounding):
     plan = plan_of(budget, strategy="uniform", min_rank=0, rounding=rounding)
     frame = pd.DataFrame(plan.to_json()["modules"])
@@ -342,7 +343,8 @@ def test_bounds_are_kept_and_no_rank_exceeds_a_modules_smaller_side():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"budget": 0.5}, ["average rank 1 to 32", "min_rank"]),
+        ({"budget": 0.5, "min_rank": 1}, ["average rank 1 to 32", "min_rank"]),
+        ({"permutations": 0}, ["permutations", "1 or more"]),
         ({"budget": 33}, ["average rank 1 to 32", "max_rank"]),
         ({"min_rank": -1}, ["min_rank"]),
         ({"min_rank": 5, "max_rank": 3}, ["max_rank", "at least min_rank (5)"]),
@@ -351,7 +353,7 @@ def test_bounds_are_kept_and_no_rank_exceeds_a_modules_smaller_side():
         ({"strategy": "none"}, ["uniform"]),
         ({"rounding": "none"}, ["hamilton"]),
         ({"budget": 0.001, "min_rank": 0}, ["no module gets a rank", "at least 0.00926"]),
-        ({"budget": 0.5, "min_rank": 0, "strategy": "uniform", "rounding": "floor"}, ["exact"]),
+        ({"budget": 0.5, "min_rank": 0, "strategy": "uniform", "rounding": "floor"}, ["spend_all"]),
     ],
     ids=str,
 )
@@ -372,3 +374,100 @@ def test_allocating_needs_neither_torch_nor_peft():
         "sys.exit(bool({'torch', 'peft', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Draws of a control with random ranks.
+
+
+def bytes_of(plan: RankPlan) -> str:
+    return json.dumps(plan.to_json())
+
+
+def test_seeds_train_different_draws_of_a_permuted_plan():
+    plan = plan_of(strategy="permuted", permutations=5)
+    ranks = [tuple(plan.for_seed(seed).ranks.items()) for seed in range(7)]
+    assert plan.draws == 5 and len(set(ranks)) == 5
+    assert ranks[5:] == ranks[:2]  # seed modulo the number of draws
+    weighted = plan_of(strategy="disagreement")
+    for seed in range(5):
+        drawn = plan.for_seed(seed)
+        assert drawn.variants == () and drawn.schema == 1
+        assert drawn.parameters == weighted.parameters
+        assert drawn.parameters == sum(m.parameters for m in drawn.modules)
+
+
+def test_the_first_draw_is_the_plan_of_one_draw():
+    alone = plan_of(strategy="permuted", seed=3)
+    first = plan_of(strategy="permuted", seed=3, permutations=4).for_seed(0)
+    assert (alone.draws, alone.schema) == (1, 1)
+    assert bytes_of(first) == bytes_of(alone)
+    assert alone.for_seed(17) is alone
+
+
+def test_draws_depend_on_the_seed_of_the_control():
+    plans = [plan_of(strategy="permuted", seed=s, permutations=3) for s in range(3)]
+    assert len({draw.modules for p in plans for draw in map(p.for_seed, range(3))}) == 9
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "disagreement", "reversed", "permuted_uniform"])
+def test_plans_without_random_ranks_have_one_draw_and_the_same_bytes(strategy):
+    plan, usual = plan_of(strategy=strategy, permutations=5), plan_of(strategy=strategy)
+    assert bytes_of(plan) == bytes_of(usual)
+    assert plan.to_json()["schema"] == 1
+    assert not {"variants", "note"} & plan.to_json().keys()
+
+
+def test_draws_survive_json():
+    plan = plan_of(1.5, strategy="permuted", permutations=3, min_rank=0)
+    form = json.loads(bytes_of(plan))
+    assert form["schema"] == 2 and len(form["variants"]) == 2
+    assert RankPlan.from_json(form) == plan
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: f | {"schema": 1}, "plan.schema"),
+        (lambda f: f | {"variants": []}, "plan.schema"),
+        (lambda f: f | {"variants": [f["variants"][0][:-1]]}, "not the modules of the plan"),
+        (lambda f: f | {"variants": [f["variants"][0][::-1]]}, "sorted by block"),
+        (lambda f: f["variants"][0][0].update(alpha=7.5) or f, "plan.variants.0: encoder.layer.0"),
+    ],
+)
+def test_draws_that_contradict_the_plan_are_refused(spoil, words):
+    form = json.loads(bytes_of(plan_of(strategy="permuted", permutations=2)))
+    with pytest.raises(InputError) as error:
+        RankPlan.from_json(spoil(form))
+    assert words in str(error.value)
+
+
+def test_peft_builds_the_draw_of_a_seed():
+    plan = plan_of(strategy="permuted", permutations=2).for_seed(1)
+    model = bert(head=False)
+    assert adapted(get_peft_model(model, plan.lora_config(model))) == expected(plan)
+
+
+# The least rank.
+
+
+@pytest.mark.parametrize(("budget", "least"), [(0.5, 0), (1, 0), (1.99, 0), (2, 1), (4, 1)])
+def test_the_least_rank_is_1_where_half_of_the_budget_stays_free(budget, least):
+    assert bytes_of(plan_of(budget)) == bytes_of(plan_of(budget, min_rank=least))
+    assert (0 in plan_of(budget).ranks.values()) == (least == 0)
+
+
+def test_a_plan_that_can_only_be_uniform_says_so():
+    plan = plan_of(1, min_rank=1)
+    assert set(plan.ranks.values()) == {1}
+    assert "leaves nothing to decide" in plan.note and "min_rank: 0" in plan.note
+    form = json.loads(bytes_of(plan))
+    assert form["schema"] == 2 and RankPlan.from_json(form) == plan
+
+
+@pytest.mark.parametrize("budget", [1 + 64 / (BLOCKS * 576), 2])
+def test_a_plan_that_can_differ_has_no_note(budget):
+    assert plan_of(budget, min_rank=1).note == ""
+
+
+def test_uniform_needs_no_note():
+    assert plan_of(1, min_rank=1, strategy="uniform").note == ""

@@ -7,9 +7,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from stages.check import app, check
+from adarank.pipeline.params.whole import check_params as check
+from stages.check import app
 
 ROOT = Path(__file__).parents[3]
+QUESTIONS = {"source": "builtin:questions", "type": "classification"}
 SHIPPED = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 
 
@@ -49,7 +51,7 @@ def test_all_problems_of_all_stages_at_once(folder: Path) -> None:
     result = CliRunner().invoke(app, ["--params", str(path)])
     assert result.exit_code == 2
     for said in (
-        "scores: unknown section",
+        "scores: no such section",
         "score.trials",
         "disagrement",
         "one of uniform, disagreement",
@@ -73,9 +75,26 @@ def test_a_problem_that_several_stages_see_is_told_once(folder: Path) -> None:
         ({"study__strategies": ["uniform", "reversed_fisher"]}, ("add fisher to study.task_sig",)),
         ({"study__strategies": ["uniform", "linearized"]}, ("add linearized to study.signals",)),
         ({"study__signals": []}, ("add disagreement to study.signals", "stable_rank")),
-        ({"study__task_signals": ["disagreement"]}, ("any of: weight_gradient",)),
+        ({"study__task_signals": ["disagreement"]}, ("any of: task_disagreement, weight_grad",)),
         ({"study__reference": "full"}, ("one of study.strategies: uniform, disagreement",)),
         ({"strategies": {"both": {"combined": {"fischer": 1}}}}, ("unknown strategy", "fischer")),
+        ({"study__tasks": ["questions", "trek"]}, ("define tasks.trek", "one of: questions")),
+        ({"dataset": {}}, ("a section of version 0.1", "tasks.NAME", "`type` for `task`")),
+        ({"task": {}}, ("a section of version 0.1", "move them to tasks.NAME")),
+        ({"tasks": {"a-b": QUESTIONS}, "study__tasks": ["a-b"]}, ("tasks.a-b", "pattern")),
+        ({"tasks": {"a/b": QUESTIONS}, "study__tasks": ["a/b"]}, ("tasks.a/b", "pattern")),
+        ({"tasks": {"model": QUESTIONS}}, ("model is the name of something else",)),
+        (
+            {"tasks": {"questions": QUESTIONS | {"finetune": {"stepz": 3, "batch_size": 0}}}},
+            ("tasks.questions.finetune.stepz", "tasks.questions.finetune.batch_size"),
+        ),
+        (
+            {
+                "tasks": {"questions": QUESTIONS | {"finetune": {"learning_rate": [0.1, 0.2]}}},
+                "study__seeds": [100],
+            },
+            ("task questions: finetune.tuning_seed", "100, which is among [100]"),
+        ),
         ({"strategies": {"uniform": {"explicit": "1"}}}, ("uniform has a meaning already",)),
     ],
 )
@@ -86,8 +105,9 @@ def test_parts_of_a_study_that_do_not_fit(folder: Path, values: Any, words: Any)
 
 
 def test_a_table_that_no_study_needs_is_told(folder: Path) -> None:
-    (folder / "data/scores").mkdir(parents=True)
-    for name in ("disagreement", "fisher"):
+    (folder / "data/scores/model").mkdir(parents=True)
+    (folder / "data/scores/questions").mkdir()
+    for name in ("model/disagreement", "questions/fisher"):
         (folder / f"data/scores/{name}.parquet").touch()
     result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
     assert result.exit_code == 0
@@ -98,3 +118,15 @@ def test_a_table_that_no_study_needs_is_told(folder: Path) -> None:
 def test_a_good_file_exits_zero() -> None:
     result = CliRunner().invoke(app, ["--params", str(SHIPPED[0])])
     assert result.exit_code == 0, result.output
+
+
+def test_all_prints_every_value_that_the_study_uses(folder: Path) -> None:
+    task = QUESTIONS | {"finetune": {"steps": 7}}
+    path = changed(folder, tasks={"questions": task}, study__tasks=["questions"])
+    result = CliRunner().invoke(app, ["--all", "--params", str(path)])
+    assert result.exit_code == 0, result.output
+    values = YAML(typ="safe").load(result.stdout)
+    assert values["tasks"]["questions"]["finetune"] == {"steps": 7}
+    assert values["tasks"]["questions"]["validation_fraction"] == 0.1
+    assert values["finetune"]["steps"] == 150
+    assert values["score"]["noise"] == {"scale": 1.0, "relative_to": "module", "bias": True}

@@ -239,7 +239,7 @@ def refused(result, *words: str, code: int = 2) -> None:
         (["--strategy", "foo"], ["foo", "uniform"]),
         (["--strategy", "reversed_fisher"], ["fisher", "was not scored"]),
         (["--strategy", "adalora"], ["--strategy", "adalora", "owns its training"]),
-        (["--budget", "0.5"], ["budget", "average rank 1 to 32", "--min-rank"]),
+        (["--budget", "0.5", "--min-rank", "1"], ["budget", "average rank 1 to 32", "--min-rank"]),
         (["--budget", "nan"], ["budget", "above 0"]),
         (["--min-rank", "4", "--max-rank", "2"], ["--max-rank", "--min-rank (4)"]),
         (["--scale-value", "0"], ["--scale-value", "positive"]),

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adarank.comparison.caveats import caveats, costs
+from adarank.comparison.caveats import Kind, caveats, costs
 from adarank.comparison.cells import compare
 
 
@@ -13,8 +13,13 @@ def compared(cells: list[dict[str, Any]]) -> pd.DataFrame:
     return compare(cells, reference="uniform")
 
 
-def warned(cells: list[dict[str, Any]], seeds: list[int]) -> list[str]:
-    return caveats(cells, seeds, reference="uniform")
+ABOUT_THE_STUDY: tuple[Kind, ...] = ("no_controls", "rate_not_tuned")
+
+
+def warned(cells: list[dict[str, Any]], seeds: list[int], reference: str = "uniform") -> list[str]:
+    """What is wrong with the cells, apart from what a whole study lacks."""
+    found = caveats(cells, seeds, reference=reference)
+    return [one.text for one in found if one.kind not in ABOUT_THE_STUDY]
 
 
 def cell(
@@ -41,6 +46,13 @@ def cell(
     }
 
 
+def test_a_cells_note_is_a_caveat() -> None:
+    noted = cell("disagreement", {0: 0.5, 1: 0.9}) | {"note": "this plan is uniform"}
+    plain = cell("uniform", {0: 0.5, 1: 0.9})
+    assert warned([plain, noted], [0, 1])[0] == "disagreement-4: this plan is uniform"
+    assert warned([plain, cell("disagreement", {0: 0.5, 1: 0.9})], [0, 1]) == []
+
+
 def test_difference_is_paired_by_seed_whatever_their_order() -> None:
     uniform = cell("uniform", {0: 0.5, 1: 0.9})
     better = cell("disagreement", {1: 0.92, 0: 0.52})
@@ -62,7 +74,7 @@ def test_reference_of_another_budget_is_none() -> None:
     table = compared([cell("uniform", {0: 0.5}), cell("reversed", {0: 0.6}, budget=8.0)])
     assert table["difference"].tolist() == [None] * 4
     assert warned([cell("reversed", {0: 0.6, 1: 0.6}, budget=8.0)], [0, 1]) == [
-        "budget 8 has no uniform cell: no differences are taken there"
+        "Budget 8 has no uniform cell: no differences are taken there."
     ]
 
 
@@ -81,7 +93,7 @@ def test_a_missing_seed_is_said_and_its_pair_left_out() -> None:
     assert (row["n"], row["pairs"]) == (2, 2)
     assert row["difference"] == pytest.approx(0.2)
     assert warned(cells, [0, 1, 2]) == [
-        "disagreement-4 lacks seed 1: its mean and its pairs rest on 2 of 3 seeds"
+        "disagreement-4 lacks seed 1: its mean and its pairs rest on 2 of 3 seeds."
     ]
 
 
@@ -104,8 +116,8 @@ def test_any_strategy_may_be_the_reference() -> None:
     table = compare(cells, reference="full").set_index("cell")
     assert table.loc["uniform-4", "difference"].tolist() == pytest.approx([-0.2, -0.2])
     assert table.loc["full-4", "difference"].tolist() == [None, None]
-    assert caveats(cells, [0, 1], reference="reversed") == [
-        "budget 4 has no reversed cell: no differences are taken there"
+    assert warned(cells, [0, 1], reference="reversed") == [
+        "Budget 4 has no reversed cell: no differences are taken there."
     ]
 
 

@@ -47,7 +47,7 @@ def test_lower_is_better_where_the_metric_says_so() -> None:
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"tuner": "full"}, "full owns its training"),
+        ({"tuner": "full"}, "full does not train a plan of fixed ranks"),
         ({"trainable_parameters": 401}, "401 parameters, and the reference has 400"),
         ({"failed": [{"seed": 2, "error": "nan"}]}, "failed seeds: 2"),
         ({"seeds": None}, "its headline metric is undefined on validation"),
@@ -74,3 +74,23 @@ def test_equal_means_go_to_fewer_parameters_then_to_the_first() -> None:
 def test_no_candidate_is_none() -> None:
     chosen = select([cell("adalora-4", [0.5], tuner="adalora")], reference="uniform")
     assert (chosen.cell, chosen.seed, chosen.means) == (None, None, {})
+
+
+@pytest.mark.parametrize(
+    ("metric", "better", "value", "baseline", "beats"),
+    [
+        ("accuracy", "higher", 0.61, 0.6, True),
+        ("accuracy", "higher", 0.6, 0.6, False),
+        ("loss", "lower", 1.1, 1.0, False),
+        ("pearson", "higher", 0.1, 0.0, False),
+        ("pearson", "higher", 0.3, 0.0, True),
+    ],
+)
+def test_an_adapter_that_learned_nothing_is_flagged(
+    metric: str, better: str, value: float, baseline: float, beats: bool
+) -> None:
+    one = cell("uniform-4", [value], headline=metric, better=better)
+    one["seeds"] = [row | {"n": 100} for row in one["seeds"]]
+    chosen = select([one], reference="uniform", baseline=baseline)
+    assert (chosen.cell, chosen.baseline, chosen.beats_baseline) == ("uniform-4", baseline, beats)
+    assert select([one], reference="uniform").beats_baseline is None

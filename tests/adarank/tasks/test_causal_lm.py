@@ -32,7 +32,7 @@ DIALOGUE = ["Human: Who is the king?\nAssistant: The old one.\n", "Assistant: Ä
 
 def causal(tokenizer: Any = None, max_length: int = 32, **options: Any) -> Task:
     made = tokenizer or pico_tokenizer()
-    return make_task({"task": "causal_lm"}, made, max_length, Options(**options))
+    return make_task({"type": "causal_lm"}, made, max_length, Options(**options))
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:

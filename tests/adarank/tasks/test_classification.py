@@ -33,7 +33,7 @@ from tests.pico import (
     save_pico_model,
 )
 
-THREE = {"task": "classification", "labels": ["who", "what", "where"]}
+THREE = {"type": "classification", "labels": ["who", "what", "where"]}
 CPU = torch.device("cpu")
 
 
@@ -250,7 +250,7 @@ def test_a_hidden_layer_is_trained_saved_and_reloaded(tmp_path: Path, config):
 
 def test_of_layers_as_wide_as_the_labels_the_last_is_meant(tmp_path: Path):
     folder = save_pico_model(tmp_path, pico_roberta_config())
-    description = {"task": "classification", "labels": [f"label {n}" for n in range(32)]}
+    description = {"type": "classification", "labels": [f"label {n}" for n in range(32)]}
     task = make_task(description, pico_tokenizer(), 32, Options(hidden=24))
     head = task.build(folder, 0).model.classifier
     assert type(head.dense).__name__ == "Linear" and len(head.out_proj) == 3
@@ -264,7 +264,7 @@ def test_a_head_without_a_last_linear_layer_is_told(pico_model: Path):
 
 
 def test_a_thousand_labels(pico_model: Path):
-    description = {"task": "classification", "labels": [f"label {n}" for n in range(1000)]}
+    description = {"type": "classification", "labels": [f"label {n}" for n in range(1000)]}
     task = make_task(description, pico_tokenizer(), 32)
     model = task.build(pico_model, 0).model
     table = predicted(model, task, pico_rows(20).assign(label=range(0, 1000, 50)))
@@ -289,8 +289,8 @@ def test_bad_input_is_refused_with_the_limit(pico_model: Path):
     with pytest.raises(InputError, match="at most 64"):
         make_task(THREE, boundless, 65).build(pico_model, 0)
     with pytest.raises(InputError, match="at least 2"):
-        make_task({"task": "classification", "labels": ["only"]}, pico_tokenizer(), 8)
+        make_task({"type": "classification", "labels": ["only"]}, pico_tokenizer(), 8)
     with pytest.raises(InputError, match="one of: causal_lm, classification, regression"):
-        make_task({"task": "juggling"}, pico_tokenizer(), 8)
+        make_task({"type": "juggling"}, pico_tokenizer(), 8)
     with pytest.raises(InputError, match="cannot be loaded"):
         three().build(pico_model / "nowhere", 0)

@@ -32,7 +32,7 @@ def test_the_catalogue_and_the_classes_name_the_same_tasks():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_is_made_from_its_description(name: str):
-    task = make_task({"task": name} | DESCRIPTIONS[name], pico_tokenizer(), 32)
+    task = make_task({"type": name} | DESCRIPTIONS[name], pico_tokenizer(), 32)
     assert isinstance(task, CLASSES[name])
     assert "loss" in task.better and task.better["loss"] == "lower"
     assert task.headline in task.better
@@ -43,16 +43,16 @@ def test_a_tokenizer_that_can_neither_pad_nor_end_is_refused():
     tokenizer = pico_tokenizer()
     tokenizer.pad_token = tokenizer.eos_token = None
     with pytest.raises(InputError, match="neither pad nor end"):
-        make_task({"task": "causal_lm"}, tokenizer, 32)
+        make_task({"type": "causal_lm"}, tokenizer, 32)
     tokenizer.eos_token = "[SEP]"
-    make_task({"task": "causal_lm"}, tokenizer, 32)
+    make_task({"type": "causal_lm"}, tokenizer, 32)
     assert tokenizer.pad_token == "[SEP]"
 
 
 def test_a_tokenizer_without_a_limit_sets_none():
     tokenizer = pico_tokenizer()
     tokenizer.model_max_length = 10**30
-    make_task({"task": "seq2seq", "labels": []}, tokenizer, 5000)
+    make_task({"type": "seq2seq", "labels": []}, tokenizer, 5000)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -19,7 +19,7 @@ from tests.learning import learned, predicted
 from tests.pico import pico_rows, pico_tokenizer
 
 MEAN, DEVIATION = 3000.0, 500.0
-NOTE = {"task": "regression", "target_mean": MEAN, "target_sd": DEVIATION}
+NOTE = {"type": "regression", "target_mean": MEAN, "target_sd": DEVIATION}
 
 
 def regression(max_length: int = 32, **options: Any) -> Task:
@@ -121,6 +121,6 @@ def test_numbers_are_not_drawn_as_a_confusion():
 def test_descriptions_that_leave_nothing_to_learn_are_refused():
     with pytest.raises(InputError, match="same number"):
         make_task(NOTE | {"target_sd": 0.0}, pico_tokenizer(), 32)
-    for broken in ({"task": "regression"}, NOTE | {"target_mean": math.nan}):
+    for broken in ({"type": "regression"}, NOTE | {"target_mean": math.nan}):
         with pytest.raises(InputError, match="target_mean"):
             make_task(broken, pico_tokenizer(), 32)

@@ -26,7 +26,7 @@ LABELS = ["red", "blue tree"]
 
 
 def seq2seq(labels: list[str] = LABELS, max_length: int = 32, **options: Any) -> Task:
-    description = {"task": "seq2seq", "labels": labels}
+    description = {"type": "seq2seq", "labels": labels}
     return make_task(description, pico_tokenizer(), max_length, Options(**options))
 
 
@@ -230,7 +230,7 @@ def test_bad_label_words_are_refused_by_name():
 
 def test_words_are_compared_as_the_tokenizer_writes_them():
     tokenizer: PreTrainedTokenizerFast = pico_tokenizer()
-    description = {"task": "seq2seq", "labels": ["red", "blue  tree"]}
+    description = {"type": "seq2seq", "labels": ["red", "blue  tree"]}
     task = make_task(description, tokenizer, 32)
     rows = pd.DataFrame({"text": ["who"], "target": ["blue  tree"], "label": [1]})
     got = task.outputs(Writer(["blue tree"]), task.collate(task.encode(rows).examples))
@@ -246,7 +246,7 @@ def test_an_unknown_positive_label_is_refused():
 def test_a_target_without_a_token_is_refused():
     tokenizer = pico_tokenizer()
     tokenizer.backend_tokenizer.post_processor = None
-    task = make_task({"task": "seq2seq", "labels": []}, tokenizer, 32)
+    task = make_task({"type": "seq2seq", "labels": []}, tokenizer, 32)
     rows = pd.DataFrame({"text": ["who", "what"], "target": ["red", " "], "label": -1})
     with pytest.raises(InputError, match="row 2"):
         task.encode(rows)

@@ -26,7 +26,7 @@ HEAD = ("classifier",)
 
 
 def task() -> Task:
-    description = {"task": "classification", "labels": ["who", "what", "where"]}
+    description = {"type": "classification", "labels": ["who", "what", "where"]}
     return make_task(description, pico_tokenizer(), 32)
 
 

@@ -34,7 +34,7 @@ SETTINGS = Settings(
     learning_rate=1e-2, schedule=Schedule("constant"), steps=6, batch_size=8, evaluate_every=2
 )
 TASK = make_task(
-    {"task": "classification", "labels": ["who", "what", "where"]}, pico_tokenizer(), 32
+    {"type": "classification", "labels": ["who", "what", "where"]}, pico_tokenizer(), 32
 )
 TRAIN = TASK.encode(pico_rows(30)).examples
 VALIDATION = TASK.encode(pico_rows(12, seed=1)).examples

@@ -39,7 +39,7 @@ from tests.pico import pico_rows, pico_tokenizer
 from tests.plans import make_plan, uneven
 
 TASK = make_task(
-    {"task": "classification", "labels": ["who", "what", "where"]}, pico_tokenizer(), 32
+    {"type": "classification", "labels": ["who", "what", "where"]}, pico_tokenizer(), 32
 )
 TRAIN = TASK.encode(pico_rows(30)).examples
 VALIDATION = TASK.encode(pico_rows(12, seed=1)).examples

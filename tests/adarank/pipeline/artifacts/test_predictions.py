@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adarank.comparison.cells import pairs
+from adarank.comparison.pairs import pairs
 from adarank.pipeline.artifacts.predictions import PREDICTIONS, Rows, row_intervals
 from adarank.pipeline.files.whole import write_parquet
 
@@ -51,14 +51,15 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
 
 def found(cells: list[dict[str, Any]], headline: str = "accuracy") -> Rows:
-    return row_intervals(cells, pairs(cells, reference="uniform"), headline)
+    compared = pairs(cells, reference="uniform", controls={})
+    return row_intervals(cells, compared, headline, PREDICTIONS)
 
 
 def test_a_pair_has_an_interval_about_its_difference(cells: list[dict[str, Any]]) -> None:
     rows = found(cells)
     low, high = rows.intervals["fisher-4", "uniform-4"]
     means = [np.mean([row["headline"] for row in cell["seeds"]]) for cell in cells]
-    assert low < means[1] - means[0] < high and rows.notes == []
+    assert low < means[1] - means[0] < high and rows.caveats == []
 
 
 def test_the_order_of_a_files_rows_does_not_matter(cells: list[dict[str, Any]]) -> None:
@@ -77,34 +78,36 @@ def test_none_without_predictions_and_it_is_said(cells: list[dict[str, Any]]) ->
     (PREDICTIONS / "fisher-4.parquet").unlink()
     rows = found(cells)
     assert rows.intervals == {}
-    assert rows.notes == [
-        "no predictions in data/predictions, of fisher-4: differences are judged by seeds alone, "
-        "and not by test rows"
+    assert [one.text for one in rows.caveats] == [
+        "No predictions in data/predictions, of fisher-4: intervals there are over seeds alone, "
+        "and not over test rows."
     ]
 
 
 def test_predictions_that_are_not_the_metrics_own_are_not_used(cells: list[dict[str, Any]]) -> None:
     cells[1]["seeds"][0]["headline"] += 0.001
     rows = found(cells)
-    assert rows.intervals == {} and "give other metrics than evaluation did" in rows.notes[0]
+    assert rows.intervals == {} and "give other metrics than evaluation did" in rows.caveats[0].text
 
 
 def test_predictions_of_other_rows_are_not_paired(cells: list[dict[str, Any]]) -> None:
     fewer = table(CELLS[1]).query("row > 0")
-    (note,) = found([cells[0], write(CELLS[1], fewer)]).notes
-    assert note == "fisher-4 and uniform-4 have predictions of other rows: not paired"
+    (caveat,) = found([cells[0], write(CELLS[1], fewer)]).caveats
+    assert caveat.text == "fisher-4 and uniform-4 have predictions of other rows: not paired."
 
 
 def test_a_column_that_is_lacking_is_named(cells: list[dict[str, Any]]) -> None:
     rows = found(cells, "exact_match")
-    assert rows.intervals == {} and "predictions without exact, of uniform-4" in rows.notes[0]
-    assert "spearman is not bootstrapped over rows" in found(cells, "spearman").notes[0]
+    assert (
+        rows.intervals == {} and "Predictions without exact, of uniform-4" in rows.caveats[0].text
+    )
+    assert "spearman is not computed by row" in found(cells, "spearman").caveats[0].text
 
 
 def test_seeds_that_both_have_are_paired(cells: list[dict[str, Any]]) -> None:
     short = write(CELLS[1], table(CELLS[1]).query("seed != 1"))
     one = found([cells[0], short])
-    assert list(one.intervals) == [("fisher-4", "uniform-4")] and one.notes == []
+    assert list(one.intervals) == [("fisher-4", "uniform-4")] and one.caveats == []
 
 
 def test_a_cell_of_which_every_seed_failed_is_passed_over(cells: list[dict[str, Any]]) -> None:

@@ -69,7 +69,7 @@ def scored(*, trusted: bool) -> Result:
     """Run `score --signal stable_rank` on what was fetched."""
     from tests.stages.test_score import PARAMS
 
-    params = PARAMS | {"model": {"trust_remote_code": trusted}}
+    params = PARAMS | {"model": {"source": "not read", "trust_remote_code": trusted}}
     Path("params.yaml").write_text(json.dumps(params))
     return CliRunner().invoke(score.app, ["--signal", "stable_rank"])
 
@@ -89,7 +89,7 @@ def test_on_the_code_is_fetched_recorded_and_run_with_a_warning(project):
     result = scored(trusted=True)
     assert result.exit_code == 0, result.output
     assert (project / "ran").exists() and "WARNING" in result.output
-    assert Path("data/scores/stable_rank.parquet").exists()
+    assert Path("data/scores/model/stable_rank.parquet").exists()
 
 
 def test_a_stage_that_has_no_leave_does_not_run_code_that_is_there(project):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adarank.pipeline.console.secrets import hidden
-from stages import download
+from stages import download, download_task
 from tests.hub_client import model_files, parquet_files, point_at
 from tests.hub_server import Fault, Hub, running_hub
 from tests.rows import SECTION
@@ -44,8 +44,11 @@ def fetch(part: str, **changed: object) -> tuple[int, str]:
     """Run `download`; the code it exits with, and what it said."""
     model = {"convert_pickle": False, "trust_remote_code": False, "sha256": {}}
     section = {"model": model, "dataset": SECTION}[part] | {"source": SOURCES[part]} | changed
-    Path("params.yaml").write_text(json.dumps({part: section}))
-    result = CliRunner().invoke(download.app, [part])
+    params = {"model": section} if part == "model" else {"tasks": {"questions": section}}
+    Path("params.yaml").write_text(json.dumps(params))
+    task = ["--task", "questions"]
+    command = (download.app, []) if part == "model" else (download_task.app, task)
+    result = CliRunner().invoke(*command)
     return result.exit_code, result.output
 
 

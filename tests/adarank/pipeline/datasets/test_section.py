@@ -9,29 +9,30 @@ import pytest
 from adarank.errors import InputError
 from adarank.pipeline.datasets.section import DatasetSection
 from adarank.pipeline.params.loader import load
+from adarank.pipeline.params.tasks import TaskSection
 from adarank.tasks.catalogue import TASKS
-from stages.download import DatasetParams
+from stages.download_task import Params
 from tests.rows import SECTION
 
-PLACED = {"task": "causal_lm", "text_key": None, "target_key": "output"}
-WRITTEN = {"task": "seq2seq", "text_key": None, "templates": ["{a}"]}
+PLACED = {"type": "causal_lm", "text_key": None, "target_key": "output"}
+WRITTEN = {"type": "seq2seq", "text_key": None, "templates": ["{a}"]}
 GOOD = [
     {},
     {"pair_key": "second", "num_classes": 6},
-    {"task": "regression", "pair_key": "second"},
-    {"task": "causal_lm", "target_key": None},
+    {"type": "regression", "pair_key": "second"},
+    {"type": "causal_lm", "target_key": None},
     PLACED | {"templates": ["{input}: {output}", "{output}"]},
     WRITTEN,
     WRITTEN | {"target_words": {"0": "no", "1": "yes"}},
-    {"task": "seq2seq"},
+    {"type": "seq2seq"},
     {"splits": {"train": "a", "validation": None, "test": None}, "test_fraction": 0.2},
 ]
 BAD = [
     ({"text_key": None, "target_key": None}, ["text_key", "target_key"]),
     ({"templates": ["{a}"], "target_words": {"a": "b", "c": "d"}}, ["templates", "target_words"]),
-    ({"task": "regression", "num_classes": 3}, ["num_classes"]),
-    ({"task": "causal_lm"}, ["target_key"]),
-    ({"task": "causal_lm", "text_key": None, "target_key": None}, ["text_key"]),
+    ({"type": "regression", "num_classes": 3}, ["num_classes"]),
+    ({"type": "causal_lm"}, ["target_key"]),
+    ({"type": "causal_lm", "text_key": None, "target_key": None}, ["text_key"]),
     (PLACED | {"text_key": "text", "templates": ["{output}"]}, ["text_key"]),
     (PLACED | {"target_key": None, "templates": ["{output}"]}, ["target_key"]),
     (
@@ -40,7 +41,7 @@ BAD = [
     ),
     (PLACED | {"templates": ["{output!r}", "{output"]}, ["templates[0]", "templates[1]"]),
     (
-        {"task": "causal_lm", "target_key": None, "pair_key": "b", "num_classes": 2},
+        {"type": "causal_lm", "target_key": None, "pair_key": "b", "num_classes": 2},
         ["pair_key", "num_classes"],
     ),
     (WRITTEN | {"templates": ["{a} {label}"]}, ["templates[0]"]),
@@ -69,10 +70,10 @@ def section(**changed: Any) -> DatasetSection:
     return DatasetSection.model_validate(SECTION | changed)
 
 
-def read(folder: Path, text: str) -> DatasetSection:
+def read(folder: Path, text: str) -> TaskSection:
     """Load a params file of the section with some of its lines replaced."""
     (folder / "params.yaml").write_text(text)
-    return load(DatasetParams, folder / "params.yaml").dataset
+    return load(Params, folder / "params.yaml").tasks.find("questions")
 
 
 @pytest.mark.parametrize("changed", GOOD, ids=str)
@@ -89,16 +90,16 @@ def test_what_cannot_be_meant(changed, keys):
 
 
 def test_every_task_has_a_good_form():
-    assert {GOOD[index].get("task", "classification") for index in range(len(GOOD))} == set(TASKS)
+    assert {GOOD[index].get("type", "classification") for index in range(len(GOOD))} == set(TASKS)
 
 
 def test_loading_tells_all_of_them_with_the_file(tmp_path):
     bad = {"text_key": None, "test_fraction": 0.2, "templates": ["{"]}
     with pytest.raises(InputError) as caught:
-        read(tmp_path, json.dumps({"dataset": SECTION | bad}))
+        read(tmp_path, json.dumps({"tasks": {"questions": SECTION | bad}}))
     where = [problem.where for problem in caught.value.problems]
     keys = ["test_fraction", "text_key", "templates", "templates[0]"]
-    assert where == [f"{tmp_path}/params.yaml: dataset.{key}" for key in keys]
+    assert where == [f"{tmp_path}/params.yaml: tasks.questions.{key}" for key in keys]
 
 
 def test_a_missing_test_split_says_that_it_can_be_carved():
@@ -109,7 +110,7 @@ def test_a_missing_test_split_says_that_it_can_be_carved():
 
 def test_an_unknown_task_is_told_those_there_are(tmp_path):
     with pytest.raises(InputError) as caught:
-        read(tmp_path, json.dumps({"dataset": SECTION | {"task": "regresion"}}))
+        read(tmp_path, json.dumps({"tasks": {"questions": SECTION | {"type": "regresion"}}}))
     (problem,) = caught.value.problems
     assert problem.got == "regresion"
     assert all(f"'{task}'" in problem.expected for task in TASKS)
@@ -119,7 +120,8 @@ def with_words(folder: Path, words: str) -> DatasetSection:
     """Load the section with target_words as YAML text."""
     text = json.dumps(SECTION | WRITTEN)
     words = f'"target_words": {words}'
-    return read(folder, "dataset: " + text.replace('"target_words": {}', words))
+    whole = text.replace('"target_words": {}', words)
+    return read(folder, f"tasks: {{questions: {whole}}}")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_words_that_are_none_are_refused(tmp_path, words):
     with pytest.raises(InputError) as caught:
         with_words(tmp_path, words)
     (problem,) = caught.value.problems
-    assert "dataset.target_words" in problem.where
+    assert "tasks.questions.target_words" in problem.where
 
 
 def test_only_what_is_missing_is_carved():

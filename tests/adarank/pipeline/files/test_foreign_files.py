@@ -20,11 +20,12 @@ from tests.tables import BERT, score_table
 ABOUT = {"model_sha256": "ab" * 32}
 PARAMS = """\
 allocate:
-  rounding: exact
+  rounding: spend_all
   min_rank: 1
   max_rank: null
   scale: {policy: ratio, value: 2.0}
   seed: 0
+study: {tasks: [questions]}
 strategies: {}
 """
 Change = Callable[[dict[str, Any]], Any]
@@ -35,7 +36,9 @@ def project(tmp_path, monkeypatch):
     """A project whose scores are good, and the plan made of them."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(PARAMS)
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 2, trials=2), ABOUT)
+    write_parquet(
+        Path("data/scores/model/disagreement.parquet"), score_table(BERT, 2, trials=2), ABOUT
+    )
 
 
 def allocated() -> Any:
@@ -47,7 +50,7 @@ def allocated() -> Any:
 def plan() -> dict[str, Any]:
     """A good plan, as JSON."""
     assert allocated().exit_code == 0
-    return json.loads(Path("data/plans/disagreement-4.json").read_text())
+    return json.loads(Path("data/plans/disagreement-4/questions.json").read_text())
 
 
 PLANS: dict[str, Change] = {
@@ -88,9 +91,9 @@ def test_malformed_plans(plan, name):
 )
 @pytest.mark.usefixtures("plan")
 def test_files_that_are_no_plan(text):
-    Path("data/plans/disagreement-4.json").write_bytes(text.encode("latin-1"))
+    Path("data/plans/disagreement-4/questions.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError):
-        Cell("disagreement", "4").read_plan()
+        Cell("questions", "disagreement", "4").read_plan()
 
 
 def _set(column: str, value: Any, row: int | None = 0) -> Callable[[pd.DataFrame], Any]:
@@ -125,7 +128,7 @@ SCORES: dict[str, Callable[[pd.DataFrame], Any]] = {
 @pytest.mark.parametrize("name", SCORES)
 def test_malformed_score_tables(name):
     table = SCORES[name](score_table(BERT, 2, trials=2))
-    write_parquet(Path("data/scores/disagreement.parquet"), table, ABOUT)
+    write_parquet(Path("data/scores/model/disagreement.parquet"), table, ABOUT)
     result = allocated()
     assert result.exit_code == 2, (result.output, result.exception)
     assert "Traceback" not in result.output and "scores" in result.output
@@ -134,13 +137,13 @@ def test_malformed_score_tables(name):
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(50) + b"PAR1", b"module,score\n"])
 def test_files_that_are_no_score_table(data):
-    Path("data/scores/disagreement.parquet").write_bytes(data)
+    Path("data/scores/model/disagreement.parquet").write_bytes(data)
     result = allocated()
     assert result.exit_code == 2 and "damaged or of another format" in result.output
 
 
 @pytest.mark.parametrize("about", [{}, {"model_sha256": 7}, {"model_sha256": ""}])
 def test_score_tables_of_no_known_model(about):
-    write_parquet(Path("data/scores/disagreement.parquet"), score_table(BERT, 2), about)
+    write_parquet(Path("data/scores/model/disagreement.parquet"), score_table(BERT, 2), about)
     result = allocated()
     assert result.exit_code == 2 and "which model" in result.output

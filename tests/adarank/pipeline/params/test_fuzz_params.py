@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML, YAMLError
 
 from adarank.errors import AdaRankError
-from adarank.pipeline.params.loader import read_yaml
-from stages.check import check
+from adarank.pipeline.params.loader import load, parse, read_yaml
+from adarank.pipeline.params.whole import WholeParams, check_params, resolved
 from tests.fuzzing import JUNK, fuzz, mutated
 from tests.whole import TOP
 
 TEXT = (TOP / "params.yaml").read_text()
-GOOD: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
+GOOD: dict[str, Any] = resolved(load(WholeParams, TOP / "params.yaml"))
 
 
 def whole(low: int, high: float = 2**63 - 1) -> Callable[[Any], bool]:
@@ -61,20 +61,22 @@ DEVICE = re.compile(r"(auto|cpu|cuda(:\d+)?)")
 MAY: dict[str, Callable[[Any], bool]] = {
     "model.source": word(),
     "model.convert_pickle": flag,
-    "dataset.source": word(),
-    "dataset.task": word("classification", "regression", "causal_lm", "seq2seq"),
-    "dataset.bad_rows": word("refuse", "drop"),
-    "dataset.train_rows": maybe(whole(1)),
-    "dataset.num_classes": maybe(whole(2)),
-    "dataset.validation_fraction": FRACTION,
-    "dataset.test_fraction": maybe(FRACTION),
-    "dataset.validation_seed": whole(0),
-    "dataset.separator": maybe(lambda v: type(v) is str and len(v) == 1 and v not in '"\r\n'),
-    "task.hidden": maybe(whole(1, 2**16)),
-    "task.loss": word("mse", "mae"),
-    "task.loss_on": word("all", "response"),
-    "task.packing": flag,
-    "task.max_new_tokens": whole(1),
+    "tasks.questions.source": word(),
+    "tasks.questions.type": word("classification", "regression", "causal_lm", "seq2seq"),
+    "tasks.questions.bad_rows": word("refuse", "drop"),
+    "tasks.questions.train_rows": maybe(whole(1)),
+    "tasks.questions.num_classes": maybe(whole(2)),
+    "tasks.questions.validation_fraction": FRACTION,
+    "tasks.questions.test_fraction": maybe(FRACTION),
+    "tasks.questions.validation_seed": whole(0),
+    "tasks.questions.separator": maybe(
+        lambda v: type(v) is str and len(v) == 1 and v not in '"\r\n'
+    ),
+    "tasks.questions.hidden": maybe(whole(1, 2**16)),
+    "tasks.questions.loss": word("mse", "mae"),
+    "tasks.questions.loss_on": word("all", "response"),
+    "tasks.questions.packing": flag,
+    "tasks.questions.max_new_tokens": whole(1),
     "probe.source": word(),
     "probe.rows": whole(1),
     "probe.max_length": whole(4),
@@ -92,8 +94,9 @@ MAY: dict[str, Callable[[Any], bool]] = {
     "signal.warmup_steps": whole(0),
     "signal.warmup_learning_rate": real(lambda v: 0 < v <= 1),
     "signal.components": whole(1),
-    "allocate.rounding": word("exact", "hamilton", "dhondt", "floor"),
-    "allocate.min_rank": whole(0),
+    "allocate.rounding": word("spend_all", "hamilton", "floor"),
+    "allocate.min_rank": maybe(whole(0)),
+    "allocate.permutations": whole(1, 1000),
     "allocate.max_rank": maybe(whole(1)),
     "allocate.scale.policy": word("ratio", "rslora", "constant"),
     "allocate.scale.value": POSITIVE,
@@ -123,7 +126,7 @@ MAY: dict[str, Callable[[Any], bool]] = {
 def refused(path: Path) -> bool:
     """Whether a params file is refused; anything but words for it is a fault of ours."""
     try:
-        problems = check(path)
+        problems = check_params(path)
     except AdaRankError as error:
         problems = list(error.problems)
     for problem in problems:
@@ -143,14 +146,17 @@ def test_the_oracle_finds_the_project_s_own_params_good(file: Path) -> None:
     check_by_oracle(GOOD)
 
 
-def check_by_oracle(values: Any) -> None:
+def check_by_oracle(given: Any) -> None:
+    values = resolved(parse(WholeParams, given, Path("params.yaml")))
     assert set(values) == set(GOOD)
+    if set(values["tasks"]) != {"questions"}:
+        return  # the keys below are of this one
     for key, good in MAY.items():
         value = values
         for name in key.split("."):
             value = value[name]
         assert good(value), f"{key}: {value!r} was accepted"
-    for section in ("model", "task", "probe", "score", "signal", "allocate", "evaluate"):
+    for section in ("model", "probe", "score", "signal", "allocate", "evaluate"):
         assert set(values[section]) == set(GOOD[section]), section
     assert values["study"]["reference"] in values["study"]["strategies"]
     assert values["study"]["signals"] or values["study"]["task_signals"]

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from adarank.pipeline.params.study import Study, cell_name
+from adarank.pipeline.params.study import StudySection, cell_names
 
 
-def study(**changes: Any) -> Study:
+def study(**changes: Any) -> StudySection:
     good: dict[str, Any] = {
+        "tasks": ["trec"],
         "signals": ["disagreement"],
         "task_signals": [],
         "strategies": ["uniform"],
@@ -17,14 +18,11 @@ def study(**changes: Any) -> Study:
         "budgets": [4, 0.5],
         "seeds": [0, 1],
     }
-    return Study.model_validate({**good, **changes})
+    return StudySection.model_validate({**good, **changes})
 
 
 def test_budgets_keep_the_text_they_were_given_in() -> None:
-    assert [cell_name("uniform", budget) for budget in study().budgets] == [
-        "uniform-4",
-        "uniform-0.5",
-    ]
+    assert cell_names(study()) == ["trec/uniform-4", "trec/uniform-0.5"]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +31,8 @@ def test_budgets_keep_the_text_they_were_given_in() -> None:
         ("seeds", [3, 1, 3], "more than once: 3"),
         ("budgets", [4, 4.0], "more than once: 4"),
         ("strategies", ["uniform", "uniform"], "more than once: uniform"),
+        ("tasks", ["trec", "trec"], "more than once: trec"),
+        ("tasks", [], "at least 1 item"),
         ("signals", ["fisher", "fisher"], "more than once: fisher"),
         ("seeds", [], "at least 1 item"),
         ("seeds", [-1], "greater than or equal to 0"),

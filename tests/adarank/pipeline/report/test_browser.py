@@ -117,14 +117,14 @@ def column(page: Any, name: str, of: str = "dataset.value") -> list[str]:
     return page.eval_on_selector_all("#cells tbody tr", rows)
 
 
-def background(page: Any, chart: str = "frontier") -> str:
+def background(page: Any, chart: str = "frontier-questions") -> str:
     return page.evaluate(
         "name => document.querySelector(`#${name} .main-svg`).style.background", chart
     )
 
 
 def ink(page: Any) -> str:
-    return drawn(page, "frontier")[0]["marker"]["color"]
+    return drawn(page, "frontier-questions")[0]["marker"]["color"]
 
 
 def eventually(true: Callable[[], bool]) -> None:
@@ -141,7 +141,7 @@ def rgb(colour: str) -> str:
 
 def test_it_opens_without_a_word_and_asks_for_nothing(desk: Any) -> None:
     page = desk
-    marks = page.locator("#frontier .scatterlayer .points path").count()
+    marks = page.locator("#frontier-questions .scatterlayer .points path").count()
     assert marks == 27, "every cell with a result"
     assert page.locator("#forest .scatterlayer .trace").count() >= 29
     assert page.title().startswith("AdaRank report")
@@ -192,7 +192,7 @@ def test_the_ranks_drawn_are_the_chosen_plans(desk: Any, study: Path) -> None:
     page = desk
     page.get_by_label("Plan", exact=True).select_option(label="fisher-4")
     (heat,) = drawn(page, "ranks")
-    plan = read_json(study / "data/plans/fisher-4.json")
+    plan = read_json(study / "data/plans/fisher-4/questions.json")
     assert sum(map(sum, heat["z"])) == sum(module["rank"] for module in plan["modules"])
 
 
@@ -270,7 +270,8 @@ def test_paper_is_light_whole_and_without_controls(opened: Opened) -> None:
     assert not page.get_by_role("button", name="Download as CSV").is_visible()
     assert page.locator("#ranks-shown").is_visible()
     assert all(one.is_visible() for one in page.locator(".sentences li").all())
-    for chart in ("frontier", "forest", "ranks", "scores", "curves"):
+    for name in ("frontier", "forest", "ranks", "scores", "curves"):
+        chart = f"{name}-questions"
         assert page.locator(f"#{chart} .main-svg").first.bounding_box()["width"] <= 690, chart
     assert page.evaluate("document.querySelector('details.origin').open")
     page.emulate_media(color_scheme="dark", media="screen")
@@ -291,6 +292,6 @@ def test_a_study_of_two_cells_and_one_seed_opens_too(
     page.on("pageerror", lambda error: amiss.append(str(error)))
     page.goto((tmp_path / "report/index.html").as_uri())
     page.wait_for_selector("html[data-ready=true]")
-    assert page.locator("#frontier .points path").count() == 2
+    assert page.locator("#frontier-questions .points path").count() == 2
     assert page.locator("#scores").count() == 0 and amiss == []
     page.close()

@@ -28,7 +28,7 @@ def origin(**changed: Any) -> dict[str, Any]:
             "ranks": {"a": 4, "b": 4},
             "learning_rate": 1e-3,
         },
-        "description": {"task": "classification", "labels": ["x", "y", "z"]},
+        "description": {"type": "classification", "labels": ["x", "y", "z"]},
         "model": {"source": "hf:someone/small@main"},
         "dataset": {"source": "builtin:questions"},
         "test_by_seed": [0.7, None],
@@ -58,7 +58,7 @@ def test_it_names_the_base_the_choice_and_what_test_measured() -> None:
     ],
 )
 def test_it_loads_by_the_tasks_own_class(task: str, loads: str) -> None:
-    assert loads in card(origin(description={"task": task}))
+    assert loads in card(origin(description={"type": task}))
 
 
 def test_a_base_from_no_hub_is_no_hubs_name_and_a_wider_head_is_told() -> None:
@@ -70,3 +70,16 @@ def test_a_base_from_no_hub_is_no_hubs_name_and_a_wider_head_is_told() -> None:
 def test_without_an_adapter_it_says_why() -> None:
     told = card(origin(cell=None))
     assert told.startswith("# No adapter") and "- full-4: full owns its training" in told
+
+
+def test_an_adapter_that_learned_nothing_is_warned_of_first() -> None:
+    chosen = origin()["chosen"] | {
+        "baseline": 0.92,
+        "beats_baseline": False,
+        "baseline_answer": "the commonest label",
+    }
+    warned = card(origin(chosen=chosen)).partition("# fisher-4, seed 1\n\n")[2]
+    assert warned.startswith(
+        "**On validation it does not beat answering the commonest label (accuracy 0.9200)"
+    )
+    assert "does not beat" not in card(origin(chosen=chosen | {"beats_baseline": True}))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.artifacts.summary import Summary, read_summary
+from adarank.pipeline.artifacts.summary import Summary, ordered, read_summary
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.report import numbers
 from adarank.pipeline.report.curves import POINTS, curve_chart, read_curves, thinned
@@ -20,7 +20,7 @@ from adarank.pipeline.report.look import looks
 from adarank.pipeline.report.palette import SYMBOLS, exchange
 from adarank.pipeline.report.rank_map import rank_map, read_plans
 from adarank.pipeline.report.scores import read_scores, score_chart
-from tests.reports import Fixture, change_summary, full_study, write_study
+from tests.reports import TASK, Fixture, change_summary, full_study, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def summary_of(fixture: Fixture) -> Summary:
     write_study(fixture)
-    return read_summary(fixture.strategies, fixture.budgets)
+    return ordered(read_summary().of(TASK), fixture.strategies, fixture.budgets)
 
 
 def data(chart: Any, view: int = 0) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def data(chart: Any, view: int = 0) -> list[dict[str, Any]]:
 def test_cells_come_by_budget_with_the_reference_first() -> None:
     write_study(Fixture(strategies=("uniform", "disagreement"), budgets=(4, 0.5)))
     change_summary(reference="disagreement")
-    found = read_summary(("uniform", "disagreement"), (4, 0.5))
+    found = ordered(read_summary().of(TASK), ("uniform", "disagreement"), (4, 0.5))
     order = ["disagreement-0.5", "uniform-0.5", "disagreement-4", "uniform-4"]
     assert list(found.cells) == order
 
@@ -115,7 +115,9 @@ def test_the_forest_says_verdict_and_p_beside_each_mark_and_above_it_on_a_phone(
     beside = [text for text in layout["yaxis2"]["ticktext"] if not text.startswith("<b>")]
     above = [one["text"] for one in view.narrow["annotations"] if "<b>" not in one["text"]]
     for one, side, top in zip(summary.comparisons, beside, above, strict=True):
-        said = f"{one.verdict}, {numbers.p_equals(one.t_p_holm)}"
+        said = one.verdict
+        if one.family is not None:
+            said += f", {numbers.p_equals(one.t_p_holm)}"
         assert html.unescape(side) == said and html.unescape(top).endswith(said)
         assert one.strategy in top
 
@@ -130,11 +132,11 @@ def test_where_lower_is_better_gains_are_to_the_left() -> None:
 def test_the_rank_map_is_the_plan() -> None:
     write_study(Fixture(budgets=(0.5, 4)))
     cells = list(Fixture(budgets=(0.5, 4)).cells)
-    chart = rank_map(read_plans(cells))
+    chart = rank_map(read_plans(TASK, cells))
     assert chart is not None and [view.label for view in chart.views] == cells
     for at, cell in enumerate(cells):
         (heat,) = data(chart, at)
-        plan = read_json(Path(f"data/plans/{cell}.json"))
+        plan = read_json(Path(f"data/plans/{cell}/{TASK}.json"))
         want = {(str(m["block"]), m["kind"]): m["rank"] for m in plan["modules"]}
         drawn = {
             (block, kind): heat["z"][row][column]
@@ -144,15 +146,29 @@ def test_the_rank_map_is_the_plan() -> None:
         assert drawn == want
 
 
+def test_of_a_random_control_the_first_draw_is_shown_and_their_number_said() -> None:
+    write_study(Fixture())
+    path = Path("data/plans/permuted-4/questions.json")
+    plan = read_json(path)
+    drawn = [module | {"rank": 2, "alpha": 2.0} for module in plan["modules"]]
+    drawn = [m | {"parameters": m["parameters"] // 2} for m in drawn]
+    path.write_text(json.dumps(plan | {"schema": 2, "variants": [drawn, drawn]}))
+    plans = read_plans(TASK, ["uniform-4", "permuted-4"])
+    chart = rank_map({"permuted-4": plans["permuted-4"]})
+    assert chart is not None and "first of 3 draws" in chart.about[-1]
+    assert data(chart)[0]["z"] == data(rank_map({"p": plans["permuted-4"].for_seed(0)}))[0]["z"]
+    assert not any("draws" in line for line in rank_map({"u": plans["uniform-4"]}).about)
+
+
 def test_modules_of_one_kind_in_a_block_share_a_field() -> None:
     write_study(Fixture())
-    path = Path("data/plans/uniform-4.json")
+    path = Path("data/plans/uniform-4/questions.json")
     plan = read_json(path)
     plan["modules"][1] |= {"kind": plan["modules"][0]["kind"], "rank": 6, "alpha": 6.0}
     plan["modules"][1]["parameters"] = 6 * 768
     plan["parameters"] = sum(module["parameters"] for module in plan["modules"])
     path.write_text(json.dumps(plan))
-    chart = rank_map(read_plans(["uniform-4"]))
+    chart = rank_map(read_plans(TASK, ["uniform-4"]))
     (heat,) = data(chart)
     assert heat["z"][0][0] == 5 and heat["text"][0][0] == "4 6"
     assert heat["z"][0][heat["x"].index("down")] is None
@@ -160,12 +176,14 @@ def test_modules_of_one_kind_in_a_block_share_a_field() -> None:
 
 def test_scores_have_bars_where_the_error_is_known() -> None:
     write_study(Fixture(signals=("disagreement", "gradient_spectrum")))
-    chart = score_chart(read_scores(["disagreement", "gradient_spectrum", "absent"]))
+    chart = score_chart(
+        read_scores(dict.fromkeys(["disagreement", "gradient_spectrum", "absent"], "model"))
+    )
     assert chart is not None and [v.label for v in chart.views] == [
         "disagreement",
         "gradient_spectrum",
     ]
-    rows = read_json(Path("metrics/scores/disagreement.json"))["modules"]
+    rows = read_json(Path("metrics/scores/model/disagreement.json"))["modules"]
     query = [row for row in rows if row["kind"] == "query"]
     trace = data(chart)[0]
     assert (trace["name"], trace["y"]) == ("query", [row["mean"] for row in query])
@@ -175,10 +193,10 @@ def test_scores_have_bars_where_the_error_is_known() -> None:
 
 def test_curves_hold_train_and_validation_of_every_seed() -> None:
     summary = summary_of(Fixture(failed={("uniform-4", 1): "lost"}))
-    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    chart = curve_chart(summary, read_curves(TASK, list(summary.cells), summary.seeds))
     assert chart is not None and len(chart.views) == 3
     train, loss, accuracy = data(chart)[:3]
-    curve = pd.read_csv("data/curves/uniform-4/seed-0.tsv", sep="\t")
+    curve = pd.read_csv("data/curves/questions/uniform-4/seed-0.tsv", sep="\t")
     assert train["y"] == pytest.approx(curve["train_loss"].tolist(), rel=1e-4)
     looked = curve.dropna(subset="validation_loss")
     assert loss["x"] == looked["step"].tolist()
@@ -191,18 +209,18 @@ def test_long_curves_are_averaged_over_runs_of_steps() -> None:
     curve = pd.DataFrame({"step": range(1, 8), "train_loss": [1.0, 3, 5, 7, 9, 11, 20]})
     assert thinned(curve, 3).to_numpy().tolist() == [[2, 3], [5, 9], [7, 20]]
     summary = summary_of(Fixture(steps=POINTS * 3 + 1))
-    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    chart = curve_chart(summary, read_curves(TASK, list(summary.cells), summary.seeds))
     assert chart is not None and "mean of 4 steps" in " ".join(chart.about)
     assert len(data(chart)[0]["x"]) <= POINTS
 
 
 def test_a_diverged_loss_is_a_gap() -> None:
     summary = summary_of(Fixture())
-    path = Path("data/curves/uniform-4/seed-0.tsv")
+    path = Path("data/curves/questions/uniform-4/seed-0.tsv")
     curve = pd.read_csv(path, sep="\t")
     curve.loc[curve.index[-1], "train_loss"] = float("nan")
     curve.to_csv(path, sep="\t", index=False)
-    chart = curve_chart(summary, read_curves(list(summary.cells), summary.seeds))
+    chart = curve_chart(summary, read_curves(TASK, list(summary.cells), summary.seeds))
     assert data(chart)[0]["y"][-1] is None
 
 
@@ -232,7 +250,7 @@ def test_a_summary_without_a_part_is_refused() -> None:
     whole["comparisons"][0].pop("t_p_holm")
     path.write_text(json.dumps(whole))
     with pytest.raises(InputError, match=r"comparisons\.0\.t_p_holm"):
-        read_summary(("uniform",), (4,))
+        read_summary()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from stages import download
+from stages import download, download_task
 from tests.hub_client import csv_files, model_files, parquet_files, point_at, switch
 from tests.hub_server import Fault, Hub, running_hub
 
@@ -44,11 +44,11 @@ def fetch_model(source: str = "hf:org/pico@main", **changed: Any) -> str:
 
 
 def fetch_rows(source: str = "hf:org/rows/short@main", **changed: Any) -> str:
-    """Run `download dataset`; the code it exits with, then all it said."""
+    """Run `download_task --task questions`; the code it exits with, then all it said."""
     section = {
         "source": source,
         "splits": {"train": "train", "validation": None, "test": "test"},
-        "task": "classification",
+        "type": "classification",
         "text_key": "text",
         "pair_key": None,
         "target_key": "label",
@@ -64,24 +64,27 @@ def fetch_rows(source: str = "hf:org/rows/short@main", **changed: Any) -> str:
         "separator": None,
         "sha256": {},
     }
-    return _run("dataset", section | changed)
+    return _run("tasks", {"questions": section | changed})
 
 
 def _run(part: str, section: dict[str, Any]) -> str:
     Path("params.yaml").write_text(json.dumps({part: section}))
-    result = CliRunner().invoke(download.app, [part])
+    task = ["--task", "questions"]
+    command = (download.app, []) if part == "model" else (download_task.app, task)
+    result = CliRunner().invoke(*command)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return f"exit {result.exit_code}\n{result.output}"
 
 
 FETCH = {"model": fetch_model, "dataset": fetch_rows}
+PLACE = {"model": "model", "dataset": "tasks/questions"}
 
 
 def is_good(part: str) -> bool:
     """Whether data/ holds the whole of what the hub has, and nothing else."""
     if part == "model":
         return len(load_file(Path("data/model/model.safetensors"))) > 10
-    return len(pd.read_parquet("data/dataset/train.parquet")) == 48
+    return len(pd.read_parquet("data/tasks/questions/train.parquet")) == 48
 
 
 def left() -> list[str]:
@@ -103,8 +106,8 @@ def test_success_records_the_commit_and_asks_with_the_commit_alone(hub, part):
     commit = hub.repository({"model": MODEL, "dataset": SET}[part]).names["main"]
     assert FETCH[part]().startswith("exit 0\n")
     assert is_good(part)
-    assert json.loads(Path(f"data/sources/{part}.json").read_text())["revision"] == commit
-    assert json.loads(Path(f"locks/{part}.json").read_text())["commit"] == commit
+    assert json.loads(Path(f"data/sources/{PLACE[part]}.json").read_text())["revision"] == commit
+    assert json.loads(Path(f"locks/{PLACE[part]}.json").read_text())["commit"] == commit
     assert not [asked for asked in hub.asked if "/resolve/main" in asked or "/tree/main" in asked]
 
 
@@ -220,14 +223,14 @@ def model_config(hub: Hub) -> bytes:
 def test_pins_that_the_bytes_do_not_meet(part):
     name = {"model": WEIGHTS, "dataset": "train.parquet"}[part]
     said = FETCH[part](sha256={name: "0" * 64})
-    refused(said, "not the pinned ones", f"{part}.sha256.{name}")
+    refused(said, "not the pinned ones", f"{PLACE[part].replace('/', '.')}.sha256.{name}")
 
 
 @pytest.mark.parametrize("part", FETCH)
 def test_a_moved_branch_does_not_move_the_study(hub, part):
     repository = hub.repository({"model": MODEL, "dataset": SET}[part])
     FETCH[part]()
-    files = Path(f"data/{part}").iterdir()
+    files = Path(f"data/{PLACE[part]}").iterdir()
     before = {path.name: path.read_bytes() for path in files}
     first = repository.names["main"]
     changed = dict(repository.commits[first])
@@ -236,11 +239,15 @@ def test_a_moved_branch_does_not_move_the_study(hub, part):
     said = FETCH[part]()
     assert said.startswith("exit 0\n")
     assert f"is {second} by now" in said and f"the recorded {first} is used" in said
-    assert {path.name: path.read_bytes() for path in Path(f"data/{part}").iterdir()} == before
-    Path(f"locks/{part}.json").unlink()
+    assert {
+        path.name: path.read_bytes() for path in Path(f"data/{PLACE[part]}").iterdir()
+    } == before
+    Path(f"locks/{PLACE[part]}.json").unlink()
     assert FETCH[part]().startswith("exit 0\n")
-    assert json.loads(Path(f"data/sources/{part}.json").read_text())["revision"] == second
-    assert {path.name: path.read_bytes() for path in Path(f"data/{part}").iterdir()} != before
+    assert json.loads(Path(f"data/sources/{PLACE[part]}.json").read_text())["revision"] == second
+    assert {
+        path.name: path.read_bytes() for path in Path(f"data/{PLACE[part]}").iterdir()
+    } != before
 
 
 @pytest.mark.parametrize("part", FETCH)
@@ -357,12 +364,12 @@ def test_an_index_of_shards_that_climbs_out_is_refused(hub, pico_model):
 @pytest.mark.parametrize("part", FETCH)
 def test_offline_a_warm_cache_is_enough(hub, part, monkeypatch):
     FETCH[part]()
-    files = {path.name: path.read_bytes() for path in Path(f"data/{part}").iterdir()}
+    files = {path.name: path.read_bytes() for path in Path(f"data/{PLACE[part]}").iterdir()}
     hub.asked.clear()
     switch(monkeypatch, offline=True)
     said = FETCH[part]()
     assert said.startswith("exit 0\n") and "the hub is switched off" in said
-    assert {path.name: path.read_bytes() for path in Path(f"data/{part}").iterdir()} == files
+    assert {path.name: path.read_bytes() for path in Path(f"data/{PLACE[part]}").iterdir()} == files
     assert hub.asked == []
 
 

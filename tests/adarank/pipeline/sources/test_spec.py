@@ -38,9 +38,9 @@ def test_model_sources(text, source):
 
 
 def test_dataset_sources():
-    named = parse_source("hf:nyu-mll/glue/sst2@abc", DATASET_FORMS, "dataset.source")
+    named = parse_source("hf:nyu-mll/glue/sst2@abc", DATASET_FORMS, "tasks.questions.source")
     assert named == HubSource("nyu-mll/glue", "abc", "sst2")
-    built_in = parse_source("builtin:questions", DATASET_FORMS, "dataset.source")
+    built_in = parse_source("builtin:questions", DATASET_FORMS, "tasks.questions.source")
     assert built_in == BuiltinSource("questions")
 
 

@@ -1,4 +1,4 @@
-"""Reading data/dataset: what it is, and its splits."""
+"""Reading data/tasks/TASK: what is learned there, and its splits."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -11,7 +11,8 @@ from adarank.errors import InputError, input_error
 from adarank.pipeline.files.whole import Record, read_parquet, read_record
 from adarank.tasks.catalogue import TASKS, Rows
 
-DATASET = Path("data/dataset")
+TASKS_FOLDER = Path("data/tasks")
+DESCRIPTION = "task.json"
 
 Split = Literal["train", "validation", "test"]
 
@@ -25,24 +26,29 @@ _COLUMNS: dict[Rows, tuple[str, ...]] = {
 
 
 class Description(Record):
-    """What dataset.json tells of the rows, as far as later stages ask for it."""
+    """What task.json says of the rows, as far as later stages ask for it."""
 
-    task: str
+    type: str
     labels: list[str] | None = None
 
 
-def read_description() -> dict[str, Any]:
-    """Read dataset.json: the task and what it needs to know of the data."""
-    return read_record(DATASET / "dataset.json", Description)
+def task_folder(task: str) -> Path:
+    """Name the folder of a task's rows and description."""
+    return TASKS_FOLDER / task
 
 
-def read_split(split: Split) -> pd.DataFrame:
-    """Read one split's rows.
+def read_description(task: str) -> dict[str, Any]:
+    """Read task.json: the task's type and what it needs to know of the data."""
+    return read_record(task_folder(task) / DESCRIPTION, Description)
+
+
+def read_split(task: str, split: Split) -> pd.DataFrame:
+    """Read the rows of one split of a task.
 
     Raises:
         InputError: The file is absent or damaged, has no row, or not those of the task.
     """
-    path = DATASET / f"{split}.parquet"
+    path = task_folder(task) / f"{split}.parquet"
     rows = read_parquet(path)[0]
     if rows.empty:
         raise input_error(
@@ -50,17 +56,17 @@ def read_split(split: Split) -> pd.DataFrame:
             where=str(path),
             got=0,
             expected="at least 1 row",
-            remedy="check dataset.source and dataset.splits",
+            remedy=f"check tasks.{task}.source and tasks.{task}.splits",
         )
-    _check_rows(rows, path, read_description())
+    _check_rows(rows, path, read_description(task))
     return rows
 
 
 def _check_rows(rows: pd.DataFrame, path: Path, description: dict[str, Any]) -> None:
     """Hold a table to what download writes: a damaged one would be learnt from all the same."""
-    if description["task"] not in TASKS:
+    if description["type"] not in TASKS:
         return
-    kind = TASKS[description["task"]].rows
+    kind = TASKS[description["type"]].rows
     missing = [column for column in _COLUMNS[kind] if column not in rows]
     if missing:
         raise _other_rows(path, ", ".join(map(str, rows.columns)), ", ".join(_COLUMNS[kind]))
@@ -89,5 +95,5 @@ def _other_rows(where: Path | str, got: str, expected: str) -> InputError:
         where=str(where),
         got=got,
         expected=expected,
-        remedy="delete data/dataset and run `dvc repro`, which fetches it anew",
+        remedy="delete the task's folder and run `dvc repro`, which fetches it anew",
     )

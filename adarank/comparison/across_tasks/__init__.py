@@ -1,0 +1,1 @@
+"""Comparisons across the tasks of a study."""

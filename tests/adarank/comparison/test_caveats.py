@@ -1,0 +1,58 @@
+"""What weakens a study, each kind once and in plain sentences."""
+
+from typing import Any
+
+from adarank.comparison.caveats import Circumstances, caveats
+from adarank.comparison.pairs import Control
+from tests.cells_compared import cell
+
+CONTROLS = {"permuted": Control("disagreement", "permuted", "randomly permuted ranks")}
+
+
+def tuned(strategy: str, chosen: float, tried: list[float]) -> dict[str, Any]:
+    rates = [{"learning_rate": rate} for rate in tried]
+    return cell(strategy, [0.5, 0.6]) | {"tuned": rates, "learning_rate": chosen}
+
+
+def found(cells: list[dict[str, Any]], **known: Any) -> dict[str, str]:
+    about = Circumstances(**known)
+    each = caveats(cells, [0, 1], reference="uniform", circumstances=about)
+    return {one.kind: one.text for one in each}
+
+
+def test_a_sound_study_has_none() -> None:
+    rates = [1e-4, 1e-3, 1e-2]
+    cells = [tuned(name, 1e-3, rates) for name in ("uniform", "disagreement", "permuted")]
+    assert found(cells, controls=CONTROLS) == {}
+
+
+def test_a_rate_at_an_end_of_its_list_names_the_cells() -> None:
+    cells = [tuned("uniform", 3e-3, [1e-3, 3e-3]), tuned("permuted", 1e-3, [1e-3, 3e-3])]
+    each = [c.text for c in caveats(cells, [0, 1], reference="uniform") if c.kind == "rate_at_end"]
+    assert each == [
+        "The chosen learning rate is the highest of its list for uniform-4: "
+        "a higher one might do better.",
+        "The chosen learning rate is the lowest of its list for permuted-4: "
+        "a lower one might do better.",
+    ]
+
+
+def test_rates_that_nobody_chose_are_no_end_of_a_list() -> None:
+    kinds = found([cell("uniform", [0.5, 0.6]), tuned("permuted", 1e-3, [1e-3])])
+    assert "rate_not_tuned" in kinds and "rate_at_end" not in kinds
+
+
+def test_a_strategy_without_a_control_is_named() -> None:
+    cells = [tuned(n, 2.0, [1.0, 2.0, 3.0]) for n in ("uniform", "disagreement", "fisher")]
+    assert "for disagreement and fisher:" in found(cells)["no_controls"]
+    both = [*cells, tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
+    assert "for fisher:" in found(both, controls=CONTROLS)["no_controls"]
+
+
+def test_data_permutation_and_cut_rows_are_said_where_they_are_so() -> None:
+    cells = [tuned("uniform", 2.0, [1.0, 2.0, 3.0]), tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
+    cut = {"train": (0, 50), "test": (1277, 1319)}
+    kinds = found(cells, controls=CONTROLS, project_data=True, one_permutation=True, cut_rows=cut)
+    assert list(kinds) == ["one_permutation", "project_data", "cut_rows"]
+    assert "1,277 of 1,319 test rows" in kinds["cut_rows"] and "train" not in kinds["cut_rows"]
+    assert "made by this project" in kinds["project_data"]
