@@ -1,12 +1,14 @@
 """Planned modules in PEFT's own terms: LoraConfig's targets, ranks and alphas.
 
 PEFT matches rank_pattern's keys as `(.*\\.)?(key)$`, the first that matches wins, and a key
-that matches nothing is ignored silently. So names are written in full, escaped and anchored,
-each is looked up first, and LoraConfig's own r is one that no module should have.
+that matches nothing is ignored silently. So names are written in full, escaped and anchored, and
+each is looked up first. LoraConfig's own r and lora_alpha serve programs that read no patterns.
 """
 
 import re
 from collections.abc import Sequence
+from math import sqrt
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from adarank.allocation.planned import PlannedModule
@@ -77,10 +79,10 @@ def _decided(
     adapted: Sequence[PlannedModule], scale: Scale, model: "TorchModule | None"
 ) -> dict[str, Any]:
     """Arguments of LoraConfig that the plan decides, which nobody may override."""
-    rank = _default_rank(adapted)
+    rank, alpha = _defaults(adapted, scale)
     decided: dict[str, Any] = {
         "r": rank,
-        "lora_alpha": scale.alpha(rank),
+        "lora_alpha": alpha,
         "use_rslora": scale.policy == "rslora",
         "target_modules": sorted(module.name for module in adapted),
         "exclude_modules": None,
@@ -99,15 +101,19 @@ def _decided(
     }
 
 
-def _default_rank(adapted: Sequence[PlannedModule]) -> int:
-    """LoraConfig's r: what all modules share, else a rank that none has.
+def _defaults(adapted: Sequence[PlannedModule], scale: Scale) -> tuple[int, float]:
+    """LoraConfig's r and lora_alpha: what programs go by that read no patterns.
 
-    A module whose pattern were lost would thus stand out by its rank; and where all ranks
-    are equal, servers that read r alone get it right.
+    r is the highest rank, so that a server's limit on it holds for every module. With it, a scale
+    of alpha / r for all modules is exact under `ratio`, and alpha over each tensor's own rank under
+    `constant`. Under `rslora` no alpha is exact for unequal ranks; alpha / sqrt(r) is the mean of
+    the modules' scales, the least squares fit.
     """
     ranks = {module.rank for module in adapted}
-    unused = next(rank for rank in range(1, len(ranks) + 2) if rank not in ranks)
-    return ranks.pop() if len(ranks) == 1 else unused
+    highest = max(ranks)
+    if scale.policy != "rslora" or len(ranks) == 1:
+        return highest, scale.alpha(highest)
+    return highest, fmean(scale.factor(module.rank) for module in adapted) * sqrt(highest)
 
 
 def _head_prefix(model: "TorchModule") -> str:
