@@ -19,7 +19,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from adarank.merging.closed_form import merge_weights
+from adarank.merging.closed_form import MergedWeights
 from adarank.merging.learned.learning import Learning
 from adarank.merging.learned.merge import merge_learned
 from adarank.merging.registry import METHODS, Value
@@ -134,11 +134,11 @@ def closed(bench: Bench, run: Run) -> dict[str, Any]:
     values = dict(run.values)
     for scaling in GRIDS.get(run.method, ()):
         tried = {**values, "scaling": scaling}
-        merged = dict(merge_weights(bench.members, method, tried))
+        merged = dict(MergedWeights(bench.members, method, tried))
         validation[scaling] = _mean(bench.accuracy(merged, "validation"))
     if validation:
         values["scaling"] = max(validation, key=lambda s: validation[s])
-    merged = dict(merge_weights(bench.members, method, values))
+    merged = dict(MergedWeights(bench.members, method, values))
     return {
         "values": values,
         "validation": validation,
@@ -153,7 +153,8 @@ def learned(bench: Bench, run: Run, learning: Learning) -> dict[str, Any]:
         for task, split in bench.splits.items()
     }
     members = bench.members
-    rows = unlabelled(bench.base, bench.models, members, texts, bench.tokenizer, MAX_LENGTH)
+    models = [(model, bench.base.prefix) for model in bench.models]
+    rows = unlabelled(models, members, texts, bench.tokenizer, MAX_LENGTH)
     merged = merge_learned(bench.body, members, METHODS[run.method], run.values, rows, learning)
     kept = [row for row in merged.ranks if row.leading is not None]
     return {

@@ -23,35 +23,55 @@ from adarank.merging.task_vectors import (
 )
 
 
-def merge_weights(
-    members: Sequence[Member], method: Method, values: Mapping[str, Value], seed: int = 0
-) -> Iterator[tuple[str, Vector]]:
-    """Merge the members' task vectors, one weight at a time.
+class MergedWeights(Mapping[str, Vector]):
+    """By weight name, what to add to the base; each weight is merged when it is asked for.
 
-    Args:
-        members: At least two of one base, checked by `check_members`.
-        method: Any but a learned one.
-        values: Parameters that differ from the method's defaults.
-        seed: Decides what is random; the result of one weight does not depend on the others.
-
-    Yields:
-        A weight's name and what to add to it: factors where all members are adapters and the
-        method keeps them, else a dense tensor.
-
-    Raises:
-        InputError: Unfit members or parameters, or a method that is learned.
+    Factors where all members are adapters and the method keeps them, else a dense tensor. So a
+    model of any size is merged with one weight of each member in memory.
     """
-    values = complete(method, values)
-    if method.learned:
-        raise input_error(
-            "this method learns on texts", where="method", got=method.name, expected="texts"
-        )
-    check_members(members)
-    trimming = method.name == "ties"
-    thresholds = whole_thresholds(members, float(values["density"])) if trimming else None
-    for name in weight_names(members):
-        site = Site(values, _generator(seed, name), thresholds=thresholds)
-        yield name, merge_weight(vectors_of(members, name), method, site)
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        method: Method,
+        values: Mapping[str, Value],
+        seed: int = 0,
+    ) -> None:
+        """Check the members and parameters, and find what is needed of all weights together.
+
+        Args:
+            members: At least two of one base.
+            method: Any but a learned one.
+            values: Parameters that differ from the method's defaults.
+            seed: Decides what is random; the result of one weight does not depend on the others.
+
+        Raises:
+            InputError: Unfit members or parameters, or a method that is learned.
+        """
+        self._members, self._method, self._seed = members, method, seed
+        self._values = complete(method, values)
+        if method.learned:
+            raise input_error(
+                "this method learns on texts", where="method", got=method.name, expected="texts"
+            )
+        check_members(members)
+        self._names = weight_names(members)
+        density = float(self._values.get("density", 1))
+        trimmed = method.name == "ties"
+        self._thresholds = whole_thresholds(members, density) if trimmed else None
+
+    def __getitem__(self, name: str) -> Vector:
+        site = Site(self._values, _generator(self._seed, name), thresholds=self._thresholds)
+        vectors = vectors_of(self._members, name)
+        if all(vector is None for vector in vectors):
+            raise KeyError(name)
+        return merge_weight(vectors, self._method, site)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def merge_weight(vectors: Sequence[Vector | None], method: Method, site: Site) -> Vector:

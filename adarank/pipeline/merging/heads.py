@@ -16,18 +16,8 @@ from adarank.pipeline.merging.base import Base
 from adarank.tasks.texts import pad_texts
 
 
-def with_heads(base: Base, body: nn.Module, members: Sequence[Member]) -> list[nn.Module]:
-    """Build every member's classifier on the same body.
-
-    Args:
-        base: The base model.
-        body: Its loaded model; each result holds this very module.
-        members: With their heads.
-
-    Raises:
-        InputError: Every member without a classifier's head, or with one that does not fit the
-            class that transformers has for this model.
-    """
+def check_heads(members: Sequence[Member]) -> None:
+    """Refuse members that predict nothing: InputError with all of them."""
     problems = [
         Problem(
             "the member has no head, so it predicts nothing",
@@ -41,6 +31,21 @@ def with_heads(base: Base, body: nn.Module, members: Sequence[Member]) -> list[n
     ]
     if problems:
         raise InputError(*problems)
+
+
+def with_heads(base: Base, body: nn.Module, members: Sequence[Member]) -> list[nn.Module]:
+    """Build every member's classifier on the same body.
+
+    Args:
+        base: The base model.
+        body: Its loaded model; each result holds this very module.
+        members: With their heads.
+
+    Raises:
+        InputError: Every member without a classifier's head, or with one that does not fit the
+            class that transformers has for this model.
+    """
+    check_heads(members)
     return [_with_head(base, body, member) for member in members]
 
 
@@ -75,14 +80,20 @@ def _config(folder: Path) -> Any:
 
 
 def unlabelled(
-    base: Base,
-    models: Sequence[nn.Module],
+    models: Sequence[tuple[nn.Module, str]],
     members: Sequence[Member],
     texts: Mapping[str, Sequence[str]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> list[Unlabelled]:
     """Encode every member's texts.
+
+    Args:
+        models: Each member's model, and the dotted name of the shared body in it.
+        members: In the same order.
+        texts: By task.
+        tokenizer: The base's.
+        max_length: Longest text in tokens.
 
     Raises:
         InputError: A member without texts, texts of no member, or texts of no rows.
@@ -103,12 +114,12 @@ def unlabelled(
     if problems:
         raise InputError(*problems)
     found: list[Unlabelled] = []
-    for member, model in zip(members, models, strict=True):
+    for member, (model, prefix) in zip(members, models, strict=True):
         rows = tokenizer(list(texts[member.task]), truncation=True, max_length=max_length)
         fields = list(rows)
         count = len(texts[member.task])
         examples = [{field: rows[field][index] for field in fields} for index in range(count)]
-        found.append(Unlabelled(member.task, model, base.prefix, examples, _collating(tokenizer)))
+        found.append(Unlabelled(member.task, model, prefix, examples, _collating(tokenizer)))
     return found
 
 

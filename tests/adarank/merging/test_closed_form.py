@@ -5,7 +5,7 @@ import torch
 
 from adarank.errors import InputError
 from adarank.factors.svd import Update
-from adarank.merging.closed_form import merge_weights
+from adarank.merging.closed_form import MergedWeights
 from adarank.merging.core_space import core_space
 from adarank.merging.registry import METHODS, complete, method_named
 from adarank.merging.task_vectors import Member, dense
@@ -17,8 +17,8 @@ CLOSED = [name for name, method in METHODS.items() if not method.learned]
 @pytest.mark.parametrize("name", [name for name in CLOSED if name != "core_space"])
 def test_adapters_in_factors_equal_their_dense_matrices(name: str) -> None:
     method, members = METHODS[name], adapters()
-    factored = dict(merge_weights(members, method, {}, seed=5))
-    multiplied = dict(merge_weights(as_dense(members), method, {}, seed=5))
+    factored = dict(MergedWeights(members, method, {}, seed=5))
+    multiplied = dict(MergedWeights(as_dense(members), method, {}, seed=5))
     assert factored.keys() == multiplied.keys() == {"one.weight", "two.weight"}
     for weight, vector in factored.items():
         assert isinstance(vector, Update) == (method.space != "entries")
@@ -29,16 +29,16 @@ def test_adapters_in_factors_equal_their_dense_matrices(name: str) -> None:
 def test_core_space_with_a_spectral_rule_is_that_rule(inner: str) -> None:
     members, own = adapters(), METHODS[inner].parameters
     values = dict.fromkeys(own, 0.7)
-    direct = dict(merge_weights(as_dense(members), METHODS[inner], values))
-    core = dict(merge_weights(members, METHODS["core_space"], {"inner": inner, **values}))
+    direct = dict(MergedWeights(as_dense(members), METHODS[inner], values))
+    core = dict(MergedWeights(members, METHODS["core_space"], {"inner": inner, **values}))
     for weight, vector in core.items():
         torch.testing.assert_close(dense(vector), dense(direct[weight]), rtol=1e-9, atol=1e-9)
 
 
 def test_ties_in_core_space_is_another_rule_than_ties_on_entries() -> None:
     members = adapters()
-    direct = dict(merge_weights(members, METHODS["ties"], {}))
-    core = dict(merge_weights(members, METHODS["core_space"], {"inner": "ties"}))
+    direct = dict(MergedWeights(members, METHODS["ties"], {}))
+    core = dict(MergedWeights(members, METHODS["core_space"], {"inner": "ties"}))
     assert not torch.allclose(dense(core["one.weight"]), dense(direct["one.weight"]))
 
 
@@ -54,7 +54,7 @@ def test_an_adapter_and_a_whole_model_merge_together() -> None:
     members = adapters()
     mixed = [members[0], *as_dense(members)[1:]]
     for name in CLOSED:
-        merged = dict(merge_weights(mixed, METHODS[name], {}))
+        merged = dict(MergedWeights(mixed, METHODS[name], {}))
         assert isinstance(merged["one.weight"], torch.Tensor | Update)
 
 
@@ -63,7 +63,7 @@ def test_dare_depends_on_the_seed_and_on_no_other_weight() -> None:
     alone = [Member(m.task, {"one.weight": m.vectors["one.weight"]}) for m in members]
 
     def first(merged: list[Member], seed: int) -> torch.Tensor:
-        return dense(dict(merge_weights(merged, dare, {}, seed))["one.weight"])
+        return dense(dict(MergedWeights(merged, dare, {}, seed))["one.weight"])
 
     assert torch.equal(first(members, 1), first(alone, 1))
     assert not torch.equal(first(members, 1), first(members, 2))
@@ -71,7 +71,7 @@ def test_dare_depends_on_the_seed_and_on_no_other_weight() -> None:
 
 def refused(members: list[Member], text: str) -> None:
     with pytest.raises(InputError, match=text):
-        list(merge_weights(members, METHODS["average"], {}))
+        list(MergedWeights(members, METHODS["average"], {}))
 
 
 def test_one_member_alone_is_refused() -> None:
