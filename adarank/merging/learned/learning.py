@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adarank.errors import InputError, Problem, run_error
+from adarank.errors import InputError, Problem, input_error, run_error
 from adarank.merging.learned.coefficients import Coefficients
 from adarank.merging.learned.entropy import mean_entropy
 from adarank.merging.learned.merged_model import MergedModel
@@ -210,6 +210,15 @@ def _parameters(
 ) -> tuple[Tensor, Tensor]:
     start = coefficients.start(prior)
     if state is not None:
+        stored = [tuple(state.tensors[name].shape) for name in ("logits", "lambdas")]
+        if stored != [tuple(tensor.shape) for tensor in start]:
+            raise input_error(
+                "the state is of another merge",
+                where="state",
+                got=f"logits and lambdas of shapes {stored}",
+                expected=f"{[tuple(tensor.shape) for tensor in start]}",
+                remedy="resume with the members and parameters that it was started with",
+            )
         start = state.tensors["logits"], state.tensors["lambdas"]
     return start[0].clone().requires_grad_(), start[1].clone().requires_grad_()
 
