@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from adarank.merging.closed_form import MergedWeights
 from adarank.merging.learned.learning import Learning
 from adarank.merging.learned.merge import merge_learned
-from adarank.merging.registry import METHODS, Value
+from adarank.merging.parameters import Value
+from adarank.merging.registry import METHODS
 from adarank.merging.task_vectors import Member, Vector, dense
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer
 from adarank.pipeline.merging.base import read_base

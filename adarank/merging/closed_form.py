@@ -11,7 +11,8 @@ from adarank.factors.svd import Update
 from adarank.merging.core_space import CoreSpace, core_space
 from adarank.merging.methods.knots_ties import knots_ties
 from adarank.merging.methods.ties import magnitude_threshold
-from adarank.merging.registry import METHODS, Method, Site, Value, complete
+from adarank.merging.parameters import Value
+from adarank.merging.registry import METHODS, Method, Site, complete
 from adarank.merging.task_vectors import (
     Member,
     Vector,

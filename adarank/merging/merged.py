@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from adarank.merging.learned.merge import Learned
 from adarank.merging.loaded import add_to
-from adarank.merging.registry import Value
+from adarank.merging.parameters import Value
 from adarank.merging.task_vectors import Vector
 
 

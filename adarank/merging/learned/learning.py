@@ -7,7 +7,7 @@ read.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -118,13 +118,8 @@ def learn(
             total.backward()
         optimiser.step()
         optimiser.zero_grad()
-        state = State(
-            state.step + 1,
-            state.tensors | _moments(optimiser, parameters) | _named(parameters),
-            state.best,
-            state.best_step,
-            state.history,
-        )
+        tensors = state.tensors | _moments(optimiser, parameters) | _named(parameters)
+        state = replace(state, step=state.step + 1, tensors=tensors)
         if state.step % learning.check_every == 0 or state.step == learning.steps:
             state = _checked(state, parameters, merged, coefficients, tasks, split, learning)
         if on_step is not None:

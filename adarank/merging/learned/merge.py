@@ -12,7 +12,8 @@ from adarank.merging.learned.components import Components, Origin, Plain, compon
 from adarank.merging.learned.learning import Learning, Unlabelled, learn
 from adarank.merging.learned.merged_model import MergedModel
 from adarank.merging.learned.state import State
-from adarank.merging.registry import Method, Value, complete
+from adarank.merging.parameters import Value
+from adarank.merging.registry import Method, complete
 from adarank.merging.task_vectors import (
     Member,
     Vector,

@@ -13,7 +13,8 @@ from adarank.merging.learned.merge import merge_learned
 from adarank.merging.learned.state import State
 from adarank.merging.loaded import member_of, with_body
 from adarank.merging.merged import Merged
-from adarank.merging.registry import Method, Value, complete, method_named
+from adarank.merging.parameters import Value
+from adarank.merging.registry import Method, complete, method_named
 from adarank.merging.task_vectors import Member
 from adarank.models.stacks import base_model
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer

@@ -14,7 +14,8 @@ from adarank.merging.closed_form import MergedWeights
 from adarank.merging.learned.learning import Learning
 from adarank.merging.learned.merge import Learned
 from adarank.merging.learned.state import State
-from adarank.merging.registry import Value, complete, method_named
+from adarank.merging.parameters import Value
+from adarank.merging.registry import complete, method_named
 from adarank.merging.task_vectors import Vector
 from adarank.pipeline.files.whole import write_bytes, write_json
 from adarank.pipeline.merging.base import read_base

@@ -61,6 +61,18 @@ def test_ties_is_its_three_steps_and_what_peft_makes_of_one_tensor(density: floa
     close(merged, 0.7 * theirs)
 
 
+def test_ties_of_one_tensor_is_what_mergekit_makes_of_it() -> None:
+    """Both trim each tensor; the paper, and `thresholds` here, trim a task's whole vector."""
+    task_arithmetic_kit = pytest.importorskip(
+        "mergekit.merge_methods.generalized_task_arithmetic", exc_type=ImportError
+    )
+    sparsify = pytest.importorskip("mergekit.sparsify", exc_type=ImportError)
+    vectors, how = random_stack(), sparsify.SparsificationMethod.magnitude
+    trimmed = torch.stack([sparsify.sparsify(v, density=0.5, method=how) for v in vectors])
+    mask = task_arithmetic_kit.get_mask(trimmed, method="sum")
+    close(ties(vectors, density=0.5), (trimmed * mask).sum(0) / mask.sum(0).clamp(min=1))
+
+
 def test_ties_of_the_whole_vector_differs_from_trimming_each_weight() -> None:
     small, large = random_stack(seed=1), 100 * random_stack(seed=2)
     bounds = [magnitude_threshold(lambda t=t: [small[t], large[t]], 0.2) for t in range(3)]
