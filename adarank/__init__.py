@@ -15,6 +15,7 @@ _HOMES = {
     "Scale": "adarank.allocation.scale",
     "allocate": "adarank.allocation.allocate",
     "find_modules": "adarank.models.modules",
+    "merge": "adarank.pipeline.merging.merge",
     "score": "adarank.scoring.score",
 }
 

@@ -18,6 +18,7 @@ import adarank
 from adarank.allocation.scale import Policy, Scale
 from adarank.commands import scratch as scratch_command
 from adarank.commands.export import export
+from adarank.commands.merge import merge
 from adarank.commands.resize import resize
 from adarank.commands.verify_adapter import verify
 from adarank.errors import AdaRankError, Problem, input_error
@@ -56,6 +57,7 @@ _FLAGS = {
 app.add_typer(scratch_command.app, name="scratch")
 app.command("resize")(resize)
 app.command("export")(export)
+app.command("merge")(merge)
 app.command("verify")(verify)
 
 

@@ -1,0 +1,1 @@
+"""Several models fine-tuned from one base, merged into one."""

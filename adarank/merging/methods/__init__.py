@@ -1,0 +1,1 @@
+"""One closed-form merging method a file: pure functions of the members' task vectors."""
