@@ -145,12 +145,11 @@ def train(
             break
         fresh = errors - pairs
         if schedule.selection == "random":
-            wanted = schedule.totals[step] - len(pairs) if schedule.totals else len(fresh)
-            fresh = {unused.pop() for _ in range(min(max(wanted, 0), len(unused)))}
-        if not fresh and not schedule.totals:
+            fresh = _drawn(unused, len(pairs), len(fresh), step, schedule.totals)
+        pairs |= fresh
+        if not pairs or not (fresh or schedule.totals):
             result.stopped = "no pair to add"
             break
-        pairs |= fresh
         _fit(comparator, optimizer, training, sorted(pairs), schedule, rng)
         advance()
     return result
@@ -190,6 +189,14 @@ def _all_pairs(lists: Sequence[RankedList], rng: np.random.Generator) -> list[Pa
         better, worse = np.nonzero(ranked.relevance[:, None] > ranked.relevance[None, :])
         pairs += [(place, i, j) for i, j in zip(better.tolist(), worse.tolist(), strict=True)]
     return [pairs[at] for at in rng.permutation(len(pairs))]
+
+
+def _drawn(
+    unused: list[Pair], n_pairs: int, n_wrong: int, step: int, totals: Sequence[int] | None
+) -> set[Pair]:
+    """Take the control's next pairs off the shuffled ones; past the last total, none."""
+    wanted = n_wrong if totals is None else max([*totals[: step + 1], 0]) - n_pairs
+    return {unused.pop() for _ in range(min(max(wanted, 0), len(unused)))}
 
 
 def _fit(

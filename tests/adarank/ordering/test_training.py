@@ -61,6 +61,19 @@ def test_the_control_gets_as_many_pairs_as_it_is_given() -> None:
     assert [entry.pairs for entry in run(schedule).history] == [0, 10, 30, 31]
 
 
+def test_the_control_goes_on_with_its_pairs_past_the_last_total() -> None:
+    schedule = Schedule(iterations=3, epochs=2, selection="random", totals=(10,))
+    assert [entry.pairs for entry in run(schedule).history] == [0, 10, 10, 10]
+
+
+def test_pairs_drawn_at_random_are_of_unequal_relevance() -> None:
+    lists = linear_lists(2, 1)
+    unequal = sum(int((one.relevance[:, None] > one.relevance).sum()) for one in lists)
+    schedule = Schedule(iterations=1, epochs=1, selection="random", totals=(10**6,))
+    result = train(Comparator(3, 4), lists, lists, NDCG, schedule)
+    assert result.history[-1].pairs == unequal
+
+
 def test_it_stops_where_there_is_no_better_for_some_time() -> None:
     # No validation list: every comparator is as good as the first.
     schedule = Schedule(iterations=30, epochs=1, patience=2)
