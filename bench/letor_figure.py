@@ -25,7 +25,9 @@ def draw(seeds: Sequence[Curves], path: Path) -> None:
         curves = [np.array(one[name], dtype=float) for one in seeds]
         for pairs, values in (curve[1:].T for curve in curves):
             axes.plot(pairs, values, color=colour, alpha=0.25, linewidth=0.8)
-        mean = np.mean([curve[1:] for curve in curves], axis=0)
+        # A run that found nothing more to add is shorter.
+        shortest = min(len(curve) for curve in curves)
+        mean = np.mean([curve[1:shortest] for curve in curves], axis=0)
         axes.plot(*mean.T, color=colour, linewidth=2, label=name)
     axes.set_xlabel("training pairs")
     axes.set_ylabel("MAP on the validation part")
