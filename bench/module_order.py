@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import torch
 import typer
 from lightgbm import LGBMRegressor
@@ -42,6 +43,7 @@ from stages.cli import say, telling_errors
 Floats = NDArray[np.float64]
 GRADES = 5
 SEEDS = range(5)
+HELD_OUT = 0.25
 DEPTH, STABLE, LINEAR, TREES, SORTNET = (
     "depth alone",
     "stable rank alone",
@@ -99,14 +101,21 @@ def left_out(model: Scored, models: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def _by_column(column: str) -> Callable[[Sequence[Scored], Scored, int], Floats]:
+def _alone(
+    signal: Callable[[pd.DataFrame], Floats],
+) -> Callable[[Sequence[Scored], Scored, int], Floats]:
     def method(training: Sequence[Scored], model: Scored, seed: int) -> Floats:
         del seed
-        agreement = [spearman(one.features[column].to_numpy(), one.shares) for one in training]
-        direction = 1 if np.nanmean(agreement) >= 0 else -1
-        return direction * model.features[column].to_numpy(dtype=np.float64)
+        agreement = [spearman(signal(one.features), one.shares) for one in training]
+        return signal(model.features) * (1 if np.mean(agreement) >= 0 else -1)
 
     return method
+
+
+def _stable_rank(features: pd.DataFrame) -> Floats:
+    """The stable rank itself: the feature is its share of the most it could be."""
+    most = np.exp(features[["log_in", "log_out"]].min(axis=1))
+    return (features["stable_rank"] * most).to_numpy(dtype=np.float64)
 
 
 def _regression(make: Callable[[int], Any]) -> Callable[[Sequence[Scored], Scored, int], Floats]:
@@ -125,15 +134,20 @@ def _sortnet(training: Sequence[Scored], model: Scored, seed: int) -> Floats:
         learning_rate=0.003,
         weight_decay=1e-3,
         metric="concordance",
-        validation_fraction=0.25,
         random_state=seed,
     )
-    return net.fit(*_stacked(training)).predict(_items(model))
+    # A quarter of every training model's modules validates: a whole model is too much to lose
+    # where there are so few.
+    items, logs, groups = _stacked(training)
+    held_out = np.random.default_rng(seed).random(len(items)) < HELD_OUT
+    validation = (items[held_out], logs[held_out], groups[held_out])
+    net.fit(items[~held_out], logs[~held_out], groups[~held_out], validation=validation)
+    return net.predict(_items(model))
 
 
 METHODS: Mapping[str, Callable[[Sequence[Scored], Scored, int], Floats]] = {
-    DEPTH: _by_column("depth"),
-    STABLE: _by_column("stable_rank"),
+    DEPTH: _alone(lambda features: features["depth"].to_numpy(dtype=np.float64)),
+    STABLE: _alone(_stable_rank),
     LINEAR: _regression(
         lambda _: make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-2, 3, 12)))
     ),

@@ -1,7 +1,8 @@
 """Real models for `bench.module_order`: their modules' features and exact disagreement.
 
 A model is a folder in Hugging Face's format. A file probe.txt in it, a text per line, is its
-probe; otherwise the built-in sentences are, which suits a model of English.
+probe; otherwise the built-in sentences are, which suits a model of English. Models of over 100
+modules get two trials at most: their many modules already cost as many forwards.
 """
 
 import time
@@ -22,6 +23,7 @@ from bench.subjects import SENTENCES
 
 Floats = NDArray[np.float64]
 TEXTS, LENGTH = 8, 128
+LARGE, LARGE_TRIALS = 100, 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _table(folder: Path, trials: int) -> pd.DataFrame:
         AutoTokenizer.from_pretrained(folder),
         max_length=LENGTH,
         batch_size=TEXTS,
-        trials=trials,
+        trials=trials if len(modules) <= LARGE else min(trials, LARGE_TRIALS),
     )
     wide = scores.pivot(index="module", columns="trial", values="score").loc[features.index]
     wide.columns = [f"trial {trial}" for trial in wide.columns]

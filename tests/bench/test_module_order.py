@@ -13,7 +13,8 @@ from bench.module_scores import Scored, scored
 
 def planted(name: str, n: int, seed: int) -> Scored:
     rng = np.random.default_rng(seed)
-    features = pd.DataFrame(rng.normal(size=(n, 3)), columns=["depth", "stable_rank", "other"])
+    names = ["depth", "stable_rank", "other", "log_in", "log_out"]
+    features = pd.DataFrame(rng.normal(size=(n, 5)), columns=names)
     clean = np.exp(-features["depth"].to_numpy() + features["other"].to_numpy())
     trials = clean[:, None] * np.exp(0.01 * rng.normal(size=(n, 4)))
     return Scored(name, features, trials, 0.0, 0.0)
