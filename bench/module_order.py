@@ -215,13 +215,18 @@ def _show(figures: Mapping[str, Any], aside: bool) -> None:
     console = Console(stderr=aside)
     if not console.is_terminal:
         console.width = 130
-    for key, title in (("spearman", "Spearman"), ("ndcg", "NDCG"), ("distance", "distance")):
+    shown = (
+        ("spearman", "Spearman", "two_halves"),
+        ("ndcg", "NDCG", None),
+        ("distance", "distance", "uniform_distance"),
+    )
+    for key, title, beside in shown:
         table = Table(box=box.SIMPLE_HEAD, title=f"{title}, on the model left out")
-        for column in ("model", "modules", *METHODS, "two halves", "uniform"):
+        for column in ("model", "modules", *METHODS, *([beside] if beside else [])):
             table.add_column(column, no_wrap=True)
         for name, row in figures.items():
             cells = [_cell(*row["methods"][method][key]) for method in METHODS]
-            last = [f"{row['two_halves']:.3f}", f"{row['uniform_distance']:.3f}"]
+            last = [f"{row[beside]:.3f}"] if beside else []
             table.add_row(name, str(row["modules"]), *cells, *last)
         console.print(table)
 
