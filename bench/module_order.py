@@ -12,7 +12,8 @@ same profile, the training models' mean share by place, so that only the order c
 - NDCG: LETOR's, over all modules, in five grades of equal size.
 - distance: total variation between the shares and exact's; `uniform` is equal shares.
 
-Needs the extra `letor`. Depth alone and stable rank alone are used in the direction that fits the training models.
+Depth alone and stable rank alone are used in the direction that fits the training models.
+Needs the extra `letor`.
 """
 
 import json
