@@ -13,6 +13,7 @@ _HOMES = {
     "RankPlan": "adarank.allocation.plan",
     "RunError": "adarank.errors",
     "Scale": "adarank.allocation.scale",
+    "SortNet": "adarank.ordering.estimator",
     "allocate": "adarank.allocation.allocate",
     "find_modules": "adarank.models.modules",
     "merge": "adarank.pipeline.merging.merge",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,10 +60,12 @@ def mixed_ratios(
 
 def _batches(model: nn.Module, lengths: Sequence[int]) -> list[Batch]:
     generator = torch.Generator().manual_seed(0)
+    config: Any = model.config
+    room = getattr(config, "max_position_embeddings", None) or max(lengths)
     device = next(model.parameters()).device
     size = vocabulary_size(model) or 100
     batches: list[Batch] = []
     for length in lengths:
-        tokens = torch.randint(1, size, (4, length), generator=generator).to(device)
+        tokens = torch.randint(1, size, (4, min(length, room)), generator=generator).to(device)
         batches.append({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)})
     return batches

@@ -1,0 +1,1 @@
+"""SortNet: a learned comparator, sorting by it, and ranking metrics."""
