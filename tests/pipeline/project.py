@@ -117,6 +117,7 @@ def make_project(folder: Path, data: Path) -> Project:
         signal__batch_size=8,
         signal__warmup_steps=2,
         study__task_signals=["weight_gradient"],
+        study__strategies=["uniform", "disagreement"],
         study__budgets=[2],
         study__seeds=[0, 1],
         finetune__steps=4,

@@ -102,9 +102,9 @@ def target_maker(dataset: dict[str, Any]) -> Callable[[int, random.Random], Any]
     return lambda row, _draw: names[row % len(names)]
 
 
-def write_rows(params: dict[str, Any], folder: Path) -> None:
-    """Write a file a split, and let the study read them; words become those of the vocabulary."""
-    (dataset,) = params["tasks"].values()
+def write_rows(dataset: dict[str, Any], folder: Path) -> None:
+    """Write a file a split, and let the task read them; words become those of the vocabulary."""
+    folder.mkdir()
     words = dataset["target_words"]
     dataset["target_words"] = {name: WORDS[place] for place, name in enumerate(words)}
     if dataset["positive"]:
@@ -120,8 +120,20 @@ def write_rows(params: dict[str, Any], folder: Path) -> None:
         dataset["test_fraction"] = 0.2
 
 
+def shorten(finetune: dict[str, Any]) -> dict[str, Any]:
+    """Cut steps, rows and rates of finetune's keys, of which a task's own may be a few."""
+    short = {"steps": 4, "evaluate_every": 2, "batch_size": 8}
+    rates = finetune.get("learning_rate")
+    cut = {"learning_rate": rates[:2]} if isinstance(rates, list) else {}
+    return finetune | {key: value for key, value in short.items() if key in finetune} | cut
+
+
 def shrunk(path: Path, folder: Path) -> dict[str, Any]:
-    """A study on pico data: all its choices, fewer steps and rows."""
+    """A study on pico data: all its choices, fewer steps and rows.
+
+    Of several tasks, only the reference and the last strategy are trained: tasks times strategies
+    take long, and studies of one task train every strategy.
+    """
     params = resolved(load(WholeParams, path))
     model = folder / "model"
     save_pico_model(model, config_of(params["model"]["source"]))
@@ -129,16 +141,19 @@ def shrunk(path: Path, folder: Path) -> dict[str, Any]:
     tokenizer.model_max_length = LENGTH
     tokenizer.save_pretrained(model)
     params["model"] |= {"source": f"file:{model}", "sha256": {}}
-    write_rows(params, folder)
+    for name, task in params["tasks"].items():
+        write_rows(task, folder / name)
+        task["finetune"] = shorten(task["finetune"])
     params["probe"]["source"] = str(ROOT / params["probe"]["source"])
     params["probe"]["rows"] = 4
     params["score"]["trials"] = 2
     params["signal"] |= {"rows": 16, "batch_size": 8, "warmup_steps": 2}
-    params["study"]["seeds"] = params["study"]["seeds"][:1]
-    params["finetune"] |= {"steps": 4, "evaluate_every": 2, "batch_size": 8}
+    study = params["study"]
+    study["seeds"] = study["seeds"][:1]
+    if len(study["tasks"]) > 1:
+        study["strategies"] = [study["reference"], study["strategies"][-1]]
+    params["finetune"] = shorten(params["finetune"])
     params["evaluate"] |= {"batch_size": 16, "train_rows": 8}
-    rates = params["finetune"]["learning_rate"]
-    params["finetune"]["learning_rate"] = rates[:2] if isinstance(rates, list) else rates
     return params
 
 

@@ -8,7 +8,7 @@ from adarank.factors.loss_metric import decompose_by_loss, regularised
 from adarank.factors.svd import Components
 from adarank.pipeline.adapters.measuring import Statistics, measure
 from adarank.pipeline.adapters.reading import Adapter, refuse_non_finite
-from adarank.pipeline.params.probe import text_lines
+from adarank.pipeline.params.probe import file_texts
 
 _SHARE = 0.01
 """How much of white inputs and gradients is added to the measured ones."""
@@ -23,7 +23,7 @@ def by_texts(
         InputError: No texts, or see `measuring.measure`.
     """
     try:
-        lines = text_lines(texts)[:rows]
+        lines = file_texts(texts)[:rows]
     except InputError as error:
         raise InputError(*(replace(p, where="--texts") for p in error.problems)) from None
     if not lines:
