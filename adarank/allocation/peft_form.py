@@ -2,11 +2,13 @@
 
 PEFT matches rank_pattern's keys as `(.*\\.)?(key)$`, the first that matches wins, and a key
 that matches nothing goes unnoticed. So names are written in full, escaped and anchored, each
-is looked up first, and LoraConfig's own r is one that no module should have.
+is looked up first. LoraConfig's own r and lora_alpha serve programs that read no patterns.
 """
 
 import re
 from collections.abc import Iterable
+from math import sqrt
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from adarank.errors import InputError, Problem, input_error
@@ -75,15 +77,18 @@ def _decided(plan: "RankPlan", model: "TorchModule | None") -> dict[str, Any]:
 
 
 def _defaults(plan: "RankPlan") -> tuple[int, float]:
-    """LoraConfig's r and lora_alpha: what all modules share, else a rank that none has.
+    """LoraConfig's r and lora_alpha: what programs go by that read no patterns.
 
-    A module whose pattern were lost would thus stand out by its rank; and where all ranks
-    are equal, servers that read r alone get it right.
+    r is the highest rank, so that a server's limit on it holds for every module. With it, a scale
+    of alpha / r for all modules is exact under `ratio`, and alpha over each tensor's own rank under
+    `constant`. Under `rslora` no alpha is exact for unequal ranks; alpha / sqrt(r) is the mean of
+    the modules' scales, the least squares fit.
     """
     ranks = {module.rank for module in plan.adapted}
-    unused = next(rank for rank in range(1, len(ranks) + 2) if rank not in ranks)
-    rank = ranks.pop() if len(ranks) == 1 else unused
-    return rank, plan.scale.alpha(rank)
+    highest = max(ranks)
+    if plan.scale.policy != "rslora" or len(ranks) == 1:
+        return highest, plan.scale.alpha(highest)
+    return highest, fmean(plan.scaling.values()) * sqrt(highest)
 
 
 def _head_prefix(model: "TorchModule") -> str:

@@ -17,6 +17,9 @@ import typer
 import adarank
 from adarank.allocation.scale import Policy, Scale
 from adarank.commands import scratch as scratch_command
+from adarank.commands.export import export
+from adarank.commands.resize import resize
+from adarank.commands.verify_adapter import verify
 from adarank.errors import AdaRankError, Problem, input_error
 from adarank.pipeline.console.reporting import telling_errors
 from adarank.pipeline.files.whole import write_bytes
@@ -51,6 +54,9 @@ _FLAGS = {
 
 
 app.add_typer(scratch_command.app, name="scratch")
+app.command("resize")(resize)
+app.command("export")(export)
+app.command("verify")(verify)
 
 
 def _version(wanted: bool) -> None:

@@ -135,9 +135,29 @@ def test_names_that_end_in_one_another_are_kept_apart(ranks):
 def test_a_lost_pattern_stands_out_by_its_rank():
     plan, model = plan_of(), bert(head=False)
     config = plan.lora_config(model)
-    assert config.r not in plan.ranks.values()
-    config.rank_pattern.pop(next(iter(config.rank_pattern)))
+    lost = next(key for key, rank in config.rank_pattern.items() if rank != config.r)
+    config.rank_pattern.pop(lost)
     assert adapted(get_peft_model(model, config)) != expected(plan)
+
+
+@pytest.mark.parametrize("scale", POLICIES, ids=lambda scale: scale.policy)
+def test_readers_of_r_and_alpha_alone_err_least(scale):
+    plan = plan_of(scale=scale)
+    config = plan.lora_config()
+    right, ranks = plan.scaling, {name: rank for name, rank in plan.ranks.items() if rank}
+    assert config.r == plan.max_rank and len(set(ranks.values())) > 2
+
+    def error(alpha):  # of a program that takes one scale for all
+        one = alpha / (config.r**0.5 if config.use_rslora else config.r)
+        return sum((one - right[name]) ** 2 for name in ranks)
+
+    alpha = config.lora_alpha
+    if scale.policy == "ratio":
+        assert error(alpha) == pytest.approx(0, abs=1e-12)
+    elif scale.policy == "constant":
+        assert {name: alpha / rank for name, rank in ranks.items()} == pytest.approx(right)
+    else:
+        assert error(alpha) < min(error(0.9 * alpha), error(1.1 * alpha), error(scale.value))
 
 
 @pytest.mark.parametrize("scale", POLICIES, ids=lambda scale: scale.policy)

@@ -1,0 +1,1 @@
+"""Algebra of low-rank updates: s B A, without ever forming it."""
