@@ -92,6 +92,7 @@ def allocate(
         scale=scale,
         modules=planned,
         tuner=chosen.tuner,
+        growth=chosen.growth,
     )
 
 

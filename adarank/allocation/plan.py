@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from adarank.allocation import peft_form
+from adarank.allocation.growth import Growth
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from torch.nn import Module as TorchModule
 
-Tuner = Literal["lora", "adalora", "eva", "full"]
+Tuner = Literal["lora", "adalora", "eva", "full", "growing"]
 
 _REMEDY = "make the plan again: `dvc repro`"
 
@@ -56,8 +57,10 @@ class RankPlan:
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
         tuner: What trains the plan: `lora` with exactly these ranks; `adalora` and `eva`, which
-            start from them and move rank about themselves; `full`, which trains every weight
-            and whose ranks are 0.
+            start from them and move rank about themselves; `growing`, which changes ranks while
+            it trains and ends at their parameters; `full`, which trains every weight and whose
+            ranks are 0.
+        growth: How `growing` changes the ranks; None for other tuners.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -76,6 +79,7 @@ class RankPlan:
     scale: Scale
     modules: tuple[PlannedModule, ...]
     tuner: Tuner = "lora"
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
         problems = [problem for module in self.modules for problem in self._contradictions(module)]
@@ -145,7 +149,10 @@ class RankPlan:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form: schema, strategy, budget, unit, parameters, scale, modules ..."""
-        return {**asdict(self), "modules": [asdict(module) for module in self.modules]}
+        form = {**asdict(self), "modules": [asdict(module) for module in self.modules]}
+        if self.growth is None:
+            del form["growth"]
+        return form
 
     @property
     def ranks(self) -> dict[str, int]:

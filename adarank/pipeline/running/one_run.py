@@ -73,10 +73,11 @@ def run(
     settings = replace(work.settings, learning_rate=rate)
 
     headed = task.build(MODEL, seed)
-    model = tuner.attach(headed, plan, _start(work, seed))
+    start = _start(work, seed)
+    model = tuner.attach(headed, plan, start)
     begun = tuner.verify(model, plan, headed.head)
 
-    during = tuner.during(model, plan, settings.steps)
+    during = tuner.during(model, plan, start)
     steps = _Steps(settings.steps, advance)
     rows = work.train, work.validation
     try:
@@ -102,7 +103,7 @@ def run(
         "head_parameters": saved.head_parameters,
         "learning_rate": rate,
         "ranks": saved.ranks,
-    }
+    } | trained.record
     write_json(folder / TRAINED, record)
     write_tsv(folder / CURVE, trained.curve)
     _say_saved(seed, trained, begun, saved)

@@ -53,7 +53,7 @@ def run(folder: Path, tuner: str, kept: Memory | None, **changed: Any) -> tuple[
     plan = plan_of(folder, tuner)
     begun = Start(TASK, TRAIN, STEPS, batch_size=8, dropout=0.1, seed=0)
     model = TUNERS[tuner].attach(TASK.build(folder, 0), plan, begun)
-    during = TUNERS[tuner].during(model, plan, STEPS)
+    during = TUNERS[tuner].during(model, plan, begun)
     steps = [0]
 
     def advance() -> None:
