@@ -166,9 +166,7 @@ class Growth:
             what, expected = "a schedule decides the first rank", "schedule or start_rank"
             yield Problem(what, "growing.start_rank", self.start_rank, expected)
 
-    def _against_modules(
-        self, start: int, highest: int, sides: Mapping[str, int]
-    ) -> list[Problem]:
+    def _against_modules(self, start: int, highest: int, sides: Mapping[str, int]) -> list[Problem]:
         problems = [
             Problem(
                 "a rank above the module's smaller side",

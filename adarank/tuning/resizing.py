@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from adarank.allocation.scale import Scale
 from adarank.factors.svd import Update
-from adarank.tuning.lora import ADAPTER
 from adarank.tuning.loop.stepping import Resize, Stepping
+from adarank.tuning.lora import ADAPTER
 
 
 def update_of(layer: Any) -> Update:

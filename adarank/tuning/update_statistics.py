@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adarank.factors.loss_metric import decompose_by_loss, regularised
 from adarank.factors.svd import Components, Update
-from adarank.tasks.base import Batch, Task
+from adarank.tasks.base import Batch, Example, Task
 from adarank.tuning.lora import ADAPTER
 
 _SHARE = 0.01
@@ -111,6 +111,22 @@ def weight_gradients(
                 weight.requires_grad_(False)
                 weight.grad = None
     return {name: g.T if layers[name].fan_in_fan_out else g for name, g in found.items()}
+
+
+def sample(
+    task: Task,
+    rows: Sequence[Example],
+    count: int,
+    batch_size: int,
+    draws: torch.Generator,
+    device: torch.device,
+) -> list[Batch]:
+    """Draw at most `count` rows and batch them, on the device."""
+    chosen = [rows[index] for index in torch.randperm(len(rows), generator=draws)[:count].tolist()]
+    groups = (chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size))
+    return [
+        {name: value.to(device) for name, value in task.collate(group).items()} for group in groups
+    ]
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from adarank.allocation.growth import Growth
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy, find_strategy, weigh
+from adarank.allocation.strategies.registry import Strategy, find_strategy, uniform, weigh
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.kinds import ATTENTION, FEED_FORWARD
 
@@ -101,6 +102,11 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
 
     signals = tuple(dict.fromkeys(s for strategy in found.values() for s in strategy.signals))
     return Strategy(weights, f"the shares of {', '.join(parts)} combined", signals)
+
+
+def growing(growth: Growth) -> Strategy:
+    """Start uniform, and change the ranks while training as `growth` says."""
+    return Strategy(uniform, "ranks that change while training", tuner="growing", growth=growth)
 
 
 def _by_kind(

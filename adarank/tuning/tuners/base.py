@@ -12,7 +12,6 @@ from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Part
 from adarank.tuning.loop.stepping import Stepping
 
-
 Change = Callable[[int, float, Stepping], bool]
 """Called after an optimiser step with its number, its loss and what takes the steps, once the
 gradients are gone. May replace trained parameters; returns whether their shapes or meaning changed,

@@ -10,15 +10,14 @@ from torch import Tensor
 
 from adarank.allocation.growth import Course, Growth
 from adarank.allocation.plan import RankPlan
-from adarank.factors.joining import join
 from adarank.factors.svd import Components, Update, decompose
 from adarank.factors.truncation import ranks_within, truncate
 from adarank.tasks.base import Batch
 from adarank.tuning.loop.checkpoint import State
 from adarank.tuning.loop.stepping import Stepping
 from adarank.tuning.lora import ADAPTER, layers_of
+from adarank.tuning.merged import Merged
 from adarank.tuning.resizing import (
-    add_to_base,
     drop,
     extend,
     gradient_rows,
@@ -28,7 +27,12 @@ from adarank.tuning.resizing import (
 )
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import Start
-from adarank.tuning.update_statistics import components_seen, measure_updates, weight_gradients
+from adarank.tuning.update_statistics import (
+    components_seen,
+    measure_updates,
+    sample,
+    weight_gradients,
+)
 
 
 class Grower:
@@ -48,8 +52,7 @@ class Grower:
         self._model, self._plan, self._start = model, plan, start
         self._growth, self._course = growth, course
         self._layers: dict[str, Any] = dict(sorted(layers_of(model).items()))
-        self._merged: dict[str, list[Update]] = {name: [] for name in self._layers}
-        self._base: dict[str, Tensor] = {}  # weights before anything was merged into them
+        self._merged = Merged(self._layers)
         self._losses: list[float] = []
         self._cuts_made = 0
         self._events: list[dict[str, Any]] = []
@@ -67,10 +70,10 @@ class Grower:
         if cuts and step == cuts[0][0]:
             self._cut(step, cuts[0][1], stepping)
             self._cuts_made += 1
-        elif self._growth.schedule or not (self._course.checks(step) and self._stalled()):
-            return False
-        elif not self._grow(step, stepping):
-            return False
+        else:
+            due = not self._growth.schedule and self._course.checks(step)
+            if not (due and self._stalled() and self._grow(step, stepping)):
+                return False
         self._losses = []
         return True
 
@@ -80,7 +83,7 @@ class Grower:
 
     def finish(self) -> dict[str, Any]:
         """Make the model one plain adapter on the untouched base; return the run's record."""
-        if self._base:
+        if self._merged:
             self._unmerge(None)
         steps = max(1, self._summed["steps"])
         return {
@@ -91,33 +94,21 @@ class Grower:
 
     def state(self) -> State:
         """Take ranks, merged parts, recent losses and what happened so far."""
-        tensors = {
-            f"{name}/{index}/{side}": getattr(part, side)
-            for name, parts in self._merged.items()
-            for index, part in enumerate(parts)
-            for side in ("a", "b")
-        }
         note = {
             "ranks": self._ranks(),
-            "merged": {name: len(parts) for name, parts in self._merged.items()},
             "losses": self._losses,
             "cuts_made": self._cuts_made,
             "events": self._events,
             "summed": self._summed,
             "row": self._row,
         }
-        return State(tensors, note)
+        return State(self._merged.tensors(), note)
 
     def restore(self, state: State) -> None:
         """Give every layer its rank again, and the base what was merged; factors come after."""
         note = state.note
+        self._merged.restore(state.tensors)
         for name, layer in self._layers.items():
-            parts = [
-                Update(state.tensors[f"{name}/{i}/a"], state.tensors[f"{name}/{i}/b"])
-                for i in range(note["merged"][name])
-            ]
-            for part in parts:
-                self._merge(name, part)
             if rank := note["ranks"][name]:
                 update = update_of(layer)
                 a = update.a.new_zeros(rank, update.a.shape[1])
@@ -146,7 +137,7 @@ class Grower:
         for name, layer in self._layers.items():
             if renew:
                 update, rank = update_of(layer), update_of(layer).rank + more[name]
-                self._merge(name, Update(update.a.clone(), update.scale * update.b))
+                self._merged.add(name, Update(update.a.clone(), update.scale * update.b))
                 b = update.b.new_zeros(update.b.shape[0], rank)
                 put(layer, rows[name][:rank], b, self._plan.scale, stepping)
             elif more[name]:
@@ -172,7 +163,9 @@ class Grower:
     def _new_directions(self, step: int) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
         """New rows of A by module, and what each direction of the gradient gains."""
         growth, renew = self._growth, self._growth.change == "renew"
-        rows = {name: self._random_rows(name, step, _side(one)) for name, one in self._layers.items()}
+        rows = {
+            name: self._random_rows(name, step, _side(one)) for name, one in self._layers.items()
+        }
         if growth.grow == "all" and growth.direction == "random":
             return rows, {}
         gradients = weight_gradients(self._model, self._start.task, self._batches(), self._layers)
@@ -186,7 +179,7 @@ class Grower:
 
     def _cut(self, step: int, multiple: float, stepping: Stepping) -> None:
         """Truncate the update to so many times the plan's parameters, exactly."""
-        if self._base:
+        if self._merged:
             self._unmerge(stepping)
         self._reach_plan(step, stepping)
         layers = self._present()
@@ -236,39 +229,19 @@ class Grower:
             if missing > 0:
                 extend(layer, self._random_rows(name, step, missing), self._plan.scale, stepping)
 
-    def _merge(self, name: str, part: Update) -> None:
-        layer = self._layers[name]
-        if name not in self._base:
-            self._base[name] = layer.get_base_layer().weight.detach().clone()
-        self._merged[name].append(part)
-        add_to_base(layer, part)
-
     def _unmerge(self, stepping: Stepping | None) -> None:
-        """Restore the base, and join what was merged into it with the adapter."""
-        for name, layer in self._layers.items():
-            with torch.no_grad():
-                layer.get_base_layer().weight.copy_(self._base[name])
-            whole = join([*self._merged[name], update_of(layer)])
-            side = _side(layer)
-            if whole.rank > side:
-                whole = truncate(decompose(whole).components, side)
-            factor = self._plan.scale.factor(whole.rank)
-            put(layer, whole.a, whole.b / factor, self._plan.scale, stepping)
-        self._merged = {name: [] for name in self._layers}
-        self._base = {}
+        """Restore the base, and make what was merged into it part of the adapters."""
+        for name, whole in self._merged.take_out().items():
+            b = whole.b / self._plan.scale.factor(whole.rank)
+            put(self._layers[name], whole.a, b, self._plan.scale, stepping)
 
     def _batches(self) -> list[Batch]:
-        """Batches of the same train rows at every measurement, drawn by the seed."""
+        """The same train rows at every measurement, drawn by the seed."""
         start = self._start
-        rows = start.train_rows
-        order = torch.randperm(len(rows), generator=generator(start.seed, "growing", "rows"))
-        chosen = [rows[i] for i in order[: self._growth.rows].tolist()]
         device = next(self._model.parameters()).device
-        groups = (chosen[i : i + start.batch_size] for i in range(0, len(chosen), start.batch_size))
-        return [
-            {name: value.to(device) for name, value in start.task.collate(group).items()}
-            for group in groups
-        ]
+        draws = generator(start.seed, "growing", "rows")
+        rows = start.train_rows
+        return sample(start.task, rows, self._growth.rows, start.batch_size, draws, device)
 
     def _random_rows(self, name: str, step: int, count: int) -> Tensor:
         draws = generator(self._start.seed, "growing", name, str(step))
@@ -288,11 +261,10 @@ class Grower:
     def _sizes(self) -> dict[str, int]:
         updates = [update_of(layer) for layer in self._present().values()]
         trained = sum(update.rank for update in updates)
-        merged = sum(part.rank for parts in self._merged.values() for part in parts)
         return {
             "parameters": sum(update.parameters for update in updates),
             "total_rank": trained,
-            "kept_rank": trained + merged,
+            "kept_rank": trained + self._merged.rank,
         }
 
 

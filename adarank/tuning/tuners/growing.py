@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel
 from torch import Tensor, nn
 
-from adarank.allocation.growth import Course, Growth
+from adarank.allocation.growth import Growth
 from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError, input_error
 from adarank.models.stacks import base_model
@@ -153,16 +154,16 @@ def _unadapted(plan: RankPlan, headed: Headed) -> dict[str, str]:
     return {name: f"{prefix}.{name}" if prefix else name for name in others}
 
 
-def _size(module: nn.Module) -> tuple[int, int]:
-    features = getattr(module, "in_features", None), getattr(module, "out_features", None)
-    if all(isinstance(side, int) for side in features):
-        return features  # pyright: ignore[reportReturnType]
-    d_in, d_out = module.weight.shape  # transformers' Conv1D
-    return int(d_in), int(d_out)
+def _size(module: Any) -> tuple[int, int]:
+    """Both sides of a linear layer's weight, in either order."""
+    if hasattr(module, "in_features"):
+        return module.in_features, module.out_features
+    return tuple(module.weight.shape)  # transformers' Conv1D
 
 
 def _sizes(model: PeftModel) -> dict[str, tuple[int, int]]:
-    return {name: (one.in_features, one.out_features) for name, one in layers_of(model).items()}
+    layers: dict[str, Any] = dict(layers_of(model))
+    return {name: (one.in_features, one.out_features) for name, one in layers.items()}
 
 
 def _sides(model: PeftModel) -> dict[str, int]:
