@@ -19,7 +19,9 @@ from adarank.errors import InputError, RunError
 from adarank.pipeline.params.growing import GrowingSection
 from adarank.pipeline.params.strategies import StrategiesSection
 from adarank.tasks.base import Headed
+from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.stepping import Stepping
+from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.lora import layers_of
 from adarank.tuning.resizing import add_to_base, extend, gradient_rows, put, update_of
 from adarank.tuning.saving import verify_saved
@@ -27,7 +29,7 @@ from adarank.tuning.tuners.base import Start
 from adarank.tuning.tuners.growing import Growing
 from adarank.tuning.update_statistics import weight_gradients
 from tests.adarank.tuning.test_resuming import Memory, assert_same, pieced, run
-from tests.adarank.tuning.test_tuners import STEPS, TASK, TRAIN, logits
+from tests.adarank.tuning.test_tuners import STEPS, TASK, TRAIN, VALIDATION, logits
 from tests.plans import make_plan, uneven
 
 # Checks after steps 3, 5, 7 ...; always stalled, so ranks grow at each until the cut.
@@ -362,3 +364,49 @@ def test_params_define_growing_strategies() -> None:
     with pytest.raises(ValidationError, match=r"growing\.schedule: no such schedule"):
         StrategiesSection.model_validate({"bad": {"growing": {"schedule": [1, 2]}}})
     assert GrowingSection().growth() == Growth()
+
+
+def test_losses_before_a_cut_are_remembered(pico_model: Path) -> None:
+    plan = plan_of(pico_model, replace(FAST, window=2))
+    whole = run(pico_model, plan, None)
+    assert [e["step"] for e in whole[1].record["rank_changes"]] == [5, 9]
+    assert_same(pieced(pico_model, plan, Memory(*range(1, STEPS))), whole)
+
+
+def test_renewing_leaves_the_function_as_it_is_until_the_end(pico_model: Path) -> None:
+    plan = plan_of(pico_model, KINDS["renew_unpruned"])
+    model, layers = attached(pico_model, plan)
+    before = logits(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    TASK.loss(model, TASK.collate(TRAIN[:8])).backward()
+    optimizer.step()
+    model.zero_grad()
+    stepped, restarted = logits(model), []
+    during = Growing().during(model, plan, start())
+    assert during.change is not None and during.finish is not None
+    stepping = Stepping(optimizer, lambda: restarted.append(True))
+    assert during.change(3, 1.0, stepping)
+    assert restarted == [True] and not optimizer.state, "the head's moments too are new"
+    torch.testing.assert_close(logits(model), stepped, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(before, stepped)
+    assert {update_of(layer).rank for layer in layers.values()} == {4}
+    during.finish()
+    torch.testing.assert_close(logits(model), stepped, rtol=1e-5, atol=1e-5)
+    assert {update_of(layer).rank for layer in layers.values()} == {2 + 4}
+
+
+def test_weights_of_other_ranks_are_not_kept(pico_model: Path) -> None:
+    looks = iter(range(100))
+
+    class Worsening(type(TASK)):
+        def metrics(self, predictions: Any) -> dict[str, float | None]:
+            return super().metrics(predictions) | {"loss": float(next(looks))}
+
+    worsening = Worsening(TASK.labels, TASK.tokenizer, TASK.max_length)  # type: ignore[attr-defined]
+    plan = plan_of(pico_model, KINDS["unpruned"])
+    model = Growing().attach(fresh(pico_model), plan, start())
+    during = Growing().during(model, plan, start())
+    settings = Settings(1e-2, Schedule("constant"), STEPS, 8, evaluate_every=1)
+    went = train(model, worsening, TRAIN, VALIDATION, settings, 0, during=during)
+    # Grown after steps 3, 5, 7 and 9 to the highest rank, 9: the first look since is the best.
+    assert went.best_step == 9 == went.record["rank_changes"][-1]["step"]
