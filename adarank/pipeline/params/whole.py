@@ -78,6 +78,8 @@ def check_params(path: Path) -> list[Problem]:
 def resolved(whole: WholeParams) -> dict[str, Any]:
     """Return all values a study uses: defaults filled in, every task with its own."""
     values = whole.model_dump(mode="json")
+    # A definition says one of several things: what it leaves out is no default.
+    values["strategies"] = whole.strategies.model_dump(mode="json", exclude_unset=True)
     for name, task in whole.tasks.root.items():
         own = {
             "finetune": finetune_of(whole.finetune, task),
