@@ -37,7 +37,9 @@ def verdict(done: Done) -> str:
 
 
 def row(done: Done, cell: str) -> str:
-    (line,) = [line for line in done.report.splitlines() if line.startswith(f"| `questions/{cell}` | 0")]
+    (line,) = [
+        line for line in done.report.splitlines() if line.startswith(f"| `questions/{cell}` | 0")
+    ]
     return line
 
 
