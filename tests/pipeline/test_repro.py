@@ -11,6 +11,7 @@ from tests.pipeline.project import Project
 pytestmark = pytest.mark.pipeline
 
 PLANS = ("uniform-2", "disagreement-2")
+QUICK = {"allocate", "summarize", "report", "best"}
 ROOM_OF_ALLOCATION = {"allocate", "finetune", "evaluate", "report", "best"}
 METRICS = (
     "metrics/summary.json",
@@ -83,7 +84,7 @@ def test_a_changed_parameter_stales_its_readers_alone(
         ("adarank/tuning/lora.py", {"finetune", "evaluate"}),
         ("stages/finetune.py", {"finetune"}),
         ("adarank/comparison/significance.py", {"summarize", "best"}),
-        ("adarank/pipeline/builtin/questions.yaml", {"download_task"}),
+        ("adarank/pipeline/builtin/questions.yaml", {"download_task", *QUICK}),
         ("adarank/allocation/strategies/registry.py", ROOM_OF_ALLOCATION),
         ("adarank/scoring/signals/fisher.py", {"score", "score_task", "report"}),
     ],
