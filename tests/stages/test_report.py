@@ -113,6 +113,15 @@ def test_several_tasks_stand_side_by_side_with_their_average() -> None:
     assert colours["cmin"] == -colours["cmax"]
 
 
+def test_ranks_and_curves_open_on_a_strategy_that_is_neither_reference_nor_control() -> None:
+    write_study(Fixture(strategies=("uniform", "permuted", "disagreement")))
+    page = make()
+    for name in ("ranks-questions", "curves-questions"):
+        assert f'id="{name}-shown">disagreement-4<' in page
+    assert page.count('" selected>disagreement-4</option>') == 2
+    assert "constant answer: the commonest label" in page
+
+
 def test_same_inputs_same_bytes_wherever_the_project_lies(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
