@@ -15,7 +15,7 @@ TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro sweep verify experiments report summary pr-report pr-reproduce test \
-	pipeline-test lint types check audit clean
+	pipeline-test lint types docs check audit clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -90,12 +90,18 @@ pipeline-test: $(TOOLS) ## Tests that run DVC and whole stages on a pico model
 lint: $(TOOLS) ## Style, formatting, import contracts
 	ruff check
 	ruff format --check
+	codespell
 	lint-imports
 
 types: $(TOOLS) ## Type check, strict on adarank/
 	pyright
 
-check: lint types test pipeline-test ## All of the above
+# The theme announces its successor at each build; the variable leaves that out.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(TOOLS) ## Build the docs and the API reference into site/; a broken link fails
+	python -m mkdocs build --strict
+
+check: lint types test pipeline-test docs ## All of the above
 
 # --strict: a dependency that could not be asked about is no clean one.
 audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (needs the network)
@@ -103,5 +109,5 @@ audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (
 	pip-audit --strict --vulnerability-service pypi --no-deps --disable-pip -r constraints.txt
 
 clean: ## Remove the environment, caches of tools and timings; keep data, metrics and DVC's cache
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings
 	find adarank stages bench tests -name __pycache__ -prune -exec rm -rf {} +
