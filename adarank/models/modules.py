@@ -61,6 +61,21 @@ def find_modules(model: nn.Module, kinds: Sequence[str] = (ALL_LINEAR,)) -> list
 
     Raises:
         InputError: A kind that the model lacks; no repeated block; or adapters already there.
+
+    Example:
+        A random BERT of two blocks:
+
+        >>> from transformers import BertConfig, BertModel
+        >>> model = BertModel(BertConfig(
+        ...     vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+        ...     intermediate_size=16,
+        ... ))
+        >>> len(find_modules(model))
+        12
+        >>> for module in find_modules(model, ["up"]):
+        ...     print(module.block, module.name, module.parameters_per_rank)
+        0 encoder.layer.0.intermediate.dense 24
+        1 encoder.layer.1.intermediate.dense 24
     """
     # Here, because allocation reads Module and must start without torch.
     from adarank.models.stacks import base_model, find_stacks

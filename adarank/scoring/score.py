@@ -73,6 +73,24 @@ def score(
         UserWarning: Linear modules that are left out, because they did not run on the probe, PEFT
             does not adapt them or no gradient reaches them; and weights of the blocks that no
             plan covers, from 1 % of them on.
+
+    Example:
+        A random BERT of two blocks, scored on batches of token ids, which need no tokenizer:
+
+        >>> import torch
+        >>> from transformers import BertConfig, BertModel
+        >>> model = BertModel(BertConfig(
+        ...     vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+        ...     intermediate_size=16,
+        ... ))
+        >>> batch = {"input_ids": torch.tensor([[2, 7, 11, 3], [2, 5, 13, 3]])}
+        >>> scores = score(model, [batch], modules=["query", "value"], trials=3)
+        >>> len(scores), scores["module"].nunique()
+        (12, 4)
+        >>> list(scores.columns[:5])
+        ['module', 'block', 'kind', 'd_in', 'd_out']
+        >>> bool((scores["score"] >= 0).all())
+        True
     """
     _check_arguments(probe, modules, estimator, settings)
     check_plain(model)
