@@ -245,7 +245,7 @@ def test_charts_have_a_text_alternative_each() -> None:
     views = [attrs for tag, attrs in page.tags if attrs.get("class") == "view"]
     assert all(view["data-alt"] for view in views)
     labelled = {attrs["for"] for tag, attrs in page.tags if tag == "label"}
-    assert {attrs["id"] for tag, attrs in page.tags if tag == "select"} == labelled
+    assert {attrs["id"] for tag, attrs in page.tags if tag in ("select", "input")} == labelled
 
 
 def test_costs_are_a_page_beside_and_change_nothing_of_the_report() -> None:
