@@ -45,13 +45,13 @@ from adarank.pipeline.files.whole import (
     write_json,
     write_tsv,
 )
-from adarank.pipeline.params.finetune import FinetuneSection, settings_of
+from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
-from adarank.pipeline.params.whole import tuning_seed_problem
 from adarank.pipeline.running import one_run
 from adarank.pipeline.running.one_run import CURVE, Work
+from adarank.pipeline.running.settings import settings_of
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
 from adarank.pipeline.scratch.training import CachedRuns

@@ -26,6 +26,7 @@ from adarank.pipeline.report.curves import curve_chart, read_curves
 from adarank.pipeline.report.forest import forest
 from adarank.pipeline.report.frontier import frontier
 from adarank.pipeline.report.full_table import full_table
+from adarank.pipeline.report.look import shown_first
 from adarank.pipeline.report.numbers import title
 from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
@@ -96,7 +97,15 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
         curve_chart(part, read_curves(task, cells, part.seeds)),
     )
     # Figures of several tasks stand on one page: each needs a name of its own there.
-    charts = [replace(c, name=f"{c.name}-{task}") for c in found if c is not None]
+    charts = [
+        replace(
+            chart,
+            name=f"{chart.name}-{task}",
+            first=shown_first(part, [view.label for view in chart.views]),
+        )
+        for chart in found
+        if chart is not None
+    ]
     sections = params.model_dump(mode="json") | {"tasks": {task: _own(params.tasks.find(task))}}
     about = (
         f"{title(part.headline)} on {part.split} ({part.better} is better). "

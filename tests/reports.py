@@ -74,6 +74,41 @@ def write_study(fixture: Fixture) -> None:
     write_json(Path("metrics/summary.json"), summary_of(fixture, values))
 
 
+def add_task(task: str, plus: float) -> None:
+    """Add a task whose values and gains are those of the first, the gains raised by `plus`."""
+    path = Path("metrics/summary.json")
+    summary = read_json(path)
+    summary["tasks"][task] = summary["tasks"][TASK]
+    for name, cell in list(summary["cells"].items()):
+        summary["cells"][name.replace(TASK, task)] = cell | {"task": task}
+    for one in list(summary["comparisons"]):
+        summary["comparisons"].append(one | {"task": task, "gain": one["gain"] + plus})
+    summary["across"] = _across(summary)
+    write_json(path, summary)
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    params["study"]["tasks"] = list(summary["tasks"])
+    params["tasks"][task] = params["tasks"][TASK]
+    with Path("params.yaml").open("w") as stream:
+        YAML(typ="safe").dump(params, stream)
+    for source in (f"data/sources/tasks/{TASK}.json", f"data/tasks/{TASK}/task.json"):
+        write_json(Path(source.replace(TASK, task)), read_json(Path(source)))
+
+
+def _across(summary: Mapping[str, Any]) -> dict[str, Any]:
+    table = []
+    for name, cell in summary["cells"].items():
+        mean, plan = 100 * cell["metrics"]["accuracy"]["mean"], name.split("/")[1]
+        if cell["task"] == TASK:
+            means = [{"task": task, "value": mean} for task in summary["tasks"]]
+            row = {"strategy": cell["strategy"], "budget": cell["budget"]}
+            table.append(row | {"plan": plan, "means": means, "average": mean})
+    one = next(c for c in summary["comparisons"] if c["role"] == "reference")
+    numbers = dict.fromkeys(("gain", "low", "high", "t_p", "t_p_holm"))
+    words = {"verdict": "not distinguishable", "sentence": "On average over 2 tasks: nothing."}
+    pair = {"plan": one["cell"], "against": one["against"], "family": "primary", "tasks": []}
+    return {"table": table, "compared": [pair | numbers | words | {"unit": "points"}]}
+
+
 def change_summary(**changed: Any) -> None:
     """Set keys of metrics/summary.json: of the task's part, or of the whole study."""
     path = Path("metrics/summary.json")

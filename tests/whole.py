@@ -48,7 +48,12 @@ CHANGED: dict[str, dict[str, Any]] = {
     "probe": {"rows": 4, "source": "source/probe.txt", "max_length": 32},
     "score": {"estimator": "linearized", "device": "cpu"},
     "signal": {"rows": 8, "batch_size": 8, "warmup_steps": 1, "device": "cpu"},
-    "study": {"task_signals": ["weight_gradient"], "budgets": [2], "seeds": [0]},
+    "study": {
+        "task_signals": ["weight_gradient"],
+        "strategies": ["uniform", "disagreement"],
+        "budgets": [2],
+        "seeds": [0],
+    },
     "finetune": {"steps": 2, "evaluate_every": 2, "max_length": 32, "device": "cpu"},
     "evaluate": {"train_rows": 8, "device": "cpu"},
 }

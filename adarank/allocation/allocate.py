@@ -120,6 +120,7 @@ def allocate(
         tuner=chosen.tuner,
         variants=tuple(variants),
         note=note,
+        growth=chosen.growth,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from adarank.allocation import peft_form
+from adarank.allocation.growth import Growth
 from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from torch.nn import Module as TorchModule
 
-Tuner = Literal["lora", "adalora", "eva", "full"]
+Tuner = Literal["lora", "adalora", "eva", "full", "growing"]
 Modules = tuple[PlannedModule, ...]
 
 _REMEDY = "make the plan again: `dvc repro`"
-_OPTIONAL = ("variants", "note")
+_OPTIONAL = ("variants", "note", "growth")
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class RankPlan:
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
         tuner: What trains the plan: `lora` with exactly these ranks; `adalora` and `eva`, which
-            start from them and redistribute ranks themselves; `full`, which trains every weight
-            and whose ranks are 0.
+            start from them and redistribute ranks themselves; `growing`, which changes ranks while
+            it trains and ends at their parameters; `full`, which trains every weight and whose
+            ranks are 0.
         variants: Of a control with random ranks: further draws of the same modules. Different
             seeds train different draws; see `for_seed`.
         note: Why the plan is not what its strategy's name promises; mostly empty.
+        growth: How `growing` changes the ranks; None for other tuners.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -80,6 +83,7 @@ class RankPlan:
     tuner: Tuner = "lora"
     variants: tuple[Modules, ...] = ()
     note: str = ""
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
         problems = [p for place, modules in self._lists() for p in self._faults(place, modules)]

@@ -16,8 +16,16 @@ def rooms(module: str, root: Path = ROOT) -> list[str]:
 
     An `__init__.py` that holds a docstring alone decides nothing, and is left out.
     """
-    files = [path for path in closure(module, root) if not _empty(root / path)]
-    return sorted({room_of(path, coarse=module in QUICK) for path in files})
+    by_room: dict[str, list[str]] = {}
+    for path in closure(module, root):
+        if not _empty(root / path):
+            by_room.setdefault(room_of(path, coarse=module in QUICK), []).append(path)
+    # One or two files of a room do not make a stage depend on all of it.
+    few = {room: files for room, files in by_room.items() if len(files) <= FEW}
+    return sorted({*(by_room.keys() - few.keys()), *(f for files in few.values() for f in files)})
+
+
+FEW = 2
 
 
 QUICK = ("stages.allocate", "stages.summarize", "stages.report", "stages.best")

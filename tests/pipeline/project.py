@@ -112,6 +112,7 @@ def make_project(folder: Path, data: Path) -> Project:
         tasks__questions__source=f"file:{data}",
         tasks__questions__splits={"train": "train.csv", "validation": None, "test": "test.csv"},
         probe__rows=4,
+        allocate__seed=0,
         score__trials=2,
         signal__rows=16,
         signal__batch_size=8,

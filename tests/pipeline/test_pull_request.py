@@ -37,7 +37,9 @@ def verdict(done: Done) -> str:
 
 
 def row(done: Done, cell: str) -> str:
-    (line,) = [line for line in done.report.splitlines() if line.startswith(f"| `{cell}` | 0")]
+    (line,) = [
+        line for line in done.report.splitlines() if line.startswith(f"| `questions/{cell}` | 0")
+    ]
     return line
 
 
@@ -66,19 +68,19 @@ def test_a_changed_budget_shows_cells_added_and_removed(tiny: Tiny) -> None:
     tiny.git(
         "rm",
         "-q",
-        "metrics/cells/questions/uniform-4.json",
-        "metrics/cells/questions/disagreement-4.json",
+        "metrics/cells/uniform-4.json",
+        "metrics/cells/disagreement-4.json",
     )
     tiny.repro()
     tiny.commit("Budget 8")
     done = tiny.cloned().report()
     assert done.code == 0, done.report + done.messages
     assert "removed" in row(done, "uniform-4")
-    assert "| `uniform-8` | - | 0.8 ± 0.0248 | - | - → 3 | added |" in done.report
+    assert "| `questions/uniform-8` | - | 0.8 ± 0.0248 | - | - → 3 | added |" in done.report
     assert "| `study.budgets` | `[4]` | `[8]` |" in done.report
     plans = "`disagreement-8.json`, `uniform-8.json` | `disagreement-4.json`, `uniform-4.json` |"
     assert f"| `data/plans` | - | {plans}" in done.report
-    assert "| `disagreement-8` | `uniform-8` | - | `better` |" in done.report
+    assert "| `questions/disagreement-8` | `questions/uniform-8` | - | `better` |" in done.report
 
 
 def test_a_stale_lock_fails_with_its_stages_and_the_remedy(tiny: Tiny) -> None:
@@ -98,7 +100,7 @@ def test_a_fall_beyond_the_threshold_fails_with_its_row(tiny: Tiny) -> None:
     done = tiny.cloned().report()
     assert done.code == 1
     assert verdict(done) == (
-        "**FAIL**: `disagreement-4` got worse by 0.03 (`report.max_drop` 0.02)"
+        "**FAIL**: `questions/disagreement-4` got worse by 0.03 (`report.max_drop` 0.02)"
     )
     found = row(done, "disagreement-4")
     assert "| 0.9 | 0.87 ± 0.0248 | -0.03 | 3 | **too far**; outside noise, 0.0052 beyond" in found
@@ -120,7 +122,7 @@ def test_a_seed_that_newly_fails_is_named_and_fails(tiny: Tiny) -> None:
     tiny.repro()
     tiny.commit("A seed fails")
     done = tiny.cloned().report()
-    assert done.code == 1 and "`disagreement-4` lost results (1 seed" in verdict(done)
+    assert done.code == 1 and "`questions/disagreement-4` lost results (1 seed" in verdict(done)
     found = row(done, "disagreement-4")
     assert "3 → 2 | **newly failed** `seed 2: step 3: training \\| has become" in found
 
@@ -130,7 +132,7 @@ def test_a_cell_whose_every_seed_fails_is_named(tiny: Tiny) -> None:
     tiny.repro()
     tiny.commit("All fail")
     done = tiny.cloned().report()
-    assert done.code == 1 and "`disagreement-4` lost results (3 seeds" in verdict(done)
+    assert done.code == 1 and "`questions/disagreement-4` lost results (3 seeds" in verdict(done)
     assert "| 0.9 | - | - | 3 → -" in row(done, "disagreement-4")
 
 
@@ -139,8 +141,8 @@ def test_a_renamed_headline_is_told_and_hides_no_fall(tiny: Tiny) -> None:
     tiny.repro()
     tiny.commit("Another headline")
     done = tiny.cloned().report()
-    assert done.code == 1 and "`disagreement-4` got worse by 0.03" in verdict(done)
-    assert "The headline metric was `accuracy` and is `macro_f1`" in done.report
+    assert done.code == 1 and "`questions/disagreement-4` got worse by 0.03" in verdict(done)
+    assert "questions: the headline metric was `accuracy` and is `macro_f1`" in done.report
     assert "### Cells by `accuracy`" in done.report
 
 
@@ -156,7 +158,7 @@ def test_the_first_pull_request_has_nothing_to_compare_with(tiny: Tiny) -> None:
     assert done.code == 0, done.report + done.messages
     assert "no cell has a result on both sides" in verdict(done)
     assert "The base has no `metrics/summary.json`" in done.report
-    assert "| `uniform-4` | - | 0.8 ± 0.0248 | - | - → 3 | added |" in done.report
+    assert "| `questions/uniform-4` | - | 0.8 ± 0.0248 | - | - → 3 | added |" in done.report
 
 
 def test_without_any_lock_there_is_nothing_to_hold_it_to(tiny: Tiny) -> None:
@@ -243,7 +245,7 @@ def test_a_stage_not_run_after_the_one_before_it_is_stale(tiny: Tiny) -> None:
 
 
 def test_a_left_over_plan_that_a_clone_would_not_have_is_stale(tiny: Tiny) -> None:
-    (tiny.path / "data/plans/old-4/questions.json").write_text("{}")
+    (tiny.path / "data/plans/old-4.json").write_text("{}")
     tiny.repro()
     tiny.commit("With a file that nothing makes")
     for place in (tiny.cloned(), tiny):

@@ -14,7 +14,7 @@ from tests.pipeline.tiny import Tiny, make_tiny
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.crash]
 
-PLAN, CURVES = "data/plans/uniform-4/questions.json", "data/curves/questions/uniform-4"
+PLAN, CURVES = "data/plans/uniform-4.json", "data/curves/uniform-4"
 
 
 @pytest.fixture

@@ -115,13 +115,16 @@ def gather():
         if name != against and against in means:
             gain = means[name] - means[against]
             verdict = "better" if gain > 0.05 else "not distinguishable"
-            told.append({"cell": name, "against": against, "role": "reference", "metric": metric,
+            told.append({"task": "questions", "cell": name, "against": against,
+                         "role": "reference", "metric": metric,
                          "difference": gain, "verdict": verdict,
                          "sentence": f"{name} is {verdict} than {against}: {gain:+.3f}."})
-    write("metrics/headline.json", json.dumps({metric: means}))
+    write("metrics/headline.json", json.dumps({"questions": {metric: means}}))
     write("metrics/summary.json", json.dumps({
-        "headline": metric, "better": "higher", "confidence": 0.95, "seeds": SEEDS,
-        "verdict": "-", "cells": cells, "comparisons": told}))
+        "confidence": 0.95, "seeds": SEEDS, "verdict": "-",
+        "tasks": {"questions": {"headline": metric, "better": "higher"}},
+        "cells": {f"questions/{name}": cell for name, cell in cells.items()},
+        "comparisons": told}))
     rows = [f"{n.rsplit('-', 1)[1]}\\t{mean}\\n" for n, mean in means.items()]
     write("metrics/frontier.tsv", "budget\\tmean\\n" + "".join(rows))
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from adarank.pipeline.files.whole import read_json, write_json
 from stages.report import REPORT, app
-from tests.reports import Fixture, change_summary, write_study, write_timings
+from tests.reports import Fixture, add_task, change_summary, write_study, write_timings
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -83,6 +83,43 @@ def test_the_verdict_comes_first_then_every_sentence_then_the_figures() -> None:
     headings = ["against trainable parameters", "Differences, paired", "Ranks, block", "Scores by"]
     order = [text.index(part) for part in [*said, *headings, "Training curves", "All cells"]]
     assert order == sorted(order)
+
+
+def test_several_tasks_stand_side_by_side_with_their_average() -> None:
+    write_study(Fixture())
+    assert "Means by task" not in Reader(make()).text
+    add_task("second", plus=0.01)
+    page = make()
+    text, summary = Reader(page).text, read_json(Path("metrics/summary.json"))
+    assert "cell questions (accuracy) second (accuracy) average" in text
+    for row in summary["across"]["table"]:
+        mean = f"{row['average']:.2f}"
+        assert f"{row['plan']} {mean} {mean} {mean}" in text
+    assert "not distinguishable On average over 2 tasks: nothing." in text
+    (heat,) = drawings(page)["gains-across"][0]["data"]
+    assert heat["x"] == ["questions", "second"]
+    gains = {
+        (c["cell"], c["task"]): 100 * c["gain"]
+        for c in summary["comparisons"]
+        if c["role"] == "reference"
+    }
+    drawn = {
+        (plan, task): heat["z"][i][j]
+        for i, plan in enumerate(heat["y"])
+        for j, task in enumerate(heat["x"])
+    }
+    assert drawn == pytest.approx(gains)
+    colours = drawings(page)["gains-across"][0]["layout"]["coloraxis"]
+    assert colours["cmin"] == -colours["cmax"]
+
+
+def test_ranks_and_curves_open_on_a_strategy_that_is_neither_reference_nor_control() -> None:
+    write_study(Fixture(strategies=("uniform", "permuted", "disagreement")))
+    page = make()
+    for name in ("ranks-questions", "curves-questions"):
+        assert f'id="{name}-shown">disagreement-4<' in page
+    assert page.count('" selected>disagreement-4</option>') == 2
+    assert "constant answer: the commonest label" in page
 
 
 def test_same_inputs_same_bytes_wherever_the_project_lies(
@@ -208,7 +245,7 @@ def test_charts_have_a_text_alternative_each() -> None:
     views = [attrs for tag, attrs in page.tags if attrs.get("class") == "view"]
     assert all(view["data-alt"] for view in views)
     labelled = {attrs["for"] for tag, attrs in page.tags if tag == "label"}
-    assert {attrs["id"] for tag, attrs in page.tags if tag == "select"} == labelled
+    assert {attrs["id"] for tag, attrs in page.tags if tag in ("select", "input")} == labelled
 
 
 def test_costs_are_a_page_beside_and_change_nothing_of_the_report() -> None:

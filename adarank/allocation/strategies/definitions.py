@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from adarank.allocation.growth import Growth
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy, find_strategy, weigh
+from adarank.allocation.strategies.registry import Strategy, find_strategy, uniform, weigh
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.kinds import ATTENTION, FEED_FORWARD
 
@@ -103,6 +104,11 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
     random = any(strategy.random for strategy in named.values())
     about = f"the shares of {', '.join(parts)} combined"
     return Strategy(weights, about, signals, random=random)
+
+
+def growing(growth: Growth) -> Strategy:
+    """Start uniform, and change the ranks while training as `growth` says."""
+    return Strategy(uniform, "ranks that change while training", tuner="growing", growth=growth)
 
 
 def _by_kind(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
 from adarank.allocation.plan import Tuner
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.greedy import greedy
@@ -32,6 +33,7 @@ class Strategy:
         about: One line for lists of strategies.
         signals: Signals that must have been scored.
         tuner: What trains the plan.
+        growth: How the tuner `growing` changes ranks; None for other tuners.
         states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
         literal: Whether the weights, rounded down, are the ranks, whatever the budget.
         selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
@@ -44,6 +46,7 @@ class Strategy:
     about: str
     signals: tuple[str, ...] = ()
     tuner: Tuner = "lora"
+    growth: Growth | None = None
     states_ranks: bool = False
     literal: bool = False
     selects: bool = False
@@ -204,6 +207,27 @@ STRATEGIES: dict[str, Strategy] = {
         "uniform's sum of ranks, redistributed and initialised by PEFT's EVA",
         tuner="eva",
         source="Paischer et al. 2024, arXiv 2410.07170",
+    ),
+    "growing": Strategy(
+        uniform,
+        "uniform at first; ranks grow while the loss stalls, then are pruned to the budget",
+        tuner="growing",
+        growth=Growth(),
+        source="this project; docs/growing.md",
+    ),
+    "as_published_growing": Strategy(
+        uniform,
+        "the same by merging and starting anew, as the released notebook does; pruned at the end",
+        tuner="growing",
+        growth=AS_PUBLISHED,
+        source="ADP_codes",
+    ),
+    "squeezed": Strategy(
+        uniform,
+        "trained at four times the budget, truncated to it after 60 % of the steps, trained on",
+        tuner="growing",
+        growth=SQUEEZED,
+        source="LoRA-Squeeze, arXiv 2602.10993",
     ),
     "rslora": Strategy(
         uniform,

@@ -10,11 +10,16 @@ from typing import Annotated
 import typer
 
 from adarank.commands.pull_request import changes, git
-from adarank.commands.pull_request.cells import cell_changes, compared_metric, verdict_changes
+from adarank.commands.pull_request.cells import (
+    CellChange,
+    cell_changes,
+    compared_metric,
+    verdict_changes,
+)
 from adarank.commands.pull_request.lock import stale_stages
 from adarank.commands.pull_request.markdown import code
 from adarank.commands.pull_request.report import Findings, as_markdown
-from adarank.commands.pull_request.summary import SUMMARY, Summary, parsed
+from adarank.commands.pull_request.summary import SUMMARY, Comparison, Study, parsed
 from adarank.errors import InputError
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, say, telling_errors
 from adarank.pipeline.files.whole import write_bytes
@@ -53,9 +58,23 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     locked = Path(LOCK).exists() or git.shown(commit, LOCK) is not None
     notes: list[str] = []
     old, new = _summary_of_base(commit, notes), _summary_now()
-    cells = cell_changes(old, new, max_drop) if new else []
-    metric = compared_metric(old, new) if new else "-"
-    _note_sides(old, new, metric, notes)
+    tasks = list(dict.fromkeys([*(old.tasks if old else ()), *new.tasks])) if new else []
+    compared: dict[str, str] = {}
+    cells: list[CellChange] = []
+    verdicts: list[tuple[Comparison | None, Comparison | None]] = []
+    for task in tasks:
+        before, now = old.of(task) if old else None, new.of(task) if new else None
+        if now is None:
+            notes.append(f"The study no longer has the task {code(task)}.")
+            continue
+        compared[task] = compared_metric(before, now)
+        cells += cell_changes(before, now, max_drop)
+        verdicts += verdict_changes(before, now)
+        if before and before.headline != now.headline:
+            told = f"{task}: the headline metric was {code(before.headline)}"
+            told = f"{told} and is {code(now.headline)}"
+            notes.append(f"**{told}; compared is {code(compared[task])}, where both have it.**")
+    _note_sides(old, new, notes)
     params = changes.param_changes(commit)
     if any(one.key == "report.max_drop" for one in params):
         notes.append("**The threshold itself changes**: see `report.max_drop` below.")
@@ -65,10 +84,14 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
         stale=stale_stages() if locked else [],
         gone=old is not None and new is None,
         head=new,
-        metric=metric,
+        metric=", ".join(dict.fromkeys(compared.values())) or "-",
+        shown=frozenset(
+            f"{task}.{compared[task]}.{plan}"
+            for task, _, plan in (cell.name.partition("/") for cell in cells)
+        ),
         max_drop=max_drop,
         cells=cells,
-        verdicts=verdict_changes(old, new) if new else [],
+        verdicts=verdicts,
         metrics=changes.metric_changes(commit),
         params=params,
         artifacts=changes.artifact_changes(commit),
@@ -76,21 +99,18 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     )
 
 
-def _note_sides(old: Summary | None, new: Summary | None, metric: str, notes: list[str]) -> None:
+def _note_sides(old: Study | None, new: Study | None, notes: list[str]) -> None:
     """Say what keeps the two sides from being compared like with like."""
     waiting = git.uncommitted()
     if waiting:
         notes.append(f"Not committed yet, and read as it is: {', '.join(map(code, waiting[:8]))}")
     if old is None or new is None:
         return
-    if old.headline != new.headline:
-        told = f"The headline metric was {code(old.headline)} and is {code(new.headline)}"
-        notes.append(f"**{told}; compared is {code(metric)}, where both sides have it.**")
     if old.seeds != new.seeds:
         notes.append(f"Other seeds: {code(old.seeds)}, now {code(new.seeds)}")
 
 
-def _summary_of_base(commit: str, notes: list[str]) -> Summary | None:
+def _summary_of_base(commit: str, notes: list[str]) -> Study | None:
     text = git.shown(commit, SUMMARY)
     if text is None:
         notes.append(f"The base has no {code(SUMMARY)}, so there is nothing to compare with.")
@@ -102,7 +122,7 @@ def _summary_of_base(commit: str, notes: list[str]) -> Summary | None:
         return None
 
 
-def _summary_now() -> Summary | None:
+def _summary_now() -> Study | None:
     text = _read(SUMMARY)
     return None if text is None else parsed(text, "of the working tree")
 

@@ -6,7 +6,7 @@ from adarank.commands.pull_request.cells import CellChange, noise
 from adarank.commands.pull_request.changes import Artifacts, Change
 from adarank.commands.pull_request.lock import Stale
 from adarank.commands.pull_request.markdown import code, codes, number, section, table
-from adarank.commands.pull_request.summary import SUMMARY, Comparison, Summary
+from adarank.commands.pull_request.summary import SUMMARY, Comparison, Study
 
 _NAMED = 6  # in the verdict's line; the tables have the rest
 
@@ -23,7 +23,8 @@ class Findings:
         stale: Stages that the lock does not describe.
         gone: Whether the base has a summary of results and the working tree none.
         head: The results now; None where there are none.
-        metric: The metric by which the cells are compared.
+        metric: The metric, or metrics of several tasks, by which the cells are compared.
+        shown: Keys of DVC's metrics that the table of cells has already.
         max_drop: Most that it may get worse; None for no limit.
         cells: Every cell on both sides.
         verdicts: Comparisons whose verdict is another.
@@ -37,7 +38,7 @@ class Findings:
     locked: bool
     stale: list[Stale]
     gone: bool
-    head: Summary | None
+    head: Study | None
     metric: str
     max_drop: float | None
     cells: list[CellChange]
@@ -46,6 +47,7 @@ class Findings:
     params: list[Change]
     artifacts: list[Artifacts]
     notes: list[str] = field(default_factory=list)
+    shown: frozenset[str] = frozenset()
 
     @property
     def fallen(self) -> list[CellChange]:
@@ -170,8 +172,7 @@ def _verdict_row(old: Comparison | None, new: Comparison | None) -> list[str]:
 
 def _others(findings: Findings) -> list[Change]:
     """The metrics that the table of cells does not show."""
-    shown = {f"{findings.metric}.{cell.name}" for cell in findings.cells}
-    return [change for change in findings.metrics if change.key not in shown]
+    return [change for change in findings.metrics if change.key not in findings.shown]
 
 
 def _changes(changes: list[Change]) -> str:

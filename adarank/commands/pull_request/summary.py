@@ -41,6 +41,7 @@ class Cell(_Told):
 class Comparison(_Told):
     """What the study says of a cell against another."""
 
+    task: str = ""
     cell: str
     against: str
     role: str
@@ -55,7 +56,7 @@ class Comparison(_Told):
 
 
 class Summary(_Told):
-    """A study's results."""
+    """One task's results; its cells by full name, `trec/uniform-4`."""
 
     headline: str
     better: Literal["higher", "lower"]
@@ -66,10 +67,47 @@ class Summary(_Told):
     comparisons: Annotated[list[Comparison], EMPTY_AS_NULL] = []
 
 
-def parsed(text: str, side: str) -> Summary:
+class TaskPart(_Told):
+    """What a study says of one task."""
+
+    headline: str
+    better: Literal["higher", "lower"]
+
+
+class Study(_Told):
+    """A study's results, as metrics/summary.json has them."""
+
+    confidence: FiniteFloat = 0.95
+    seeds: Annotated[list[int], EMPTY_AS_NULL] = []
+    tasks: dict[str, TaskPart]
+    cells: dict[str, Cell]
+    comparisons: Annotated[list[Comparison], EMPTY_AS_NULL] = []
+
+    def of(self, task: str) -> Summary | None:
+        """Return one task's results; None where the study has no such task."""
+        if task not in self.tasks:
+            return None
+        named = [
+            one.model_copy(
+                update={key: f"{task}/{getattr(one, key)}" for key in ("cell", "against")}
+            )
+            for one in self.comparisons
+            if one.task == task
+        ]
+        return Summary(
+            headline=self.tasks[task].headline,
+            better=self.tasks[task].better,
+            confidence=self.confidence,
+            seeds=self.seeds,
+            cells={name: c for name, c in self.cells.items() if name.startswith(f"{task}/")},
+            comparisons=named,
+        )
+
+
+def parsed(text: str, side: str) -> Study:
     """Read a summary; InputError if it is none, or of a form that has no such cells."""
     try:
-        return Summary.model_validate_json(text)
+        return Study.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise input_error(

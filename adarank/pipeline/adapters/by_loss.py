@@ -4,14 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from adarank.errors import InputError, input_error
-from adarank.factors.loss_metric import decompose_by_loss, regularised
 from adarank.factors.svd import Components
 from adarank.pipeline.adapters.measuring import Statistics, measure
 from adarank.pipeline.adapters.reading import Adapter, refuse_non_finite
 from adarank.pipeline.params.probe import file_texts
-
-_SHARE = 0.01
-"""How much of white inputs and gradients is added to the measured ones."""
+from adarank.tuning.update_statistics import components_seen
 
 
 def by_texts(
@@ -40,9 +37,5 @@ def decomposed_by_loss(adapter: Adapter, seen: Statistics) -> dict[str, Componen
     refuse_non_finite(adapter)
     found: dict[str, Components] = {}
     for part, update in adapter.updates():
-        one = seen.modules[part.name]
-        energy = one.gradients.trace().clamp(min=1e-300)  # the weights in the sum of inputs
-        inputs = regularised(one.inputs / energy, update.a, _SHARE)
-        gradients = regularised(one.gradients / seen.texts, update.b.T, _SHARE)
-        found[part.name] = decompose_by_loss(update, inputs, gradients)
+        found[part.name] = components_seen(update, seen.modules[part.name], seen.texts)
     return found

@@ -23,22 +23,9 @@ from adarank.pipeline.artifacts.model import check_model, load_tokenizer
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.files.whole import read_json
 from adarank.tuning.lora import ADAPTER, quietly
+from adarank.tuning.update_statistics import Seen, watch
 
 _HEADS = ("classifier.weight", "classifier.out_proj.weight", "score.weight")
-
-
-@dataclass
-class Seen:
-    """Sums over all texts and tokens, for one module; x its inputs, g = dloss/dy, h = B^T g.
-
-    Attributes:
-        inputs: Sum of ||h||^2 (A x)(A x)^T, shape (rank, rank), float64: where the loss reads one
-            token of many (a classifier's last block), the others count for nothing.
-        gradients: Sum of h h^T, shape (rank, rank), float64.
-    """
-
-    inputs: Tensor
-    gradients: Tensor
 
 
 @dataclass
@@ -125,7 +112,7 @@ def measure(
     causal = adapter.config["task_type"] == "CAUSAL_LM"
     with ExitStack() as hooks, progress("texts", len(texts), delay=2) as advance:
         for name, layer in layers(model).items():
-            seen.modules[name] = _watch(layer, hooks)
+            seen.modules[name] = watch(layer, hooks)
         for text in texts:
             batch = _encoded(tokenizer, text, max_length)
             loss = _next_tokens(model, batch) if causal else _own_label(model, batch, generator)
@@ -134,30 +121,6 @@ def measure(
             loss.backward()
             model.zero_grad(set_to_none=True)
             advance()
-    return seen
-
-
-def _watch(layer: Any, hooks: ExitStack) -> Seen:
-    a, b = layer.lora_A[ADAPTER], layer.lora_B[ADAPTER].weight.detach()
-    size = (a.out_features, a.out_features)
-    seen = Seen(torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64))
-    latest: dict[str, Tensor] = {}
-
-    def inner(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
-        latest["z"] = output.detach().flatten(0, -2).double()
-
-    def outer(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> None:
-        z = latest["z"]  # of this call: a shared block is called several times
-
-        def gradient(given: Tensor) -> None:
-            h = given.flatten(0, -2).double() @ b.double()
-            seen.inputs += z.T @ (h.square().sum(1, keepdim=True) * z)
-            seen.gradients += h.T @ h
-
-        output.register_hook(gradient)
-
-    hooks.callback(a.register_forward_hook(inner).remove)
-    hooks.callback(layer.register_forward_hook(outer).remove)
     return seen
 
 

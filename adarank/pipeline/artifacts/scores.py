@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from adarank.models.modules import Module
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.files.whole import write_json, write_parquet
+from adarank.pipeline.files.whole import write_drawable, write_parquet
 from adarank.scoring.scores import Scores
 from adarank.scoring.table import summary
 
@@ -78,7 +78,7 @@ def write_scores(
         "trials": scores.table["trial"].nunique(),
         "modules": [_plottable(row) for row in summary(scores.table).to_dict("records")],
     }
-    write_json(SCORE_METRICS / place / f"{signal}.json", record)
+    write_drawable(SCORE_METRICS / place / f"{signal}.json", record)
 
 
 def _plottable(row: dict[Any, Any]) -> dict[Any, Any]:

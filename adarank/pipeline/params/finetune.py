@@ -1,20 +1,18 @@
-"""The finetune section of params.yaml, and the training settings it stands for."""
+"""The section finetune of params.yaml."""
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from adarank.errors import input_error
-from adarank.pipeline.artifacts.model import pick_device
+from adarank.errors import Problem
 from adarank.pipeline.params.loader import Section
 from adarank.pipeline.params.study import distinct
-from adarank.tasks.base import Task
-from adarank.tuning.loop.schedules import Schedule, ScheduleName
-from adarank.tuning.loop.training import Settings
 
 HEADLINE = "headline"
 """What finetune.select_by may say instead of a metric's name."""
+
+ScheduleName = Literal["linear", "cosine", "constant", "staircase"]
+"""The schedules of adarank.tuning.loop.schedules: the schema alone must not depend on training."""
 
 
 def _listed(value: object) -> object:
@@ -83,56 +81,12 @@ class FinetuneSection(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
 
 
-def settings_of(section: FinetuneSection, task: Task) -> Settings:
-    """Turn the section into the settings of a run at its first learning rate.
-
-    Raises:
-        InputError: A device, precision or metric that is not there.
-    """
-    device = pick_device(section.device).type
-    schedule = Schedule(
-        section.schedule,
-        warmup_steps=round(section.warmup_fraction * section.steps),
-        decay_rate=section.decay_rate,
-        decay_steps=section.decay_steps,
+def tuning_seed_problem(tuning_seed: int, seeds: list[int], where: str = "") -> Problem:
+    """Say that rates would be chosen with a seed that is compared, too."""
+    return Problem(
+        "the seed that rates are tried with is also one that is compared",
+        f"{where}finetune.tuning_seed and study.seeds",
+        f"{tuning_seed}, which is among {seeds}",
+        "a seed that no cell is measured with",
+        f"finetune.tuning_seed: {max(seeds) + 1}",
     )
-    return Settings(
-        learning_rate=section.learning_rate[0],
-        schedule=schedule,
-        steps=section.steps,
-        batch_size=section.batch_size,
-        evaluate_every=section.evaluate_every,
-        select_by=_select_by(section.select_by, task),
-        patience=section.patience,
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
-        bf16=_bf16(section.bf16, device),
-        device=device,
-    )
-
-
-def _select_by(wanted: str, task: Task) -> str:
-    if wanted == HEADLINE:
-        return task.headline
-    if wanted not in task.better:
-        raise input_error(
-            "no such metric",
-            where="finetune.select_by",
-            got=wanted,
-            expected=f"one of: {', '.join([*task.better, HEADLINE])}",
-            remedy="name one that this task has; headline fits every task",
-        )
-    return wanted
-
-
-def _bf16(wanted: Literal["auto"] | bool, device: str) -> bool:
-    able = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if wanted is True and device == "cuda" and not able:
-        raise input_error(
-            "this GPU has no bfloat16",
-            where="finetune.bf16",
-            got=True,
-            expected="auto or false on this machine",
-            remedy="finetune.bf16: auto",
-        )
-    return able if wanted == "auto" else wanted

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, RootModel, model_validator
 
-from adarank.allocation.strategies.definitions import combined, custom, explicit
+from adarank.allocation.strategies.definitions import combined, custom, explicit, growing
 from adarank.allocation.strategies.registry import (
     FAMILIES,
     FORMS,
@@ -12,6 +12,7 @@ from adarank.allocation.strategies.registry import (
     Strategy,
     is_reserved,
 )
+from adarank.pipeline.params.growing import GrowingSection
 from adarank.pipeline.params.loader import Section
 
 Rank = Annotated[int, Field(ge=0)]
@@ -26,17 +27,19 @@ class Custom(Section):
 
 
 class Definition(Section):
-    """One strategy: exactly one of the three."""
+    """One strategy: exactly one of the four."""
 
     custom: Custom | None = None
     explicit: str | dict[str, str | list[Rank]] | None = None
     combined: dict[str, Annotated[int | float, Field(gt=0)]] | None = None
+    growing: GrowingSection | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Definition":
         given = sorted(self.model_fields_set)
         if len(given) != 1:
-            raise ValueError(f"exactly one of custom, explicit, combined; here: {given or 'none'}")
+            kinds = "custom, explicit, combined, growing"
+            raise ValueError(f"exactly one of {kinds}; here: {given or 'none'}")
         return self
 
     def strategy(self, name: str) -> Strategy:
@@ -45,6 +48,8 @@ class Definition(Section):
             return custom(name, self.custom.layer_ranks)
         if self.explicit is not None:
             return explicit(name, self.explicit)
+        if self.growing is not None:
+            return growing(self.growing.growth())
         return combined(name, self.combined or {})
 
 

@@ -9,7 +9,7 @@ from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, Problem
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.evaluate import EvaluateSection
-from adarank.pipeline.params.finetune import FinetuneSection
+from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
 from adarank.pipeline.params.loader import Slice, parse, read_yaml
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection
@@ -78,6 +78,8 @@ def check_params(path: Path) -> list[Problem]:
 def resolved(whole: WholeParams) -> dict[str, Any]:
     """Return all values a study uses: defaults filled in, every task with its own."""
     values = whole.model_dump(mode="json")
+    # A definition says one of several things: what it leaves out is no default.
+    values["strategies"] = whole.strategies.model_dump(mode="json", exclude_unset=True)
     for name, task in whole.tasks.root.items():
         own = {
             "finetune": finetune_of(whole.finetune, task),
@@ -169,17 +171,6 @@ def _tuning_seeds(whole: WholeParams, path: Path) -> list[Problem]:
         for name, section in sections.items()
         if len(section.learning_rate) > 1 and section.tuning_seed in seeds
     ]
-
-
-def tuning_seed_problem(tuning_seed: int, seeds: list[int], where: str = "") -> Problem:
-    """Say that rates would be chosen with a seed that is compared, too."""
-    return Problem(
-        "the seed that rates are tried with is also one that is compared",
-        f"{where}finetune.tuning_seed and study.seeds",
-        f"{tuning_seed}, which is among {seeds}",
-        "a seed that no cell is measured with",
-        f"finetune.tuning_seed: {max(seeds) + 1}",
-    )
 
 
 def _unscored(study: StudySection, needed: dict[str, tuple[str, ...]], path: Path) -> list[Problem]:

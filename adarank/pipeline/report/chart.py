@@ -58,8 +58,9 @@ class Chart:
         name: Its id in the page.
         title: Its heading.
         about: How to read it, a sentence each.
-        views: The drawings; the first is shown first.
+        views: The drawings.
         choice: What is chosen between, where there are several.
+        first: The place of the view that is shown first.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Chart:
     about: tuple[str, ...]
     views: tuple[View, ...]
     choice: str = ""
+    first: int = 0
 
 
 def plain(text: str) -> str:

@@ -8,7 +8,8 @@
   const NARROW = 600;
   const PAPER_WIDTH = 670; // A4 between the margins of the style sheet
   const PAPER_HEIGHT = 780; // the same, less a heading and a caption
-  const chosen = Object.fromEntries(Object.keys(drawings).map((name) => [name, 0]));
+  const first = (name) => document.getElementById(`${name}-choice`)?.selectedIndex ?? 0;
+  const chosen = Object.fromEntries(Object.keys(drawings).map((name) => [name, first(name)]));
   let printing = false;
 
   const recoloured = (value) => {

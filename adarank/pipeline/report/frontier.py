@@ -19,7 +19,7 @@ from adarank.pipeline.report.chart import (
     plain,
 )
 from adarank.pipeline.report.look import Look, looks
-from adarank.pipeline.report.numbers import scaled, title, unit, value, with_interval
+from adarank.pipeline.report.numbers import NONE, scaled, title, unit, value, with_interval
 from adarank.pipeline.report.palette import MUTED
 
 ALIKE = 1.25
@@ -95,7 +95,7 @@ def _figure(summary: Summary, cells: Cells) -> go.Figure:
     name = f"{title(summary.headline)} on {summary.split}{f', {told}' if told else ''}"
     figure.update_layout(
         **layout(520, legend=legend_below(), hovermode="closest"),
-        xaxis=axis("trainable parameters", **_ticks(cells)),
+        xaxis=axis(**_ticks(cells, at)),
         yaxis=axis(name),
         shapes=_reference_lines(summary, cells, at),
     )
@@ -137,12 +137,20 @@ def _reach(high: float | None, low: float | None, metric: str) -> float | None:
     return None if high is None or low is None else scaled(high - low, metric)
 
 
-def _ticks(cells: Cells) -> dict[str, Any]:
+def _ticks(cells: Cells, at: Mapping[str, float]) -> dict[str, Any]:
     costs = [cell.trainable_parameters for cell in cells.values()]
     groups = clusters(costs)
+    if len(groups) == 1:
+        # A place says nothing of the cost then, only which strategy it is.
+        least, most = f"{min(costs):,}", f"{max(costs):,}"
+        shared = least if least == most else f"{least} to {most}"
+        names = [plain(cell.strategy) for cell in cells.values()]
+        ticks = {"tickvals": [at[name] for name in cells], "ticktext": names}
+        return {"title": f"strategy ({shared} trainable parameters)", "type": "log", **ticks}
     # The cost that most cells of a cluster have speaks for it.
     names = [f"{max(group, key=costs.count):,}" for group in groups]
-    return {"type": "log", "tickvals": [_centre(g) for g in groups], "ticktext": names}
+    ticks = {"tickvals": [_centre(g) for g in groups], "ticktext": names}
+    return {"title": "trainable parameters", "type": "log", **ticks}
 
 
 def _reference_lines(
@@ -182,7 +190,11 @@ def _table(summary: Summary) -> Table:
     metric = summary.headline
     name = title(metric) + (f" ({unit(metric)})" if unit(metric) else "")
     head = ("cell", "parameters", name, "low", "high", "seeds")
-    return Table(head, tuple(_row(n, cell, metric) for n, cell in summary.cells.items()))
+    rows = [_row(n, cell, metric) for n, cell in summary.cells.items()]
+    if summary.baseline is not None:
+        constant = (NONE, value(summary.baseline.value, metric), NONE, NONE, NONE)
+        rows.append((f"constant answer: {summary.baseline.answer}", *constant))
+    return Table(head, tuple(rows))
 
 
 def _row(name: str, cell: Cell, metric: str) -> tuple[str, ...]:

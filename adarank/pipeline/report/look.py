@@ -1,6 +1,6 @@
 """How each strategy of a study looks: one colour and one mark, the same in every figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adarank.pipeline.artifacts.summary import Summary
@@ -21,3 +21,12 @@ def looks(summary: Summary) -> Mapping[str, Look]:
     others = [name for name in names if name != summary.reference]
     found = {name: Look(colour(i), symbol(i)) for i, name in enumerate(others)}
     return {summary.reference: Look(INK.light, "circle"), **found}
+
+
+def shown_first(summary: Summary, labels: Sequence[str]) -> int:
+    """Return the place of the first cell that is neither the reference's nor a control; else 0."""
+    for place, label in enumerate(labels):
+        compared = summary.against_reference(label)
+        if compared is not None and compared.family is not None:
+            return place
+    return 0

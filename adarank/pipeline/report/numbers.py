@@ -4,6 +4,7 @@ MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 
 _SHARES = ("auc", "exact_match")
+_CORRELATIONS = ("pearson", "spearman", "matthews")
 
 Known = int | float | None
 
@@ -11,6 +12,11 @@ Known = int | float | None
 def is_share(metric: str) -> bool:
     """Whether a metric is a part of a whole, which is told in percent."""
     return metric in _SHARES or "accuracy" in metric or "f1" in metric
+
+
+def in_points(metric: str) -> bool:
+    """Whether a metric is bounded by 1, so that a hundredth of it is a point."""
+    return is_share(metric) or metric in _CORRELATIONS
 
 
 def title(metric: str) -> str:

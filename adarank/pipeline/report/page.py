@@ -10,6 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from adarank.pipeline.artifacts.summary import StudySummary, Summary, Verdict
+from adarank.pipeline.report.across import across_table, gains_chart
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
 from adarank.pipeline.report.numbers import title, unit, value
@@ -68,11 +69,14 @@ def report_page(study: StudySummary, pages: Sequence[TaskPage], about: str) -> s
         pages: Its tasks, in order.
         about: The study in one line.
     """
-    charts = [chart for page in pages for chart in page.charts]
+    gains = gains_chart(study)
+    charts = [chart for page in pages for chart in page.charts] + ([gains] if gains else [])
     return _render(
         "report.html",
         study=study,
         pages=pages,
+        table=across_table(study),
+        gains=gains,
         about=about,
         drawings={c.name: [view.drawing() for view in c.views] for c in charts},
         exchange=exchange(),

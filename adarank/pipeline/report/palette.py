@@ -36,6 +36,13 @@ SERIES = (BLUE, VERMILLION, GREEN, PURPLE, OCHRE, INDIGO, GREY)
 HEAT = (Colour("#f1f5f9", "#1f262c"), Colour("#7fb0da", "#3b78ad"), Colour("#08306c", "#cfe6fb"))
 """Least, middle and most of a heat map."""
 
+DIVERGING = (
+    Colour("#f2a679", "#93481c"),
+    Colour("#fdfdfd", "#22282e"),
+    Colour("#86bce3", "#1f5f93"),
+)
+"""Most below zero, zero, and most above it: light enough for text in the ink's colour."""
+
 NAMED = {
     "surface": SURFACE,
     "ink": INK,
@@ -74,4 +81,4 @@ def dash(place: int) -> str:
 
 def exchange() -> dict[str, str]:
     """Map every light colour to its dark one."""
-    return {one.light: one.dark for one in {*NAMED.values(), *SERIES, *HEAT}}
+    return {one.light: one.dark for one in {*NAMED.values(), *SERIES, *HEAT, *DIVERGING}}

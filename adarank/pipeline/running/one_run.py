@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from adarank.allocation.plan import RankPlan
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
@@ -73,10 +74,11 @@ def run(
     settings = replace(work.settings, learning_rate=rate)
 
     headed = task.build(MODEL, seed)
-    model = tuner.attach(headed, plan, _start(work, seed))
+    start = _start(work, seed)
+    model = tuner.attach(headed, plan, start)
     begun = tuner.verify(model, plan, headed.head)
 
-    during = tuner.during(model, plan, settings.steps)
+    during = tuner.during(model, plan, start)
     steps = _Steps(settings.steps, advance)
     rows = work.train, work.validation
     try:
@@ -96,16 +98,16 @@ def run(
     tuner.save(model, folder)
     # What is recorded is what a fresh model holds that was loaded from the files.
     saved = verify_saved(tuner, model, plan, folder, lambda: task.build(MODEL, seed))
-    record = {
+    record: dict[str, Any] = {
         "parameters": saved.parameters,
         "peak_parameters": begun.parameters,
         "head_parameters": saved.head_parameters,
         "learning_rate": rate,
         "ranks": saved.ranks,
-    }
+    } | trained.record
     write_json(folder / TRAINED, record)
     write_tsv(folder / CURVE, trained.curve)
-    _say_saved(seed, trained, begun, saved)
+    _say_saved(seed, trained, record["peak_parameters"], saved)
     return trained
 
 
@@ -123,10 +125,9 @@ def _record_failure(
     say(f"seed {seed}: FAILED, {record['error']}\n  got:      {problem.got}")
 
 
-def _say_saved(seed: int, trained: Trained, begun: Found, saved: Found) -> None:
+def _say_saved(seed: int, trained: Trained, peak: int, saved: Found) -> None:
     known = {name: value for name, value in trained.validation.items() if value is not None}
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
-    peak = begun.parameters
     more = f" (at most {peak})" if peak != saved.parameters else ""
     say(
         f"seed {seed}: validation {metrics} at step {trained.best_step}; "

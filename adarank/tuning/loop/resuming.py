@@ -41,6 +41,11 @@ class Resuming(TrainerCallback):
         return 0 if self._last is None else self._last.note["trainer"]["global_step"]
 
     @property
+    def schedule_from(self) -> int:
+        """The optimiser step after which the schedule had begun; 0 but where it was restarted."""
+        return 0 if self._last is None else self._last.note["schedule"]["began"]
+
+    @property
     def seconds_before(self) -> float:
         """Time that those took, without looks at validation."""
         return 0.0 if self._last is None else self._last.note["time"]["seconds"]
@@ -85,11 +90,11 @@ class Resuming(TrainerCallback):
         self._checkpoints.save(joined(own | parts))
 
     def restore_model(self, trainer: Trainer) -> None:
-        """Put back weights, and what the parts remember."""
+        """Put back what the parts remember, and weights: a part may know of which shapes."""
         last = self._known()
-        checkpoint.restore_weights(_model(trainer), part_of(last, "weights"))
         for name, part in self._parts.items():
             part.restore(part_of(last, name))
+        checkpoint.restore_weights(_model(trainer), part_of(last, "weights"))
 
     def restore_optimizer(self, trainer: Trainer) -> None:
         """Put back the optimizer and its schedule."""

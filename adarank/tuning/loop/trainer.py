@@ -17,6 +17,7 @@ from adarank.tuning.loop.batches import LengthBatches, length
 from adarank.tuning.loop.finite import check_finite
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
+from adarank.tuning.loop.stepping import Stepping
 from adarank.tuning.prediction import predict
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import During
@@ -37,6 +38,7 @@ class PlanTrainer(Trainer):
 
     Attributes:
         looking_seconds: Time that `evaluate` has taken so far.
+        last_loss: The last step's loss.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -61,6 +63,8 @@ class PlanTrainer(Trainer):
         self._resuming = resuming
         self._last: tuple[Tensor, dict[str, Any]]
         self.looking_seconds = 0.0
+        self.last_loss = 0.0
+        self._schedule_from = resuming.schedule_from if resuming else 0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
             args=arguments,
@@ -87,9 +91,19 @@ class PlanTrainer(Trainer):
     ) -> LRScheduler:
         """Make the learning rate's scheduler."""
         chosen: Any = optimizer or self.optimizer
-        self.lr_scheduler = self._schedule.build(chosen, num_training_steps)
+        steps = num_training_steps - self._schedule_from
+        self.lr_scheduler: Any = self._schedule.build(chosen, steps)
+        self.lr_scheduler.began = self._schedule_from  # saved with the rest of its state
         self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def stepping(self) -> Stepping:
+        """Return the optimizer and schedule for a tuner that changes what is trained."""
+        return Stepping(self.optimizer, self._restart_schedule)
+
+    def _restart_schedule(self) -> None:
+        self._schedule_from = self.state.global_step
+        self.create_scheduler(self.args.max_steps)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], *args: Any, **kwargs: Any
@@ -118,6 +132,7 @@ class PlanTrainer(Trainer):
         seen, value = torch.stack((loss.float(), norm.to(loss.device, torch.float32))).tolist()
         step = self.state.global_step + 1
         check_finite(model, lambda: self._task.loss(model, inputs), seen, value, step)
+        self.last_loss = seen
         if limit is not None:
             clip_grads_with_norm_(parameters, limit, norm)
         return value

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from adarank.tasks.base import Example, Task
+from adarank.tuning.loop.changing import Changing
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
@@ -97,6 +98,8 @@ def train(
             model, arguments, task, train_rows, validation_rows, settings.schedule, beside, resuming
         )
         trainer.add_callback(watch)
+        if beside.change:
+            trainer.add_callback(Changing(beside.change, trainer, watch))
         if resuming:
             trainer.add_callback(resuming)
         began = time.perf_counter()

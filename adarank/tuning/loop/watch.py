@@ -30,6 +30,7 @@ class Trained:
         validation: Every metric on validation at that step.
         tokens: Tokens learned from, padding left out, over all steps.
         seconds: Time of the steps, without the looks at validation.
+        record: What the tuner has to say of the run; JSON can hold it.
     """
 
     curve: pd.DataFrame
@@ -37,6 +38,7 @@ class Trained:
     validation: dict[str, float | None]
     tokens: int = 0
     seconds: float = 0.0
+    record: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass
@@ -102,14 +104,13 @@ class Watch(TrainerCallback):
     ) -> None:
         """Note an optimiser step's row of the curve."""
         if logs and "grad_norm" in logs:
-            self._rows.append(
-                {
-                    "step": state.global_step,
-                    "learning_rate": logs["learning_rate"],
-                    "train_loss": logs["loss"],
-                    "gradient_norm": logs["grad_norm"],
-                }
-            )
+            row = {
+                "step": state.global_step,
+                "learning_rate": logs["learning_rate"],
+                "train_loss": logs["loss"],
+                "gradient_norm": logs["grad_norm"],
+            }
+            self._rows.append(row | (self._during.columns() if self._during.columns else {}))
 
     def on_optimizer_step(
         self,
@@ -152,6 +153,10 @@ class Watch(TrainerCallback):
         if self._patience is not None and self._best.since >= self._patience:
             control.should_training_stop = True
 
+    def forget(self) -> None:
+        """Forget the best weights: what is trained has changed, and they fit no longer."""
+        self._best = _Best()
+
     def state(self) -> State:
         """Take the curve, and the best weights with what is known of them."""
         best = self._best
@@ -178,9 +183,12 @@ class Watch(TrainerCallback):
         with torch.no_grad():
             for name, weights in self._best.weights.items():
                 parameters[name].copy_(weights)
-        columns = ["step", "learning_rate", "train_loss", "gradient_norm", *self._columns]
+        during = self._during
+        added = during.columns() if during.columns else {}
+        columns = ["step", "learning_rate", "train_loss", "gradient_norm", *added, *self._columns]
         curve = pd.DataFrame(self._rows, columns=columns)
-        return Trained(curve, self._best.step, self._best.metrics)
+        record = during.finish() if during.finish else {}
+        return Trained(curve, self._best.step, self._best.metrics, record=record)
 
     def _compare(self, step: int, metrics: dict[str, Any], model: nn.Module) -> None:
         value = metrics[self._metric]

@@ -50,7 +50,7 @@ class AdaLora:
         _verify_trainable(model, self.verify(model, plan, headed.head))
         return model
 
-    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:  # noqa: ARG002
+    def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
         """Add the penalty, tell PEFT of every step, keep no weights before the last cut."""
         assert isinstance(model, PeftModel)
         layers, tuner, config = _layers(model), _adalora(model), _peft_config(model)

@@ -3,13 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Part
+from adarank.tuning.loop.stepping import Stepping
+
+Change = Callable[[int, float, Stepping], bool]
+"""Called after an optimiser step with its number, its loss and what takes the steps, once the
+gradients are gone. May replace trained parameters; returns whether their shapes or meaning changed,
+so that earlier weights fit no longer."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,19 @@ class During:
         penalty: Computes what is added to each batch's loss, a scalar; None for nothing.
         stepped: Called after each optimiser step with its number, counted from 1, while the
             step's gradients are still there; None for nothing.
+        change: May change what is trained, after each optimiser step; None for nothing.
+        columns: Returns what is added to the curve's row of the step just taken; None for nothing.
+        finish: Called once the best weights are back; returns what the run's record is to hold of
+            them. None for nothing.
         keep_from: The first optimiser step whose weights may be kept as the best ones.
         part: What the tuner remembers from step to step beside trained weights; None for nothing.
     """
 
     penalty: Callable[[], Tensor] | None = None
     stepped: Callable[[int], None] | None = None
+    change: Change | None = None
+    columns: Callable[[], dict[str, int]] | None = None
+    finish: Callable[[], dict[str, Any]] | None = None
     keep_from: int = 1
     part: Part | None = None
 
@@ -79,8 +92,8 @@ class Tuner(Protocol):
         """
         ...
 
-    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:
-        """Say what is to be done while the attached model is trained for so many steps."""
+    def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:
+        """Return what is to be done while the model, attached with this start, is trained."""
         ...
 
     def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:

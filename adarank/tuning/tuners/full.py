@@ -22,7 +22,7 @@ class Full:
         """Take the model as it is."""
         return headed.model
 
-    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:  # noqa: ARG002
+    def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
         """Do nothing beside."""
         return During()
 

@@ -26,7 +26,7 @@ class Lora:
             seed=start.seed,
         )
 
-    def during(self, model: nn.Module, plan: RankPlan, steps: int) -> During:  # noqa: ARG002
+    def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
         """Do nothing beside."""
         return During()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from adarank.allocation.plan import RankPlan
 from adarank.tuning.loop.checkpoint import State, joined, part_of, random_state, restore_random
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.training import Settings, train
@@ -49,11 +50,13 @@ class Memory:
             raise CutError
 
 
-def run(folder: Path, tuner: str, kept: Memory | None, **changed: Any) -> tuple[Any, Any, int]:
-    plan = plan_of(folder, tuner)
+def run(folder: Path, plan: RankPlan | str, kept: Memory | None, **changed: Any) -> tuple[Any, ...]:
+    """Train a plan, or a tuner's usual one: state, what came of it, steps counted, model."""
+    plan = plan_of(folder, plan) if isinstance(plan, str) else plan
+    tuner = plan.tuner
     begun = Start(TASK, TRAIN, STEPS, batch_size=8, dropout=0.1, seed=0)
     model = TUNERS[tuner].attach(TASK.build(folder, 0), plan, begun)
-    during = TUNERS[tuner].during(model, plan, STEPS)
+    during = TUNERS[tuner].during(model, plan, begun)
     steps = [0]
 
     def advance() -> None:
@@ -61,13 +64,13 @@ def run(folder: Path, tuner: str, kept: Memory | None, **changed: Any) -> tuple[
 
     settings = replace(SETTINGS, **changed)
     done = train(model, TASK, TRAIN, VALIDATION, settings, 0, advance, during, checkpoints=kept)
-    return TUNERS[tuner].state(model), done, steps[0]
+    return TUNERS[tuner].state(model), done, steps[0], model
 
 
-def pieced(folder: Path, tuner: str, kept: Memory, **changed: Any) -> tuple[Any, Any, int]:
+def pieced(folder: Path, plan: RankPlan | str, kept: Memory, **changed: Any) -> tuple[Any, ...]:
     while True:
         try:
-            return run(folder, tuner, kept, **changed)
+            return run(folder, plan, kept, **changed)
         except CutError:
             # What was drawn meanwhile by others must be nothing to the run.
             torch.rand(3), random.random(), np.random.rand()

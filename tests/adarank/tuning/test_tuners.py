@@ -69,7 +69,7 @@ def trained(
     tuner = TUNERS[plan.tuner]
     model = tuner.attach(fresh(folder), plan, start())
     settings = replace(SETTINGS, **changed)
-    beside = during or tuner.during(model, plan, STEPS)
+    beside = during or tuner.during(model, plan, start())
     return model, train(model, TASK, TRAIN, VALIDATION, settings, 0, during=beside)
 
 
@@ -215,7 +215,7 @@ def test_adalora_keeps_no_weights_before_its_last_cut(pico_model: Path):
     plan = plan_of(pico_model, "adalora")
     model = AdaLora().attach(fresh(pico_model), plan, start())
     settings = replace(SETTINGS, evaluate_every=1, patience=2)
-    during = AdaLora().during(model, plan, STEPS)
+    during = AdaLora().during(model, plan, start())
     went = train(model, worsening, TRAIN, VALIDATION, settings, 0, during=during)
     # Nor does a run end before, however long ago its best look was.
     assert during.keep_from == went.best_step == 6 and len(went.curve) == 8
@@ -228,7 +228,7 @@ def test_adaloras_penalty_is_pefts_own_and_in_the_loss(
     plan = plan_of(pico_model, "adalora")
     model = AdaLora().attach(fresh(pico_model), plan, start())
     batch = TASK.collate(TRAIN[:8])
-    during = AdaLora().during(model, plan, STEPS)
+    during = AdaLora().during(model, plan, start())
     assert during.penalty is not None
     plain = model.eval()(**batch).loss.item()
     model.peft_config["default"].orth_reg_weight = 0.5

@@ -30,7 +30,7 @@ def cell(mean: float | None, half: float | None = 0.01, n: int = 3, **more: Any)
 
 def summary(headline: str = "accuracy", better: str = "higher", **cells: Any) -> Summary:
     value = {"headline": headline, "better": better, "cells": cells}
-    return parsed(json.dumps(value), "of the test")
+    return Summary.model_validate(value)
 
 
 def only(base: Summary | None, head: Summary, max_drop: float | None = 0.02) -> CellChange:
@@ -129,7 +129,7 @@ def comparison(cell: str, verdict: str, role: str = "reference") -> dict[str, st
 def test_comparisons_are_told_where_their_verdict_is_another() -> None:
     def told(*comparisons: dict[str, str]) -> Summary:
         value = {"headline": "accuracy", "better": "higher", "cells": {}}
-        return parsed(json.dumps({**value, "comparisons": comparisons}), "")
+        return Summary.model_validate({**value, "comparisons": comparisons})
 
     base = told(comparison("a", "better"), comparison("b", "worse"), comparison("gone", "better"))
     head = told(
@@ -149,11 +149,11 @@ def test_comparisons_are_told_where_their_verdict_is_another() -> None:
     ("text", "where"),
     [
         ("{", "Invalid JSON"),
-        ('{"headline": "a", "better": "up", "cells": {}}', "better"),
-        ('{"headline": "a", "better": "higher", "cells": {"c": {}}}', "cells.c.n"),
+        ('{"headline": "a", "better": "higher", "cells": {}}', "tasks"),
+        ('{"tasks": {"t": {"headline": "a", "better": "up"}}, "cells": {}}', "tasks.t.better"),
+        ('{"tasks": {}, "cells": {"c": {}}}', "cells.c.n"),
         (
-            '{"headline": "a", "better": "higher", "cells": '
-            '{"c": {"n": 1, "metrics": {"a": {"n": 1, "mean": NaN}}}}}',
+            '{"tasks": {}, "cells": {"c": {"n": 1, "metrics": {"a": {"n": 1, "mean": NaN}}}}}',
             "cells.c.metrics.a.mean",
         ),
     ],
@@ -161,3 +161,20 @@ def test_comparisons_are_told_where_their_verdict_is_another() -> None:
 def test_what_is_no_summary_is_refused_with_its_place(text: str, where: str) -> None:
     with pytest.raises(InputError, match=where):
         parsed(text, "at the base")
+
+
+def test_a_study_gives_each_task_its_own_metric_cells_and_comparisons() -> None:
+    value = {
+        "tasks": {
+            "trec": {"headline": "accuracy", "better": "higher"},
+            "wiki": {"headline": "loss", "better": "lower"},
+        },
+        "cells": {"trec/a-4": cell(0.9), "wiki/a-4": cell(0.8)},
+        "comparisons": [comparison("a-4", "better") | {"task": "wiki"}],
+    }
+    study = parsed(json.dumps(value), "now")
+    trec, wiki = study.of("trec"), study.of("wiki")
+    assert trec is not None and wiki is not None and study.of("absent") is None
+    assert (list(trec.cells), trec.comparisons) == (["trec/a-4"], [])
+    assert (wiki.headline, wiki.better, list(wiki.cells)) == ("loss", "lower", ["wiki/a-4"])
+    assert [(one.cell, one.against) for one in wiki.comparisons] == [("wiki/a-4", "wiki/u")]

@@ -12,7 +12,7 @@ from adarank.commands.pull_request.changes import Artifacts, Change, moved
 from adarank.commands.pull_request.lock import Stale
 from adarank.commands.pull_request.markdown import code, codes, number, table
 from adarank.commands.pull_request.report import Findings, as_markdown
-from adarank.commands.pull_request.summary import Estimate, Summary
+from adarank.commands.pull_request.summary import Estimate, Study
 
 HOSTILE = [
     "a | b",
@@ -85,7 +85,7 @@ def findings(**changes: object) -> Findings:
         "locked": True,
         "stale": [Stale(evil, [evil])],
         "gone": False,
-        "head": Summary(headline=evil, better="higher", cells={}),
+        "head": Study(tasks={}, cells={}),
         "metric": evil,
         "max_drop": 0.02,
         "cells": [cell],

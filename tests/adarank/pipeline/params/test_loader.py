@@ -1,13 +1,15 @@
 """The strict loader: YAML 1.2, and every problem of a file at once."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import Field
 
 from adarank.errors import InputError
+from adarank.pipeline.params.finetune import ScheduleName
 from adarank.pipeline.params.loader import Section, Slice, describe, key_paths, load
+from adarank.tuning.loop import schedules
 
 
 class Fit(Section):
@@ -120,3 +122,7 @@ def test_key_paths_name_whole_sections_and_single_keys() -> None:
 def test_describe_explains_every_key() -> None:
     text = describe(Params)
     assert "fit.rate: learning rate, a step" in text and "study.seeds: a list" in text
+
+
+def test_the_schedules_of_the_schema_are_those_of_training() -> None:
+    assert get_args(ScheduleName) == get_args(schedules.ScheduleName)

@@ -110,11 +110,10 @@ def drawn(page: Any, chart: str) -> Any:
 
 
 def column(page: Any, name: str, of: str = "dataset.value") -> list[str]:
-    at = page.evaluate(
-        "name => document.querySelector(`#cells th[data-name='${name}']`).cellIndex", name
-    )
+    index = "name => document.querySelector(`#cells-questions th[data-name='${name}']`).cellIndex"
+    at = page.evaluate(index, name)
     rows = f"rows => rows.map(row => row.cells[{at}].{of})"
-    return page.eval_on_selector_all("#cells tbody tr", rows)
+    return page.eval_on_selector_all("#cells-questions tbody tr", rows)
 
 
 def background(page: Any, chart: str = "frontier-questions") -> str:
@@ -143,7 +142,7 @@ def test_it_opens_without_a_word_and_asks_for_nothing(desk: Any) -> None:
     page = desk
     marks = page.locator("#frontier-questions .scatterlayer .points path").count()
     assert marks == 27, "every cell with a result"
-    assert page.locator("#forest .scatterlayer .trace").count() >= 29
+    assert page.locator("#forest-questions .scatterlayer .trace").count() >= 29
     assert page.title().startswith("AdaRank report")
 
 
@@ -155,43 +154,50 @@ def test_the_numbers_on_the_page_are_the_summarys(desk: Any, study: Path) -> Non
     assert sentences == [one["sentence"] for one in summary["comparisons"]]
     means = dict(zip(column(page, "cell"), column(page, "accuracy"), strict=True))
     texts = dict(zip(column(page, "cell"), column(page, "accuracy", "innerText"), strict=True))
-    assert means.keys() == summary["cells"].keys()
-    for name, cell in summary["cells"].items():
+    assert {f"questions/{name}" for name in means} == summary["cells"].keys()
+    for key, cell in summary["cells"].items():
+        name = key.removeprefix("questions/")
         mean = cell["metrics"].get("accuracy", {}).get("mean")
         assert means[name] == ("" if mean is None else str(mean))
         assert texts[name] == ("–" if mean is None else f"{100 * mean:.2f}")
-    on_page = {p["x"][0] for p in drawn(page, "forest")[1:] if p.get("error_x")}
+    on_page = {p["x"][0] for p in drawn(page, "forest-questions")[1:] if p.get("error_x")}
     differences = [c["difference"] for c in summary["comparisons"] if c["difference"] is not None]
     assert sorted(on_page) == pytest.approx(sorted(100 * one for one in differences))
 
 
 @pytest.mark.parametrize(
     ("chart", "wanted"),
-    [("ranks", "disagreement-4"), ("curves", "permuted-0.5"), ("scores", "linearized")],
+    [
+        ("ranks-questions", "fisher-4"),
+        ("curves-questions", "permuted-0.5"),
+        ("scores-questions", "linearized"),
+    ],
 )
 def test_choosing_another_view_redraws_the_figure_and_its_words(
     desk: Any, chart: str, wanted: str
 ) -> None:
     page = desk
-    before = drawn(page, chart)
-    assert page.get_by_label(chart_label(chart), exact=True).count() == 1
-    page.get_by_label(chart_label(chart), exact=True).select_option(label=wanted)
-    assert drawn(page, chart) != before
+    views = page.get_by_label(chart_label(chart), exact=True)
+    assert views.count() == 1
+    views.select_option(index=0)
+    first = drawn(page, chart)
+    views.select_option(label=wanted)
+    assert drawn(page, chart) != first
     assert wanted in page.get_attribute(f"#{chart}", "aria-label")
     shown = page.locator(f"details.view[data-chart={chart}]:not([hidden]) > summary")
     assert shown.all_inner_texts() == [f"The numbers of {wanted}"]
-    page.get_by_label(chart_label(chart), exact=True).press("Home")
-    assert drawn(page, chart) == before, "by keyboard back to the first"
+    views.press("Home")
+    assert drawn(page, chart) == first, "by keyboard back to the first"
 
 
 def chart_label(chart: str) -> str:
-    return {"ranks": "Plan", "curves": "Cell", "scores": "Signal"}[chart]
+    return {"ranks": "Plan", "curves": "Cell", "scores": "Signal"}[chart.split("-")[0]]
 
 
 def test_the_ranks_drawn_are_the_chosen_plans(desk: Any, study: Path) -> None:
     page = desk
     page.get_by_label("Plan", exact=True).select_option(label="fisher-4")
-    (heat,) = drawn(page, "ranks")
+    (heat,) = drawn(page, "ranks-questions")
     plan = read_json(study / "data/plans/fisher-4/questions.json")
     assert sum(map(sum, heat["z"])) == sum(module["rank"] for module in plan["modules"])
 
@@ -219,13 +225,13 @@ def test_the_csv_is_the_table_as_it_is_sorted(desk: Any, study: Path) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
-    assert download.value.suggested_filename == "adarank-cells.csv"
+    assert download.value.suggested_filename == "adarank-questions.csv"
     assert len(rows) == 28
     for name in rows[0]:
         assert [row[name] for row in rows] == column(page, name), name
     cells = read_json(study / "metrics/summary.json")["cells"]
     for row in rows:
-        one = cells[row["cell"]]["metrics"].get("macro_f1")
+        one = cells[f"questions/{row['cell']}"]["metrics"].get("macro_f1")
         assert row["macro_f1"] == ("" if one is None else str(one["mean"]))
 
 
@@ -238,15 +244,17 @@ def test_the_page_does_not_scroll_sideways(opened: Opened, width: int) -> None:
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert wide == seen == width
-    assert page.evaluate("document.querySelector('#cells').offsetWidth") > width
+    assert page.evaluate("document.querySelector('#cells-questions').offsetWidth") > width
 
 
 def test_turning_a_phone_redraws_to_its_width(opened: Opened) -> None:
     page = opened(viewport={"width": 390, "height": 844})
-    narrow = page.locator("#forest .main-svg").first.bounding_box()
+    narrow = page.locator("#forest-questions .main-svg").first.bounding_box()
     page.set_viewport_size({"width": 844, "height": 390})
-    eventually(lambda: page.locator("#forest .main-svg").first.bounding_box()["width"] > 700)
-    wide = page.locator("#forest .main-svg").first.bounding_box()
+    eventually(
+        lambda: page.locator("#forest-questions .main-svg").first.bounding_box()["width"] > 700
+    )
+    wide = page.locator("#forest-questions .main-svg").first.bounding_box()
     assert narrow["width"] <= 390 and wide["height"] < narrow["height"]
 
 
@@ -268,7 +276,7 @@ def test_paper_is_light_whole_and_without_controls(opened: Opened) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == rgb(SURFACE.light)
     assert not page.locator("select").first.is_visible()
     assert not page.get_by_role("button", name="Download as CSV").is_visible()
-    assert page.locator("#ranks-shown").is_visible()
+    assert page.locator("#ranks-questions-shown").is_visible()
     assert all(one.is_visible() for one in page.locator(".sentences li").all())
     for name in ("frontier", "forest", "ranks", "scores", "curves"):
         chart = f"{name}-questions"
@@ -293,5 +301,5 @@ def test_a_study_of_two_cells_and_one_seed_opens_too(
     page.goto((tmp_path / "report/index.html").as_uri())
     page.wait_for_selector("html[data-ready=true]")
     assert page.locator("#frontier-questions .points path").count() == 2
-    assert page.locator("#scores").count() == 0 and amiss == []
+    assert page.locator("#scores-questions").count() == 0 and amiss == []
     page.close()

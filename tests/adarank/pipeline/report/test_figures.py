@@ -70,6 +70,15 @@ def test_marks_of_a_cost_stand_side_by_side_in_the_studys_order() -> None:
     assert places({"uniform-4": summary.cells["uniform-4"]}) == {"uniform-4": 165888}
 
 
+def test_where_all_costs_are_alike_the_axis_names_strategies() -> None:
+    axis = frontier(summary_of(Fixture())).views[0].drawing()["layout"]["xaxis"]
+    assert axis["ticktext"] == ["uniform", "disagreement", "permuted"]
+    assert axis["title"]["text"] == "strategy (165,888 trainable parameters)"
+    two = frontier(summary_of(Fixture(budgets=(0.5, 4)))).views[0].drawing()["layout"]["xaxis"]
+    assert two["ticktext"] == ["20,736", "165,888"]
+    assert two["title"]["text"] == "trainable parameters"
+
+
 def test_costs_cluster_only_where_they_are_alike() -> None:
     assert clusters([100, 110, 100, 1000]) == [[100, 110], [1000]]
     assert clusters([100, int(100 * ALIKE) + 1]) == [[100], [126]]
