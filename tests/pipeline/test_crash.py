@@ -96,7 +96,7 @@ def test_a_signal_stops_a_stage_at_once_and_says_what_to_type(
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("finetune explicit-2: lora"):
+        if line.startswith("finetune questions/explicit-2: lora"):
             break
     time.sleep(1)
     process.send_signal(number)
