@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, told so that the reader can mend it.
+    """One thing that is wrong, put so that the reader can fix it.
 
     Attributes:
         what: The fault, in one short sentence.
@@ -90,12 +90,12 @@ def within(place: str) -> Iterator[None]:
         yield
     except AdaRankError as error:
         placed = (f"{place}: {p.where}" if p.where else place for p in error.problems)
-        told = (replace(p, where=w) for p, w in zip(error.problems, placed, strict=True))
-        raise type(error)(*told) from None
+        problems = (replace(p, where=w) for p, w in zip(error.problems, placed, strict=True))
+        raise type(error)(*problems) from None
 
 
 def _printable(text: str) -> str:
-    # What is told may quote a damaged file: no terminal's codes, nothing that cannot be encoded.
+    # A message may quote a damaged file: no terminal's codes, nothing that cannot be encoded.
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 

@@ -140,14 +140,14 @@ def _stage(variant: Variant, project: Path, stage: str, *options: str) -> None:
 def _row(name: str, first: Outcome, found: Outcome) -> str:
     relative = max(abs(found.scores[m] - score) / score for m, score in first.scores.items())
     moved = sum(found.ranks[name] != rank for name, rank in first.ranks.items())
-    told = [name, "yes" if found.score_bytes == first.score_bytes else "no", f"{relative:.1e}"]
-    told.append(f"{moved} of {len(first.ranks)}")
+    row = [name, "yes" if found.score_bytes == first.score_bytes else "no", f"{relative:.1e}"]
+    row.append(f"{moved} of {len(first.ranks)}")
     if found.adapter is None or first.adapter is None:
-        return "\t".join([*told, "-", "-"])
+        return "\t".join([*row, "-", "-"])
     worst = max(np.abs(found.adapter[key] - first.adapter[key]).max() for key in first.adapter)
     largest = max(np.abs(tensor).max() for tensor in first.adapter.values())
     loss = abs((found.loss or 0.0) - (first.loss or 0.0))
-    return "\t".join([*told, f"{worst:.1e} of {largest:.2f}", f"{loss:.1e} of {first.loss:.4f}"])
+    return "\t".join([*row, f"{worst:.1e} of {largest:.2f}", f"{loss:.1e} of {first.loss:.4f}"])
 
 
 if __name__ == "__main__":

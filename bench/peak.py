@@ -60,7 +60,7 @@ def peak_bytes(model: nn.Module, work: Callable[[], object]) -> int:
 
 @contextmanager
 def _live(model: nn.Module) -> Iterator[Callable[[], tuple[int, int]]]:
-    """Give a function that tells (bytes now, peak bytes), both since the body began."""
+    """Give a function that returns (bytes now, peak bytes), both since the body began."""
     if next(model.parameters()).device.type != "cuda":
         with Ledger() as ledger:
             yield lambda: (ledger.now, ledger.peak)

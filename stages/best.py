@@ -95,7 +95,7 @@ def _chosen_from(chosen: Selection, record: Record, answer: Record) -> Record:
 
 
 def _copied(cell: Cell, seed: int, record: Record, folder: Path) -> Record:
-    """Copy an adapter as it is, and tell everything known of how it came to be."""
+    """Copy an adapter as it is, and record everything known of how it came to be."""
     source, trained = cell.trained(seed)
     for path in sorted(source.iterdir()):
         if path.name != TRAINED:

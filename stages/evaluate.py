@@ -108,7 +108,7 @@ def run(params: Params, cell: Cell) -> None:
     batches = sum(batches_of(len(s.examples), work.batch_size) for s in work.splits.values())
     with progress(f"evaluate {cell.name}", batches * len(seeds)) as advance:
         failures = {seed: cell.failure(seed) for seed in seeds}
-        failed = {seed: told for seed, told in failures.items() if told is not None}
+        failed = {seed: failure for seed, failure in failures.items() if failure is not None}
         keys = _keys(params, cell, [seed for seed in seeds if seed not in failed])
         tell_found(store, f"evaluate {cell.name}", keys)
         measured: list[Measured] = []
@@ -229,13 +229,13 @@ def _keys(params: Params, cell: Cell, seeds: list[int]) -> dict[int, Key]:
 
 
 def _check(found: Found, trained: Record, folder: Path) -> None:
-    told = {name: trained[name] for name in ("ranks", "parameters", "head_parameters")}
-    if asdict(found) != told:
+    recorded = {name: trained[name] for name in ("ranks", "parameters", "head_parameters")}
+    if asdict(found) != recorded:
         raise input_error(
-            "what is loaded is not what fine-tuning told of",
+            "what is loaded is not what fine-tuning recorded",
             where=str(folder),
             got=asdict(found),
-            expected=f"as in {TRAINED}: {told}",
+            expected=f"as in {TRAINED}: {recorded}",
             remedy="delete the folder and train again: `dvc repro`",
         )
 
@@ -261,7 +261,7 @@ def _record(
     task, metrics = work.task, list(work.task.better)
     rates = cell.rates()
     built = [one.trained for one in measured] + list(failed.values())
-    # Tuners that move rank about may end at other ranks with every seed: the most is told.
+    # Tuners that move rank about may end at other ranks with every seed: the largest is stated.
     return {
         "cell": cell.name,
         "task": cell.task,
@@ -277,7 +277,7 @@ def _record(
         "learning_rate": rates["learning_rate"],
         "tuned": rates["tried"],
         "cut": _cut(work),
-        "failed": [{"seed": seed, "error": told["error"]} for seed, told in failed.items()],
+        "failed": [{"seed": seed, "error": failure["error"]} for seed, failure in failed.items()],
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],
     }
@@ -286,8 +286,8 @@ def _record(
 def _tell(seed: int, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         numbers = {k: v for k, v in row.items() if isinstance(v, float) and k != "headline"}
-        told = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-        say(f"seed {seed}, {row['split']} ({row['n']} rows): {told}")
+        values = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+        say(f"seed {seed}, {row['split']} ({row['n']} rows): {values}")
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

@@ -151,12 +151,12 @@ def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) ->
 
 def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     seconds, tokens = sum(run.seconds for run in runs), sum(run.tokens for run in runs)
-    told: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
+    costs: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
     if seconds:
-        told["tokens_per_second"] = round(tokens / seconds, 1)
+        costs["tokens_per_second"] = round(tokens / seconds, 1)
     if device == "cuda":
-        told["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return told
+        costs["peak_gpu_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return costs
 
 
 def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:

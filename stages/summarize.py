@@ -76,13 +76,13 @@ def run(params: Params) -> None:
     """Compare every cell of the study and write the four files."""
     study = params.study
     by_task = {task: _cells(study, task) for task in study.tasks}
-    told = summary(by_task, study)
-    say(f"summarize: {told['verdict']}")
-    for task, part in told["tasks"].items():
+    whole = summary(by_task, study)
+    say(f"summarize: {whole['verdict']}")
+    for task, part in whole["tasks"].items():
         for line in [*(c["text"] for c in part["caveats"]), *part["costs"]]:
             say(f"summarize: {task}: {line}")
-    write_drawable(SUMMARY, rounded(told))
-    write_json(HEADLINE, rounded(metric(told)))
+    write_drawable(SUMMARY, rounded(whole))
+    write_json(HEADLINE, rounded(metric(whole)))
     tables = {task: compare(cells, reference=study.reference) for task, cells in by_task.items()}
     write_tsv(COMPARISON, _with_tasks(tables))
     points = {
@@ -304,12 +304,12 @@ def _comparison(one: Comparison) -> dict[str, Any]:
 def _headline(cells: Sequence[Cell]) -> tuple[str, str]:
     by_headline = {(cell["headline"], cell["better"]): cell["cell"] for cell in cells}
     if len(by_headline) > 1:
-        told = ", ".join(f"{name} by {metric}" for (metric, _), name in by_headline.items())
+        headlines = ", ".join(f"{name} by {metric}" for (metric, _), name in by_headline.items())
         raise input_error(
             "the cells are of different tasks",
             where=str(CELLS),
-            got=told,
-            expected="one metric that all are told by",
+            got=headlines,
+            expected="one headline metric for all",
             remedy="`dvc repro` evaluates the stale ones anew",
         )
     return next(iter(by_headline))

@@ -101,13 +101,16 @@ def allocate(
     spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
     question = Question(modules, signals, spend, lower, upper, seed)
+    weighed = [
+        weigh(strategy, chosen, replace(question, draw=draw))
+        for draw in range(permutations if chosen.random else 1)
+    ]
     draws: list[tuple[PlannedModule, ...]] = []
-    for draw in range(permutations if chosen.random else 1):
-        weights = weigh(strategy, chosen, replace(question, draw=draw))
+    for weights in weighed:
         ranks = _ranks(strategy, chosen, weights, question, budget, rounding)
         draws.append(_planned(modules, ranks, scale))
     first, *variants = dict.fromkeys(draws)  # a permutation of equal weights changes nothing
-    note = _note(chosen, weigh(strategy, chosen, question), question, budget)
+    note = _note(chosen, weighed[0], question, budget)
     return RankPlan(
         schema=2 if variants or note else 1,
         strategy=strategy,

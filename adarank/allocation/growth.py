@@ -94,7 +94,7 @@ class Growth:
         """
         multiple = self.schedule[0] if self.schedule else 1.0
         start = self.start_rank or ceil(multiple * budget)
-        highest = self.max_rank or max(start, _PEAK * start)
+        highest = self.max_rank or _PEAK * start
         every = self.check_every or max(1, steps // 10)
         warmup = steps // 10 if self.warmup_steps is None else self.warmup_steps
         window = self.window or max(1, every // 2)

@@ -8,10 +8,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from adarank.errors import input_error
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.places import cache_folder
 from adarank.pipeline.files.whole import read_json, whole_folder, write_json
+from adarank.pipeline.sources.local import check_folder
 from adarank.pipeline.sources.model import fetch_model
 from adarank.pipeline.sources.spec import MODEL_FORMS, FileSource, parse_source
 
@@ -35,10 +35,12 @@ def model_folder(
     """
     folder = Path(model).expanduser()
     if folder.is_dir() or model.startswith(("/", ".", "~")):
-        return _existing(folder), {"source": model}
+        check_folder(folder)
+        return folder, {"source": model}
     source = parse_source(model, MODEL_FORMS, "model.source")
     if isinstance(source, FileSource):
-        return _existing(source.path), {"source": model}
+        check_folder(source.path)
+        return source.path, {"source": model}
     kept = cache_folder() / "models" / _key(model, convert_pickle)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_name(f"{kept.name}.lock")):
@@ -61,15 +63,3 @@ def _fetch(source: str, kept: Path, convert_pickle: bool) -> None:
 def _key(source: str, convert_pickle: bool) -> str:
     digest = hashlib.sha256(f"{source} {convert_pickle}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9.=@-]+', '_', source)[:80]}-{digest[:12]}"
-
-
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise input_error(
-            "no such folder",
-            where="model.source",
-            got=str(folder),
-            expected=f"a folder with config.json, absolute or below {Path.cwd()}",
-            remedy="mend the path",
-        )
-    return folder

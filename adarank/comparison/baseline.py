@@ -138,7 +138,8 @@ def beats(value: float | None, baseline: float, *, metric: str, better: str, n: 
     if value is None:
         return False
     if metric in _CORRELATIONS:
-        return n > 3 and math.atanh(min(value, 1 - 1e-12)) > ndtri(0.975) / math.sqrt(n - 3)
+        inside = min(max(value, -1 + 1e-12), 1 - 1e-12)
+        return n > 3 and math.atanh(inside) > ndtri(0.975) / math.sqrt(n - 3)
     return value > baseline if better == "higher" else value < baseline
 
 

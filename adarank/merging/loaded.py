@@ -86,10 +86,7 @@ def _of_adapter(
     own: Any = model.get_base_model()
     name = str(model.active_adapter)
     config: Any = model.peft_config[name]
-    if getattr(config.peft_type, "value", "") != "LORA" or config.use_dora or config.lora_bias:
-        what = "only plain LoRA adapters can be merged"
-        got = "DoRA" if getattr(config, "use_dora", False) else str(config.peft_type)
-        raise InputError(Problem(what, task, got, "LoRA without DoRA and without bias"))
+    _refuse_variants(task, config)
     prefix = base_model(own)[0]
     before = f"{prefix}." if prefix else ""
     vectors: dict[str, Vector] = {}
@@ -98,6 +95,9 @@ def _of_adapter(
         bare = path.removeprefix(before)
         if isinstance(layer, LoraLayer) and name in layer.lora_A:
             vectors[f"{bare}.weight"] = _update(task, bare, layer, name, weights)
+        elif isinstance(layer, LoraLayer) and name in layer.lora_embedding_A:
+            a, b = layer.lora_embedding_A[name].detach(), layer.lora_embedding_B[name].detach()
+            vectors[f"{bare}.weight"] = Update(b.T, a.T, float(layer.scaling[name]))
         elif isinstance(layer, ModulesToSaveWrapper):
             trained: Any = layer.modules_to_save[name]
             for key, parameter in trained.named_parameters():
@@ -106,6 +106,20 @@ def _of_adapter(
                 else:
                     head[f"{path}.{key}"] = parameter.detach()
     return vectors, head
+
+
+def _refuse_variants(task: str, config: Any) -> None:
+    """Refuse what is no plain LoRA, or trained biases beside it, which a merge would lose."""
+    kind = str(getattr(config.peft_type, "value", config.peft_type))
+    beside = ("use_dora", "lora_bias", "target_parameters")
+    found = [kind] if kind != "LORA" else [key for key in beside if getattr(config, key, None)]
+    if kind == "LORA" and config.bias != "none":
+        found.append(f"bias: {config.bias}")
+    if found:
+        what = "only plain LoRA adapters can be merged"
+        raise InputError(
+            Problem(what, task, ", ".join(found), "LoRA without DoRA and without bias")
+        )
 
 
 def _update(

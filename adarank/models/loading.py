@@ -47,14 +47,14 @@ def loading(
     except _UNREADABLE as error:
         if out_of_memory(error):  # no fault of the folder's
             raise
-        told = " ".join(f"{error}".split())
+        message = " ".join(f"{error}".split())
         package = missing_package(error, folder)
         if package:
             what, remedy = f"{what}: the package {package} is missing", f"pip install {package}"
         raise input_error(
             what,
             where=str(folder),
-            got=f"{type(error).__name__}: {told}",
+            got=f"{type(error).__name__}: {message}",
             expected=expected,
             remedy=remedy,
         ) from error

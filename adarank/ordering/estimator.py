@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from adarank.errors import Problem
+from adarank.errors import InputError, Problem
 from adarank.ordering.comparator import Comparator
 from adarank.ordering.lists import (
     OrderingError,
@@ -285,6 +285,10 @@ def _check_parameters(model: SortNet) -> None:
                 for name, limit in expected.items()
             )
         )
+    try:
+        list_metric(model.metric, model.discount)
+    except InputError as error:
+        raise OrderingError(*error.problems) from None
 
 
 def _split(

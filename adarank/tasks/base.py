@@ -94,7 +94,7 @@ class Task(Protocol):
 
     @property
     def headline(self) -> str:
-        """The metric that comparisons are told by."""
+        """The metric that cells are compared by."""
         ...
 
     def build(self, folder: Path, seed: int) -> Headed:

@@ -24,7 +24,7 @@ def cut_in_words(counts: Counts) -> list[str]:
         if n["cut"]:
             said.append(f"{n['cut']:,} {of} are cut (finetune.max_length){lost}")
         elif n["unanswered"]:
-            room = "longer than may be written (task.max_new_tokens)"
+            room = "longer than may be written (max_new_tokens)"
             said.append(f"{n['unanswered']:,} {of} have answers {room}")
     return said
 

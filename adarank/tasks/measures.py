@@ -1,4 +1,4 @@
-"""The metrics that comparisons are told by, of one table of predictions or of many at once.
+"""The metrics that tasks are compared by, of one table of predictions or of many at once.
 
 Tasks measure with these, and so does the bootstrap, which draws a table's rows thousands of
 times: each works on arrays whose last axis is the rows, and leaves the axes before it.

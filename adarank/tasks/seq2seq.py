@@ -65,7 +65,7 @@ class Seq2Seq:
         """Make the task that a dataset's description asks for.
 
         Raises:
-            InputError: A label word that cannot be written or told from another, or
+            InputError: A label word that cannot be written or distinguished from another, or
                 `options.positive` is no label.
         """
         labels = tuple(description.get("labels") or ())

@@ -75,7 +75,7 @@ def refuse_empty(targets: Sequence[Sequence[int]], rows: pd.DataFrame) -> None:
             where=f"target of row {empty[0] + 1}",
             got=f"{rows['target'].iloc[empty[0]]!r} ({len(empty)} such rows)",
             expected="at least one token to write",
-            remedy="mend those rows, or dataset.bad_rows: drop",
+            remedy="correct those rows, or dataset.bad_rows: drop",
         )
 
 

@@ -125,7 +125,7 @@ def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str,
         for module in plan.adapted
     }
     problems = [
-        Problem("the adapter differs from the plan", name, *_told(built, expected, name))
+        Problem("the adapter differs from the plan", name, *_in_words(built, expected, name))
         for name in sorted(built.keys() | expected.keys())
         if not _same(built.get(name), expected.get(name))
     ]
@@ -182,13 +182,13 @@ def _same(got: Built | None, expected: Built | None) -> bool:
     )
 
 
-def _told(built: dict[str, Built], expected: dict[str, Built], name: str) -> tuple[str, str]:
-    def tell(one: Built | None) -> str:
+def _in_words(built: dict[str, Built], expected: dict[str, Built], name: str) -> tuple[str, str]:
+    def words(one: Built | None) -> str:
         if one is None:
             return "no adapter"
         return f"rank {one.rank}, scale {one.scale:g}, {one.parameters} parameters"
 
-    return tell(built.get(name)), tell(expected.get(name))
+    return words(built.get(name)), words(expected.get(name))
 
 
 def _verify_trainable(model: PeftModel) -> None:

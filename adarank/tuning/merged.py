@@ -73,5 +73,7 @@ class Merged:
         """Merge what `tensors` gave, in the same order, so that the sums have the same bits."""
         keys = {key.rpartition("/")[0] for key in tensors}
         for key in sorted(keys, key=lambda one: int(one.rpartition("/")[2])):
-            part = Update(tensors[f"{key}/a"], tensors[f"{key}/b"])
-            self.add(key.rpartition("/")[0], part)
+            name = key.rpartition("/")[0]
+            like = self._layers[name].get_base_layer().weight  # a checkpoint is read to the CPU
+            a, b = (tensors[f"{key}/{side}"].to(like.device) for side in ("a", "b"))
+            self.add(name, Update(a, b))

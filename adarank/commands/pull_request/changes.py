@@ -110,7 +110,7 @@ def _differences(what: str, base: str) -> list[Change]:
             f"DVC cannot compare the {what}",
             where=f"dvc {what} diff {base}",
             got=_last_line(done.stderr),
-            remedy="run that command and mend what it says",
+            remedy="run that command and fix what it says",
         )
     by_file: Mapping[str, Mapping[str, Any]] = json.loads(done.stdout or "{}")
     rows = [(key, row) for values in by_file.values() for key, row in values.items()]
@@ -132,5 +132,5 @@ def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def _last_line(text: str) -> str:
-    told = [line for line in text.splitlines() if line.strip() and "dvc.org/support" not in line]
-    return told[-1] if told else "no message"
+    lines = [line for line in text.splitlines() if line.strip() and "dvc.org/support" not in line]
+    return lines[-1] if lines else "no message"

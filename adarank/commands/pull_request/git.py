@@ -67,5 +67,5 @@ def _unknown(base: str) -> InputError:
         where="--base",
         got=base,
         expected="a branch, tag or commit of this clone, here or at origin",
-        remedy="`git fetch origin`, or mend the name",
+        remedy="`git fetch origin`, or correct the name",
     )

@@ -102,7 +102,7 @@ def _unmatched(deps: list[Any], outs: list[Output]) -> Iterator[str]:
 
 
 def _made(path: str, outs: list[Output]) -> str | None:
-    """Tell the hash of an output, or of a folder that outputs lie in; None if nothing tells it.
+    """Return the hash of an output, or of a folder that outputs lie in; None if nothing records it.
 
     A folder in Git is not judged: it is here, with all else that lies in it, so DVC has hashed it.
     """

@@ -15,7 +15,7 @@ Verdicts = list[tuple[Comparison | None, Comparison | None]]
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the report tells.
+    """All that the report says.
 
     Attributes:
         base: The base, in words that Markdown may show.
@@ -118,7 +118,7 @@ def _lock(findings: Findings) -> str:
         return "Every stage is as dvc.lock says." if findings.locked else "No dvc.lock."
     rows = [[code(one.stage), codes(one.reasons, most=4)] for one in findings.stale]
     remedy = (
-        "Remedy: `dvc repro`, then commit dvc.lock and metrics/. What follows tells of results "
+        "Remedy: `dvc repro`, then commit dvc.lock and metrics/. What follows describes results "
         "that these parameters or this code did not make."
     )
     return f"{table(['stage', 'not as dvc.lock says'], rows)}\n\n{remedy}"

@@ -35,7 +35,7 @@ def counted(happened: dict[str, Happened]) -> str:
 
 
 def error_lines(log: str, stage: str) -> list[str]:
-    """Pick a failed stage's own words: its error as it told it, or a traceback's end.
+    """Pick a failed stage's own words: its error as printed, or a traceback's end.
 
     DVC's own lines are taken only where the stage said nothing, as when it was never begun.
     """

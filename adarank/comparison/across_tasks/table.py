@@ -22,7 +22,7 @@ class TaskMetric:
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied by: bounded metrics are told in points."""
+        """What a value is multiplied by: bounded metrics are shown in points."""
         return 100.0 if in_points(self.metric) else 1.0
 
 

@@ -50,7 +50,6 @@ class Learning:
         steps: At most; the paper's 5000 (RoBERTa) with a rate of 5e-5. A mask can flip only once
             rate x steps exceeds its start of 0.1.
         batch: Rows of each task a step.
-        rate: Adam's learning rate, betas (.9, .999), no decay.
         seed: Decides the order of the rows and which are held back.
         held_back: Share of each task's rows on which the objective is checked, at least one row.
         check_every: Steps between two checks.
@@ -59,7 +58,6 @@ class Learning:
 
     steps: int = 500
     batch: int = 16
-    rate: float = 1e-3
     seed: int = 0
     held_back: float = 0.2
     check_every: int = 25
@@ -72,6 +70,7 @@ def learn(
     tasks: Sequence[Unlabelled],
     learning: Learning,
     *,
+    rate: float,
     prior: float,
     masks: bool = True,
     lambdas: bool = True,
@@ -85,6 +84,7 @@ def learn(
         coefficients: What is learned, and its layout.
         tasks: Rows and heads, in the members' order.
         learning: See Learning.
+        rate: Adam's learning rate, betas (.9, .999), no decay.
         prior: lambda at the start.
         masks: Whether masks are learned; else they stay as at the start.
         lambdas: Whether lambdas are learned; else they stay at the prior.
@@ -95,14 +95,14 @@ def learn(
         The last state; its tensors `best_logits` and `best_lambdas` are the result.
 
     Raises:
-        InputError: A task with fewer than two rows.
+        InputError: A task with fewer than two rows, or a state of another merge.
         RunError: An objective that is not finite, with its step and task.
     """
     _refuse_few(tasks)
     split = [_split(len(task.examples), learning, index) for index, task in enumerate(tasks)]
     parameters = _parameters(coefficients, prior, state)
     learned = [p for p, on in zip(parameters, (masks, lambdas), strict=True) if on]
-    optimiser = torch.optim.Adam(learned, lr=learning.rate)
+    optimiser = torch.optim.Adam(learned, lr=rate)
     if state is None:
         state = _checked(None, parameters, merged, coefficients, tasks, split, learning)
     _restore(optimiser, state, parameters)
@@ -115,7 +115,10 @@ def learn(
             for task, (rows, _) in zip(tasks, split, strict=True):
                 examples = [task.examples[i] for i in batch_rows(rows, state.step, learning)]
                 total = total + _entropy(merged, task, examples, state.step)
-            total.backward()
+            # Of these alone: backward() would also fill the .grad of the base and the heads.
+            gradients = torch.autograd.grad(total, learned)
+        for parameter, gradient in zip(learned, gradients, strict=True):
+            parameter.grad = gradient
         optimiser.step()
         optimiser.zero_grad()
         tensors = state.tensors | _moments(optimiser, parameters) | _named(parameters)

@@ -1,7 +1,7 @@
 """AdaMerging and AdaRank: what is decomposed, what is learned, and what came of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ def merge_learned(
         method: `adamerging` or `adarank`.
         values: Parameters that differ from the method's defaults.
         tasks: Each member's rows and head, in the members' order.
-        learning: Batches, steps and seed; its rate is the method's.
+        learning: Batches, steps and seed; the rate is one of `values`.
         state: Where to go on from.
         on_step: Gets the state after every step.
 
@@ -116,7 +116,8 @@ def merge_learned(
         MergedModel(body, parts),
         coefficients,
         tasks,
-        replace(learning, rate=float(values["rate"])),
+        learning,
+        rate=float(values["rate"]),
         prior=prior,
         masks=not lambdas_only,
         lambdas=values.get("learn") != "masks_only",

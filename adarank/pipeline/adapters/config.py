@@ -12,7 +12,7 @@ from adarank.errors import InputError, Problem
 
 
 class LoraFields(BaseModel):
-    """The entries of adapter_config.json that decide ranks and scales; the others are let be."""
+    """The entries of adapter_config.json that decide ranks and scales; the others are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 

@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 
 class TrainedForm(Form):
-    """What a seed's record tells; see `adarank.pipeline.running.one_run.save_checked`."""
+    """What a seed's record holds; see `adarank.pipeline.running.one_run.save_checked`."""
 
     ranks: dict[str, int]
     parameters: int
@@ -44,7 +44,7 @@ class TrainedForm(Form):
 
 
 class FailedForm(Form):
-    """What is told of a seed whose training could not go on; see `running.one_run.save_failure`."""
+    """What is recorded of a seed whose training failed; see `running.one_run.save_failure`."""
 
     error: str
     parameters: int
@@ -53,7 +53,7 @@ class FailedForm(Form):
 
 
 class RatesForm(Form):
-    """What a cell's record of learning rates tells."""
+    """What a cell's record of learning rates holds."""
 
     learning_rate: float
     tried: list[dict[str, Any]]
@@ -159,7 +159,7 @@ class Cell:
                 "nothing trained here",
                 where=str(folder),
                 got="no such file",
-                expected=f"{TRAINED} and the weights it tells of",
+                expected=f"{TRAINED} and the weights it names",
                 remedy="`dvc repro` trains every seed of study.seeds",
             )
         return folder, read_record(path, TrainedForm)
@@ -170,7 +170,7 @@ class Cell:
         return read_record(path, FailedForm) if path.exists() else None
 
     def rates(self) -> Record:
-        """Read how its learning rate was chosen; InputError if that is not told there."""
+        """Read how its learning rate was chosen; InputError if that is not recorded."""
         return read_record(self.adapters / RATES, RatesForm)
 
 

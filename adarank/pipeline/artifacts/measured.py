@@ -14,7 +14,7 @@ _LISTS = ("failed", "gap", "seeds", "tuned")
 
 
 class Row(Record):
-    """What is told of a seed and split; its metrics lie beside."""
+    """What is recorded of a seed and split; its metrics lie beside."""
 
     model_config = ConfigDict(extra="allow")
 

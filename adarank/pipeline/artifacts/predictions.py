@@ -90,8 +90,8 @@ def _read(cell: Cell, measure: Measure, folder: Path) -> _Seeds | str:
         return f"Predictions without {', '.join(sorted(lacking))}"
     test = table.loc[table["split"] == "test"].sort_values(["seed", "row"])
     each = {int(seed): part for seed, part in test.groupby("seed")}
-    told = {row["seed"]: row["headline"] for row in cell["seeds"] if row["split"] == "test"}
-    if not _agree(told, each, measure):
+    recorded = {row["seed"]: row["headline"] for row in cell["seeds"] if row["split"] == "test"}
+    if not _agree(recorded, each, measure):
         return "Predictions that give other metrics than evaluation did"
     rows = next(iter(each.values()))["row"].to_numpy()
     if any(not np.array_equal(part["row"].to_numpy(), rows) for part in each.values()):
@@ -99,13 +99,15 @@ def _read(cell: Cell, measure: Measure, folder: Path) -> _Seeds | str:
     return _Seeds(rows, {seed: measure.arrays(part) for seed, part in each.items()})
 
 
-def _agree(told: dict[int, float | None], each: dict[int, pd.DataFrame], measure: Measure) -> bool:
+def _agree(
+    recorded: dict[int, float | None], each: dict[int, pd.DataFrame], measure: Measure
+) -> bool:
     """Whether the predictions give the metrics; one that is undefined agrees with none."""
-    if told.keys() != each.keys() or not told:
+    if recorded.keys() != each.keys() or not recorded:
         return False
     return all(
         value is None or bool(np.isclose(measure(each[seed]), value, rtol=1e-9, atol=1e-12))
-        for seed, value in told.items()
+        for seed, value in recorded.items()
     )
 
 

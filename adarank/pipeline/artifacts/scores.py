@@ -1,4 +1,4 @@
-"""What a scoring stage writes and tells, whichever signal it computed."""
+"""What a scoring stage writes and prints, whichever signal it computed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

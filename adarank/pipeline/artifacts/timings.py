@@ -40,9 +40,9 @@ def score_costs() -> dict[str, float]:
 def _cost(cell: str) -> dict[str, float]:
     label = cell.replace("/", "-")
     finetune, evaluate = timing(f"finetune-{label}"), timing(f"evaluate-{label}")
-    told = {"finetune s": finetune.get("seconds"), "evaluate s": evaluate.get("seconds")}
-    told |= {title: finetune.get(name) for title, name in _TRAINING.items()}
-    return {title: value for title, value in told.items() if value is not None}
+    entries = {"finetune s": finetune.get("seconds"), "evaluate s": evaluate.get("seconds")}
+    entries |= {title: finetune.get(name) for title, name in _TRAINING.items()}
+    return {title: value for title, value in entries.items() if value is not None}
 
 
 def timing(name: str) -> dict[str, Any]:

@@ -23,5 +23,5 @@ def memory_problem(name: str, error: Exception) -> Problem:
         error: What `out_of_memory` has recognised.
     """
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    remedy = next((told for stage, told in _REMEDIES.items() if name.startswith(stage)), "")
+    remedy = next((words for stage, words in _REMEDIES.items() if name.startswith(stage)), "")
     return Problem("memory does not suffice", name, first, remedy=remedy)

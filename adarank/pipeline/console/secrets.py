@@ -16,7 +16,7 @@ def hidden(text: str) -> str:
     """Blot out what must not be read: secrets of the environment, logins and signatures in URLs.
 
     Args:
-        text: What is about to be told.
+        text: What is about to be printed.
 
     Returns:
         The text with `***` in their places.

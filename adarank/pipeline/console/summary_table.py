@@ -50,8 +50,8 @@ def cost_table(cells: dict[str, dict[str, float]], scores: dict[str, float]) -> 
         scores: Seconds by signal.
     """
     each = ", ".join(f"{name} {seconds:,.1f}" for name, seconds in scores.items())
-    told = [Text(f"Seconds to score by signal: {each}")] if scores else []
-    return Group(*([_costs(cells)] if cells else []), *told)
+    scoring = [Text(f"Seconds to score by signal: {each}")] if scores else []
+    return Group(*([_costs(cells)] if cells else []), *scoring)
 
 
 def _costs(cells: dict[str, dict[str, float]]) -> Table:

@@ -36,14 +36,14 @@ def read_repository(
         InputError: No such repository, revision, configuration, split or column.
         RunError: The hub could not be reached, or sends other bytes than it promises.
     """
-    commit, told = _resolved(source, recorded)
+    commit, promised = _resolved(source, recorded)
     tables = from_hub(
         lambda: kept(
             lambda: {split: _load(source, commit, name) for split, name in splits.items()},
             source,
             "dataset",
             commit,
-            told,
+            promised,
             _forget,
         ),
         source,

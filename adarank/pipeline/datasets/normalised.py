@@ -1,4 +1,4 @@
-"""What every kind of rows is told and gives: the rules, and tables ready to write."""
+"""What every kind of rows takes and gives: the rules, and tables ready to write."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -23,7 +23,7 @@ _REMAKE = "delete it and run `dvc repro`, which restores or remakes it"
 
 
 class Record(BaseModel):
-    """What is read of a JSON file of ours; entries beside are let be."""
+    """What is read of a JSON file of ours; other entries are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 

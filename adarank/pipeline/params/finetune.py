@@ -62,7 +62,7 @@ class FinetuneSection(Section):
     select_by: str = Field(
         default="loss",
         description="validation metric that chooses the weights kept, and the learning rate of "
-        "a list: loss ..., or headline for the one that the task is told by",
+        "a list: loss ..., or headline for the task's own",
     )
     patience: int | None = Field(
         default=None, ge=1, description="looks without a better one that end a run; null for never"

@@ -86,7 +86,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             where=str(path),
             got="nested too deeply" if isinstance(error, RecursionError) else str(error),
             expected="one YAML 1.2 document, in UTF-8, each key once",
-            remedy="mend the line named",
+            remedy="correct the line named",
         ) from None
     if not isinstance(values, dict):
         raise input_error(
@@ -158,7 +158,7 @@ def _problem(detail: ErrorDetails, schema: type[Slice], path: Path) -> Problem:
     if detail["type"] == "missing":
         return Problem("key missing", where, "no such key", "a value", f"add it; {keys}")
     if detail["type"] == "extra_forbidden":
-        hint = f"did you mean {near!r}?" if near else "remove it, or mend its name"
+        hint = f"did you mean {near!r}?" if near else "remove it, or correct its name"
         return Problem("unknown key", where, got, keys, hint)
     return Problem("value refused", where, got, detail["msg"], "change this value")
 
@@ -171,5 +171,5 @@ def _known(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[st
         inner = fields[part].annotation if part in fields else None
     keys = sorted(getattr(inner, "model_fields", {}))
     near = difflib.get_close_matches(str(location[-1]), [k for k in keys if k != location[-1]], n=1)
-    told = f"keys here: {', '.join(keys)}" if keys else "see the README's parameters"
-    return told, next(iter(near), "")
+    keys_here = f"keys here: {', '.join(keys)}" if keys else "see docs/REFERENCE.md"
+    return keys_here, next(iter(near), "")

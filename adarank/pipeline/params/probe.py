@@ -95,7 +95,7 @@ def file_texts(path: Path) -> list[str]:
             where="probe.source",
             got=f"{path}: {getattr(error, 'strerror', None) or error}",
             expected="a file of UTF-8 text, a text a line, or a table",
-            remedy="mend the path, or save the file as UTF-8",
+            remedy="correct the path, or save the file as UTF-8",
         ) from None
     texts = [text for text in texts if text.strip()]
     _check_encodable(texts, path)
@@ -143,7 +143,7 @@ def _table(path: Path) -> pd.DataFrame:
             where="probe.source",
             got=f"{path}: {error}",
             expected=f"{suffix[1:]}, as its suffix says",
-            remedy="mend it, or give a .txt file with a text a line",
+            remedy="correct it, or give a .txt file with a text a line",
         ) from None
 
 

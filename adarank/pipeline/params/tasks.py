@@ -129,11 +129,11 @@ def task_named(name: str) -> Iterator[None]:
         raise InputError(*(renamed(problem, name) for problem in error.problems)) from None
 
 
-_KEYS = re.compile(rf"\bdataset\.(?=(?:{'|'.join(TaskSection.model_fields)})\b)")
+_KEYS = re.compile(rf"\b(?:dataset|task)\.(?=(?:{'|'.join(TaskSection.model_fields)})\b)")
 
 
 def renamed(problem: Problem, name: str) -> Problem:
-    """Name a task's keys as params.yaml has them: tasks.NAME.KEY for dataset.KEY."""
+    """Name a task's keys as params.yaml has them: tasks.NAME.KEY for dataset.KEY or task.KEY."""
     return replace(
         problem,
         **{

@@ -53,11 +53,11 @@ def _about(name: str, cell: Cell, headline: str) -> Iterator[str]:
 
 
 def _figures(record: dict[str, Any], keys: Sequence[str]) -> Iterator[str]:
-    yield from (_told(record.get(key)) for key in keys)
+    yield from (_in_words(record.get(key)) for key in keys)
     yield str(record.get("host", NONE))
 
 
-def _told(figure: Any) -> str:
+def _in_words(figure: Any) -> str:
     if isinstance(figure, (int, float)) and abs(figure) >= 1000:
         return f"{figure:,.0f}"
     return number(figure) if isinstance(figure, (int, float)) else NONE

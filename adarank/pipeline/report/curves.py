@@ -104,7 +104,7 @@ class Drawing:
         return column if has and column != _LOSS else None
 
     def name(self, seed: int) -> str:
-        """How a seed is told."""
+        """How a seed is named."""
         failed = any(failure.seed == seed for failure in self.cell.failed)
         return f"seed {seed} (failed)" if failed else f"seed {seed}"
 

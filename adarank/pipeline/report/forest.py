@@ -116,7 +116,7 @@ def _figure(summary: Summary, lines: Sequence[_Line]) -> go.Figure:
     figure.add_trace(
         go.Scatter(x=[0], y=[0], yaxis="y2", mode="markers", opacity=0, hoverinfo="skip")
     )
-    told = unit(summary.headline, difference=True)
+    name = unit(summary.headline, difference=True)
     places = [line.place for line in lines]
     side: dict[str, Any] = {
         "range": [len(lines) - 0.4, -0.6],
@@ -127,7 +127,7 @@ def _figure(summary: Summary, lines: Sequence[_Line]) -> go.Figure:
     figure.update_layout(
         **layout(_AROUND + _ROW * len(lines), showlegend=False, hovermode="closest"),
         xaxis=axis(
-            f"difference in {title(summary.headline)}{f', {told}' if told else ''}",
+            f"difference in {title(summary.headline)}{f', {name}' if name else ''}",
             zeroline=True,
             zerolinecolor=INK.light,
             zerolinewidth=1.5,
@@ -205,8 +205,8 @@ def _hover(one: Comparison) -> str:
     if one.t_p is not None and one.family is not None:
         said.append(f"paired t: {p_equals(one.t_p)}, Holm {p_equals(one.t_p_holm)}")
     if one.p is not None:
-        told = f"{p_equals(one.p)}, smallest possible {number(one.p_floor)}"
-        said.append(f"sign flips: {told}")
+        flips = f"{p_equals(one.p)}, smallest possible {number(one.p_floor)}"
+        said.append(f"sign flips: {flips}")
     if one.detectable is not None:
         said.append(f"detectable: {value(one.detectable, metric)}")
     return "<br>".join(map(plain, said))
@@ -223,8 +223,8 @@ def _alt(summary: Summary) -> str:
 
 
 def _table(summary: Summary) -> Table:
-    told = unit(summary.headline, difference=True)
-    difference = f"difference ({told})" if told else "difference"
+    name = unit(summary.headline, difference=True)
+    difference = f"difference ({name})" if name else "difference"
     interval = f"{100 * summary.confidence:g} % interval"
     head = ("cell", "less", "pairs", difference, interval, "over rows and seeds", "t: p")
     head += ("t: Holm p", "sign flips: p", "smallest possible p")

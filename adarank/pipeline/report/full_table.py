@@ -129,8 +129,8 @@ def _compared(one: Comparison | None) -> Iterator[Entry]:
 def _counted(cell: Cell, summary: Summary) -> Iterator[Entry]:
     yield Entry(str(cell.n), str(cell.n))
     failed = len(cell.failed)
-    told = f"{failed} of {len(summary.seeds)} failed" if failed else "0"
-    yield Entry(told, str(failed))
+    shown = f"{failed} of {len(summary.seeds)} failed" if failed else "0"
+    yield Entry(shown, str(failed))
 
 
 def _cost(cell: Cell) -> Iterator[Entry]:

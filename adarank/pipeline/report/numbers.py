@@ -10,7 +10,7 @@ Known = int | float | None
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a part of a whole, which is told in percent."""
+    """Whether a metric is a part of a whole, which is shown in percent."""
     return metric in _SHARES or "accuracy" in metric or "f1" in metric
 
 
@@ -25,12 +25,12 @@ def title(metric: str) -> str:
 
 
 def unit(metric: str, *, difference: bool = False) -> str:
-    """Name what a metric, or a difference of two, is told in; empty for a plain number."""
+    """Name what a metric, or a difference of two, is shown in; empty for a plain number."""
     return ("percentage points" if difference else "%") if is_share(metric) else ""
 
 
 def scaled(value: float, metric: str) -> float:
-    """Bring a value to the unit it is told in."""
+    """Bring a value to the unit it is shown in."""
     return 100 * value if is_share(metric) else value
 
 
@@ -38,9 +38,9 @@ def value(number: Known, metric: str, *, signed: bool = False) -> str:
     """Write a metric's value without its unit: 87.87, +2.18, 4.898."""
     if number is None:
         return NONE
-    told = scaled(number, metric)
-    digits = ",.0f" if abs(told) >= 1000 else ".2f" if is_share(metric) else "#.4g"
-    return f"{told:{'+' if signed else ''}{digits}}".replace("-", MINUS)
+    shown = scaled(number, metric)
+    digits = ",.0f" if abs(shown) >= 1000 else ".2f" if is_share(metric) else "#.4g"
+    return f"{shown:{'+' if signed else ''}{digits}}".replace("-", MINUS)
 
 
 def with_interval(
@@ -48,11 +48,11 @@ def with_interval(
 ) -> str:
     """Write a value with its interval: `87.87 % (87.00 to 88.74)`."""
     name = unit(metric, difference=signed)
-    told = f"{value(mean, metric, signed=signed)}{f' {name}' if name else ''}"
+    shown = f"{value(mean, metric, signed=signed)}{f' {name}' if name else ''}"
     if mean is None or low is None or high is None:
-        return told
+        return shown
     ends = (value(end, metric, signed=signed) for end in (low, high))
-    return f"{told} ({' to '.join(ends)})"
+    return f"{shown} ({' to '.join(ends)})"
 
 
 def p_value(p: Known) -> str:

@@ -63,10 +63,10 @@ def _dataset(task: str) -> Iterator[tuple[str, ...]]:
     note = read_json(task_folder(task) / DESCRIPTION)
     for split in _SPLITS:
         dropped = note["dropped"].get(split, {})
-        told = ", ".join(f"{n} with {why}" for why, n in sorted(dropped.items())) or "none"
+        reasons = ", ".join(f"{n} with {why}" for why, n in sorted(dropped.items())) or "none"
         rows = note["rows"].get(split)
         digest = note["sha256"].get(f"{split}.parquet", NONE)
-        yield split, NONE if rows is None else f"{rows:,}", told, digest
+        yield split, NONE if rows is None else f"{rows:,}", reasons, digest
 
 
 def _artifacts(task: str, places: Mapping[str, str], plans: Plans) -> Iterator[tuple[str, str]]:

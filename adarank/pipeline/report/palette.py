@@ -1,4 +1,4 @@
-"""Colours for light and dark, and marks: a strategy is told by both, so that neither is needed.
+"""Colours for light and dark, and marks: both mark a strategy, so that neither is needed.
 
 The hues are Okabe and Ito's (2008, Color Universal Design), darkened or lightened to a contrast of
 at least 3:1 with the page. Figures hold the light colours; the page exchanges them for the dark

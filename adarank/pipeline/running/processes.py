@@ -31,7 +31,7 @@ def held_by_the_first(hold: AbstractContextManager[None]) -> Iterator[None]:
 
     It may wait for hours, for another run's lock. The others must not meet it in a collective
     meanwhile, which gives up after half an hour: they wait at a barrier of their own, without a
-    limit to speak of. Should the first process die, they are told so at once.
+    limit to speak of. Should the first process die, they learn of it at once.
 
     Args:
         hold: Entered by the first process alone, or by the only one.

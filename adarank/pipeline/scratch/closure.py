@@ -1,4 +1,4 @@
-"""Which files of the project a module's code consists of, told from the source alone."""
+"""Which files of the project a module's code consists of, by the source alone."""
 
 import ast
 import hashlib

@@ -39,7 +39,7 @@ class Listed:
 def listed(folder: Path) -> list[Listed]:
     """List a store's files, by kind and what they are."""
     found = [
-        _told(path)
+        _listed(path)
         for path in (folder.rglob("*") if folder.is_dir() else [])
         if path.is_file() and path.parent.name != LOCKS
     ]
@@ -61,7 +61,7 @@ def prune(folder: Path, wanted: Callable[[Listed], bool]) -> tuple[list[Listed],
     return removed, in_use
 
 
-def _told(path: Path) -> Listed | None:
+def _listed(path: Path) -> Listed | None:
     try:
         found = path.stat()
     except OSError:

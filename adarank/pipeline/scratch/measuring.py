@@ -20,7 +20,7 @@ class Measured:
     Attributes:
         predictions: A row per row of validation and test, with columns seed and split.
         rows: A record per split: seed, split, n, headline and the metrics.
-        trained: What fine-tuning told of it, and the loaded model was found to hold.
+        trained: What fine-tuning recorded of it, and the loaded model was found to hold.
         error: Why there are no rows: what it predicts is not finite. None where it is.
     """
 

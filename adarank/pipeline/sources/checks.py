@@ -45,7 +45,7 @@ def check_pins(pins: dict[str, str], found: dict[str, str], where: str) -> None:
             pin if name in found else f"one of {', '.join(found)}",
             "look into why it changed before changing the pin"
             if name in found
-            else "remove the pin or mend its name",
+            else "remove the pin or correct its name",
         )
         for name, pin in sorted(pins.items())
         if found.get(name) != pin.lower()

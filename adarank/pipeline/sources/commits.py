@@ -54,7 +54,7 @@ def info_at(ask: Callable[..., Any], part: str, source: HubSource, known: str | 
         ask: HfApi's model_info or dataset_info.
         part: `model` or `dataset`.
         source: The repository and revision.
-        known: The recorded commit; where the branch points elsewhere by now, that is told.
+        known: The recorded commit; where the branch points elsewhere by now, a line says so.
 
     Raises:
         InputError: The recorded commit is not there any more.

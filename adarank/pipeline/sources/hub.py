@@ -44,17 +44,17 @@ def open_repository(source: HubSource, recorded: str | None = None) -> Offer:
         if commit is None:
             raise
         return _offer_of_the_cache(source, commit)
-    told = promises(info.siblings, _WHERE)
-    sizes = {name: promise.size for name, promise in told.items()}
-    return Offer(sizes, _fetcher(source, info.sha, told), info.sha)
+    promised = promises(info.siblings, _WHERE)
+    sizes = {name: promise.size for name, promise in promised.items()}
+    return Offer(sizes, _fetcher(source, info.sha, promised), info.sha)
 
 
-def _fetcher(source: HubSource, commit: str, told: Mapping[str, Promise]) -> Any:
+def _fetcher(source: HubSource, commit: str, promised: Mapping[str, Promise]) -> Any:
     def fetch(names: Sequence[str], into: Path) -> None:
         def download() -> str:
             return snapshot_download(source.repository, revision=commit, allow_patterns=list(names))
 
-        wanted = {name: told[name] for name in names if name in told}
+        wanted = {name: promised[name] for name in names if name in promised}
         cached = from_hub(lambda: kept(download, source, "model", commit, wanted), source, _WHERE)
         copy_files(Path(cached), names, into)
 

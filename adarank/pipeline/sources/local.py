@@ -14,16 +14,25 @@ def open_folder(folder: Path) -> Offer:
     Raises:
         InputError: No such folder.
     """
+    check_folder(folder)
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    return Offer(sizes, lambda names, into: copy_files(folder, names, into))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a model's source that is no folder.
+
+    Raises:
+        InputError: No such folder.
+    """
     if not folder.is_dir():
         raise input_error(
             "no such folder",
             where="model.source",
             got=str(folder),
             expected=f"a folder with config.json, absolute or below {Path.cwd()}",
-            remedy="mend the path",
+            remedy="correct the path",
         )
-    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    return Offer(sizes, lambda names, into: copy_files(folder, names, into))
 
 
 def copy_files(folder: Path, names: Sequence[str], into: Path) -> None:

@@ -63,7 +63,7 @@ def kept(
     source: HubSource,
     kind: str,
     commit: str,
-    told: Mapping[str, Promise],
+    promised: Mapping[str, Promise],
     forget: Callable[[T], None] = lambda _: None,
 ) -> T:
     """Fetch into the hub's cache, once more where the bytes are not those promised.
@@ -73,7 +73,7 @@ def kept(
         source: The repository.
         kind: `model` or `dataset`.
         commit: The commit asked for.
-        told: What the hub promises, by file name.
+        promised: What the hub promises, by file name.
         forget: Undoes what was made of wrong bytes.
 
     Raises:
@@ -83,13 +83,13 @@ def kept(
         try:
             value = fetch()
         except Exception:
-            # Wrong bytes may be why: then that is to be told, or another try may do.
-            problems = _broken(source, kind, commit, told)
+            # Wrong bytes may be why: then that is reported, or another try may do.
+            problems = _broken(source, kind, commit, promised)
             if again or not problems:
                 _raise(problems)
                 raise
         else:
-            problems = _broken(source, kind, commit, told)
+            problems = _broken(source, kind, commit, promised)
             if not problems:
                 return value
             forget(value)
@@ -105,11 +105,11 @@ def _raise(problems: list[Problem]) -> None:
 
 
 def _broken(
-    source: HubSource, kind: str, commit: str, told: Mapping[str, Promise]
+    source: HubSource, kind: str, commit: str, promised: Mapping[str, Promise]
 ) -> list[Problem]:
     """Compare what the cache has of a commit, and take out of it what is wrong."""
     problems: list[Problem] = []
-    for name, promise in told.items():
+    for name, promise in promised.items():
         link = try_to_load_from_cache(source.repository, name, revision=commit, repo_type=kind)
         if isinstance(link, str) and (wrong := _difference(Path(link), promise)):
             got, expected = wrong

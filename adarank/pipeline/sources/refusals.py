@@ -1,4 +1,4 @@
-"""What the hub's refusals mean, told so that the reader knows what to do next."""
+"""What the hub's refusals mean, put so that the reader knows what to do next."""
 
 import errno
 from collections.abc import Callable
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def from_hub(call: Callable[[], T], source: HubSource, where: str) -> T:
-    """Call the hub, again where the fault is a passing one; tell a refusal plainly.
+    """Call the hub, again where the fault is a passing one; explain a refusal.
 
     Raises:
         InputError: The hub refuses what the source names.
@@ -36,13 +36,13 @@ def from_hub(call: Callable[[], T], source: HubSource, where: str) -> T:
     except AdaRankError:
         raise
     except Exception as error:
-        told = _told(error, source, where)
-        if told is None:
+        explained = _explained(error, source, where)
+        if explained is None:
             raise
-        raise told from None
+        raise explained from None
 
 
-def _told(error: Exception, source: HubSource, where: str) -> Exception | None:
+def _explained(error: Exception, source: HubSource, where: str) -> Exception | None:
     causes = list(chain(error))
     for cause in causes:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):

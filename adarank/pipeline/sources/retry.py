@@ -86,8 +86,8 @@ def _pause(state: RetryCallState) -> float:
 
 def _asked_for(error: BaseException) -> float:
     response = getattr(error, "response", None) if isinstance(error, HfHubHTTPError) else None
-    told = response.headers.get("Retry-After", "") if response is not None else ""
-    return min(float(told), MOST_PATIENCE) if told.isdigit() else 0.0
+    header = response.headers.get("Retry-After", "") if response is not None else ""
+    return min(float(header), MOST_PATIENCE) if header.isdigit() else 0.0
 
 
 def _tell(state: RetryCallState) -> None:

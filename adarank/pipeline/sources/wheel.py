@@ -108,7 +108,7 @@ def _pip(source: WheelSource, into: Path) -> None:
     words = done.stderr.strip()
     if "No space left on device" in words:
         raise run_error("the disk is full", where=str(into), got=words, remedy="free some space")
-    # Whatever hides an index, pip ends in "no matching distribution"; its log tells why.
+    # Whatever hides an index, pip ends in "no matching distribution"; its log says why.
     if log.exists():
         words = f"{log.read_text(encoding='utf-8', errors='replace')}\n{words}"
     if "DO NOT MATCH THE HASHES" in words:

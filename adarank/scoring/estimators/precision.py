@@ -17,7 +17,7 @@ from adarank.scoring.score import Settings, score_modules
 def to_bfloat16(
     model: nn.Module, batches: Sequence[Batch], modules: Sequence[Module], settings: Settings
 ) -> float:
-    """Turn a float32 model to bfloat16 in place; tell how far its scores move by that.
+    """Turn a float32 model to bfloat16 in place; return how far its scores move by that.
 
     Returns:
         Largest relative difference of a score, over one module of each kind and equal draws

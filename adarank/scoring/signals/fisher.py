@@ -35,13 +35,13 @@ def fisher(
 
     Args:
         model: A transformers model with its head; set to evaluation mode, else left as it was.
-        batches: Labelled train rows; how they are dealt into batches does not matter.
+        batches: Labelled train rows; how they are divided into batches does not matter.
         modules: What to score.
         objective: The loss; the model's own unless given.
         advance: Called after each batch.
 
     Returns:
-        One trial per module. `engine` tells whether rows were told apart within a batch's
+        One trial per module. `engine` says whether rows were separated within a batch's
         backward, or each had its own; see RowNorms.
 
     Raises:

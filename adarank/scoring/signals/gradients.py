@@ -30,7 +30,7 @@ def mean_gradients(
         batches: What the loss is computed on.
         modules: Whose weights are differentiated.
         objective: The loss, and how a batch weighs: by its number of terms, so that the result
-            does not depend on how rows were dealt into batches.
+            does not depend on how rows were divided into batches.
         advance: Called after each batch.
 
     Returns:

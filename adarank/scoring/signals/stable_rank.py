@@ -1,4 +1,4 @@
-"""Stable rank: how many directions a weight really uses, told from the weight alone."""
+"""Stable rank: how many directions a weight really uses, by the weight alone."""
 
 from collections.abc import Callable, Sequence
 

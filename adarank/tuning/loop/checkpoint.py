@@ -1,7 +1,7 @@
 """The state of a training run between two steps, as tensors and JSON, and its way back.
 
 Everything that the next step depends on: trained weights, optimizer, schedule, random generators,
-and what the watch and the tuner remember. The order of the rows is of the seed alone and is dealt
+and what the watch and the tuner remember. The order of the rows is of the seed alone and is drawn
 again. There is no pickle in it.
 """
 
@@ -37,7 +37,7 @@ class Part(Protocol):
         ...
 
     def restore(self, state: State) -> None:
-        """Remember what it once told."""
+        """Restore what `state` once returned."""
         ...
 
 

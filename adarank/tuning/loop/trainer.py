@@ -123,7 +123,7 @@ class PlanTrainer(Trainer):
         """Compute the gradients' norm, stop if a step with it would not be finite, and clip.
 
         As the Trainer's own clipping, but checked in between: afterwards, one NaN is in every
-        gradient, and nothing tells where it came from.
+        gradient, and nothing says where it came from.
         """
         loss, inputs = self._last
         parameters = [p for p in model.parameters() if p.grad is not None]

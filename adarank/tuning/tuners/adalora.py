@@ -3,7 +3,7 @@
 Every module starts with half as much rank again as the budget, as triplets P E Q with singular
 values E. From the first warmup on, the triplets that matter least are masked, all modules
 together, until the budget's sum of ranks is left; the last part of the run trains those. PEFT does
-all of this, provided that it is told of every step while its gradients are there: untold, it
+all of this, provided that it is called at every step while its gradients are there: otherwise it
 trains plain LoRA at the starting rank.
 """
 
@@ -51,7 +51,7 @@ class AdaLora:
         return model
 
     def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
-        """Add the penalty, tell PEFT of every step, keep no weights before the last cut."""
+        """Add the penalty, call PEFT at every step, keep no weights before the last cut."""
         assert isinstance(model, PeftModel)
         layers, tuner, config = _layers(model), _adalora(model), _peft_config(model)
 

@@ -1,7 +1,7 @@
 """EVA: LoRA that starts from what a module's inputs vary in (Paischer et al. 2024, 2410.07170).
 
 A's rows are the first principal directions of the inputs that the train rows give a module, and
-the plan's ranks are dealt anew over the modules by how much of the variance each direction
+the plan's ranks are redistributed over the modules by how much of the variance each direction
 explains, up to `RHO` times a module's own. PEFT computes both; the adapter is then built, saved and
 verified as any LoRA of those ranks.
 """
@@ -33,13 +33,13 @@ class Eva(Lora):
     """LoRA whose ranks and first weights PEFT's EVA decides, starting from the plan's ranks."""
 
     def attach(self, headed: Headed, plan: RankPlan, start: Start) -> PeftModel:
-        """Find the directions on train rows, deal the ranks anew, and begin A with them."""
+        """Find the directions on train rows, redistribute the ranks, and begin A with them."""
         found = _directions(headed, plan, start)
         names = {full: name for name, full in plan.names_in(headed.model).items()}
         rows = {names[full]: directions for full, directions in found.items()}
         model = attach(
             headed,
-            dealt(plan, {name: len(directions) for name, directions in rows.items()}),
+            with_ranks(plan, {name: len(directions) for name, directions in rows.items()}),
             peft_type=start.task.peft_type,
             dropout=start.dropout,
             seed=start.seed,
@@ -57,10 +57,10 @@ class Eva(Lora):
         wanted = sum(plan.ranks.values())
         if sum(ranks.values()) != wanted:
             raise RunError(Problem("EVA's ranks", "sum", sum(ranks.values()), f"{wanted}"))
-        return super().verify(model, dealt(plan, ranks), head)
+        return super().verify(model, with_ranks(plan, ranks), head)
 
 
-def dealt(plan: RankPlan, ranks: Mapping[str, int]) -> RankPlan:
+def with_ranks(plan: RankPlan, ranks: Mapping[str, int]) -> RankPlan:
     """Make the plan with other ranks, each module at its own cost per rank.
 
     Args:

@@ -150,7 +150,7 @@ class Grower:
     def _increases(self, gains: Mapping[str, list[float]]) -> dict[str, int]:
         """Ranks that each module gains, within what its highest rank leaves."""
         room = {
-            name: max(0, min(self._course.highest, _side(layer)) - update_of(layer).rank)
+            name: self._highest(layer) - update_of(layer).rank
             for name, layer in self._layers.items()
         }
         step = self._growth.step
@@ -164,7 +164,9 @@ class Grower:
         """New rows of A by module, and what each direction of the gradient gains."""
         growth, renew = self._growth, self._growth.change == "renew"
         rows = {
-            name: self._random_rows(name, step, _side(one)) for name, one in self._layers.items()
+            name: self._random_rows(name, step, self._highest(one))
+            for name, one in self._layers.items()
+            if growth.direction == "random"
         }
         if growth.grow == "all" and growth.direction == "random":
             return rows, {}
@@ -246,6 +248,10 @@ class Grower:
     def _random_rows(self, name: str, step: int, count: int) -> Tensor:
         draws = generator(self._start.seed, "growing", name, str(step))
         return kaiming_rows(count, update_of(self._layers[name]).a.shape[1], draws)
+
+    def _highest(self, layer: Any) -> int:
+        """The rank that a layer can have after growing."""
+        return max(update_of(layer).rank, min(self._course.highest, _side(layer)))
 
     def _present(self) -> dict[str, Any]:
         """The layers that still have an adapter."""

@@ -54,7 +54,7 @@ def test_a_correlation_must_be_told_from_zero() -> None:
     kwargs: dict[str, Any] = {"metric": "pearson", "better": "higher", "n": 103}
     assert not beats(0.193, 0.0, **kwargs) and beats(0.194, 0.0, **kwargs)
     assert not beats(-0.9, 0.0, **kwargs) and not beats(None, 0.0, **kwargs)
-    assert beats(1.0, 0.0, **kwargs)
+    assert beats(1.0, 0.0, **kwargs) and not beats(-1.0, 0.0, **kwargs)
 
 
 def cell(name: str, values: list[float | None]) -> dict[str, Any]:

@@ -185,6 +185,7 @@ def test_learning_lowers_the_entropy_and_leaves_the_base_alone() -> None:
     first = learned.state.history[0][1]
     assert learned.state.best < first
     assert all(torch.equal(before[name], p) for name, p in body.named_parameters())
+    assert all(p.grad is None for task in tasks for p in task.model.parameters())
 
 
 def test_masks_only_and_lambdas_only_leave_the_other_as_it_was() -> None:

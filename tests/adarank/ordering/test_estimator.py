@@ -151,7 +151,7 @@ def test_all_bad_parameters_are_named_at_once() -> None:
 
 
 def test_an_unknown_metric_is_refused_before_training() -> None:
-    with pytest.raises(adarank.InputError, match="unknown ranking metric"):
+    with pytest.raises(OrderingError, match="unknown ranking metric"):
         SortNet(metric="mrr").fit(X, GRADES, GROUPS)
 
 

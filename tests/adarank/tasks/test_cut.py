@@ -14,7 +14,7 @@ def test_only_splits_with_cut_rows_are_said():
     ]
     long = {"rows": 90, "cut": 0, "unanswered": 2}
     assert cut_in_words({"test": long}) == [
-        "2 of 90 rows of test have answers longer than may be written (task.max_new_tokens)"
+        "2 of 90 rows of test have answers longer than may be written (max_new_tokens)"
     ]
 
 

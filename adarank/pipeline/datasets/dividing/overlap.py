@@ -12,7 +12,7 @@ _ORDER = ("train", "validation", "test")
 
 
 def text_of(frame: pd.DataFrame) -> list[str]:
-    """Give what a model reads of each row, by which rows are told apart.
+    """Give what a model reads of each row, by which rows are distinguished.
 
     That is the text, both texts of a pair, or the prompt with its response. Case and blanks make
     no difference: tokenizers fold either.

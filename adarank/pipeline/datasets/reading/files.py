@@ -123,7 +123,7 @@ def _jsonl(path: Path, form: Form) -> Table:
         try:
             rows.append(json.loads(line))
         except ValueError as error:
-            raise FormError(f"line {number}: {error}", "mend the line") from None
+            raise FormError(f"line {number}: {error}", "correct the line") from None
     return _columns(rows, form)
 
 

@@ -112,7 +112,7 @@ def _fitted(row: list[str], names: list[str], form: Form, separator: str, line: 
     if form.extra_fields == "refuse":
         raise FormError(
             f"line {line}: {len(row)} fields for {len(names)} columns",
-            f"mend the line, or {key('extra_fields')}: drop (the fields beyond), or join (to the "
+            f"fix the line, or {key('extra_fields')}: drop (the fields beyond), or join (to the "
             f"last column); {key('quoting')}: none where quotes are text",
         )
     return row[: last + 1] if form.extra_fields == "drop" else _joined(row, last, separator)
@@ -138,7 +138,7 @@ def _table(names: list[str], rows: list[list[str]], remarks: dict[str, int]) -> 
 def _torn(first: int, last: int, error: csv.Error, form: Form) -> FormError:
     lines = f"line {first}" if last <= first else f"lines {first} to {last}"
     none = f"{key('quoting')}: none where quotes are text; " if form.quoting != "none" else ""
-    return FormError(f"{lines}: {error}", f"{none}else mend the quotes there")
+    return FormError(f"{lines}: {error}", f"{none}else correct the quotes there")
 
 
 def _header_there(line: int) -> FormError:

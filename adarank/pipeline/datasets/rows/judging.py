@@ -134,7 +134,7 @@ def _refused(
         f"{section()}, {split} split",
         f"rows {shown}; the first: {first}",
         expected,
-        f"mend them, or {key('bad_rows')}: drop"
+        f"correct them, or {key('bad_rows')}: drop"
         if len(rows) < len(judged)
-        else "mend the keys or templates that name its columns",
+        else "correct the keys or templates that name its columns",
     )

@@ -96,5 +96,5 @@ def _unused(unused: list[str], rows: int) -> InputError:
         where=key("target_words"),
         got=", ".join(repr(label) for label in unused),
         expected=f"each to occur among the {rows} rows of train",
-        remedy="mend the target that they are listed for, or remove it, or take more train_rows",
+        remedy="correct the target that they are listed for, or remove it, or take more train_rows",
     )

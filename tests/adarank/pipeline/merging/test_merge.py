@@ -161,6 +161,24 @@ def test_a_member_of_another_base_is_refused(pico_model: Path, tmp_path: Path) -
     refused("trained from .* whose weights differ", other, adapters)
 
 
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_a_member_in_memory_that_trained_biases_is_refused(pico_model: Path, bias: Any) -> None:
+    config = peft.LoraConfig(r=2, target_modules=["query"], bias=bias)
+    members = {task: headed(pico_model, 3, 0) for task in ("trees", "rivers")}
+    members["rivers"] = peft.get_peft_model(members["rivers"], config)
+    with pytest.raises(adarank.InputError, match=f"rivers: only plain LoRA.*\n.*bias: {bias}"):
+        adarank.merge(AutoModel.from_pretrained(pico_model), members, "average")
+
+
+def test_what_a_member_in_memory_learned_of_embeddings_is_named(pico_model: Path) -> None:
+    members = {}
+    for task in ("trees", "rivers"):
+        config = peft.LoraConfig(r=2, target_modules=["query", "word_embeddings"])
+        members[task] = peft.get_peft_model(AutoModel.from_pretrained(pico_model), config)
+    merged = adarank.merge(AutoModel.from_pretrained(pico_model), members, "average")
+    assert merged.excluded == ("embeddings.word_embeddings.weight",)
+
+
 def test_a_member_with_other_modules_is_refused(pico_model: Path, tmp_path: Path) -> None:
     base = save_pico_model(tmp_path / "gpt2", pico_gpt2_config())
     refused("modules that the base does not have", base, saved(tmp_path, pico_model, "adapters"))
