@@ -65,15 +65,12 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
     for task in tasks:
         before, now = old.of(task) if old else None, new.of(task) if new else None
         if now is None:
-            notes.append(f"The study no longer has the task {code(task)}.")
             continue
         compared[task] = compared_metric(before, now)
         cells += cell_changes(before, now, max_drop)
         verdicts += verdict_changes(before, now)
-        if before and before.headline != now.headline:
-            told = f"{task}: the headline metric was {code(before.headline)}"
-            told = f"{told} and is {code(now.headline)}"
-            notes.append(f"**{told}; compared is {code(compared[task])}, where both have it.**")
+    if old and new:
+        _note_tasks(old, new, compared, notes)
     _note_sides(old, new, notes)
     params = changes.param_changes(commit)
     if any(one.key == "report.max_drop" for one in params):
@@ -97,6 +94,19 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
         artifacts=changes.artifact_changes(commit),
         notes=notes,
     )
+
+
+def _note_tasks(old: Study, new: Study, compared: dict[str, str], notes: list[str]) -> None:
+    """Say which tasks are gone, and which have another headline metric."""
+    for task in old.tasks:
+        before, now = old.of(task), new.of(task)
+        if now is None:
+            notes.append(f"The study no longer has the task {code(task)}.")
+        elif before and before.headline != now.headline:
+            notes.append(
+                f"**{task}: the headline metric was {code(before.headline)} and is "
+                f"{code(now.headline)}; compared is {code(compared[task])}, where both have it.**"
+            )
 
 
 def _note_sides(old: Study | None, new: Study | None, notes: list[str]) -> None:
