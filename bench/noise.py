@@ -19,7 +19,8 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
-from adarank.pipeline.artifacts.model import MODEL, pick_device
+from adarank.pipeline.artifacts.model import pick_device
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import reporting, say
 from adarank.pipeline.files.whole import write_tsv
 from adarank.scoring.estimators.exact import Exact, exact

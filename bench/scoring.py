@@ -33,7 +33,8 @@ from typing import Annotated
 import torch
 import typer
 
-from adarank.pipeline.artifacts.model import MODEL, pick_device
+from adarank.pipeline.artifacts.model import pick_device
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import reporting, say
 from adarank.scoring.estimators.linearized import Linearized
 from bench.converged import converged

@@ -17,7 +17,7 @@ from adarank.allocation.scale import Scale
 from adarank.allocation.signal import Signal, read_signal
 from adarank.allocation.strategies.registry import Strategy, find_strategy
 from adarank.errors import input_error, within
-from adarank.pipeline.artifacts.scores import OF_MODEL, SCORES
+from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import read_parquet, whole_folder, write_json
@@ -26,8 +26,6 @@ from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.strategies import StrategiesSection
 from adarank.pipeline.params.study import Names, plan_name
-
-PLANS = Path("data/plans")
 
 Signals = dict[str, Signal]
 

@@ -10,6 +10,7 @@ from adarank.comparison.selection import Selection, select
 from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.cell import TRAINED, Cell
 from adarank.pipeline.artifacts.measured import read_cell
+from adarank.pipeline.artifacts.places import MODEL_SOURCE, TASK_SOURCES
 from adarank.pipeline.artifacts.task import read_description
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import read_json, whole_folder, write_bytes, write_json
@@ -19,7 +20,6 @@ from adarank.pipeline.params.tasks import TasksSection
 from adarank.pipeline.report.card import card
 
 BEST = Path("data/best")
-SOURCES = Path("data/sources")
 ORIGIN = "origin.json"
 
 Record = dict[str, Any]
@@ -108,8 +108,8 @@ def _copied(cell: Cell, seed: int, record: Record, folder: Path) -> Record:
         "trained": trained,
         "learning_rates": cell.rates(),
         "plan": read_json(cell.plan),
-        "model": read_json(SOURCES / "model.json"),
-        "dataset": read_json(SOURCES / "tasks" / f"{cell.task}.json"),
+        "model": read_json(MODEL_SOURCE),
+        "dataset": read_json(TASK_SOURCES / f"{cell.task}.json"),
         "description": read_description(cell.task),
         "test_by_seed": headline,
     }

@@ -8,7 +8,7 @@ import typer
 from ruamel.yaml import YAML
 
 from adarank.errors import InputError
-from adarank.pipeline.artifacts.scores import OF_MODEL, SCORES
+from adarank.pipeline.artifacts.places import OF_MODEL, SCORES
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.params.loader import load
 from adarank.pipeline.params.study import StudySection

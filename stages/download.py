@@ -1,10 +1,10 @@
 """Fetch the model from its source, checked and in one form."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from adarank.pipeline.artifacts.places import MODEL, MODEL_SOURCE
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting
 from adarank.pipeline.console.secrets import hide_in_logs
 from adarank.pipeline.files.whole import whole_folder, write_json
@@ -12,9 +12,6 @@ from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.sources.commits import record, recorded
 from adarank.pipeline.sources.model import fetch_model
-
-MODEL = Path("data/model")
-SOURCE = Path("data/sources/model.json")
 
 
 class Params(Slice):
@@ -46,7 +43,7 @@ def run(section: ModelSection) -> None:
             pins=section.sha256,
             recorded=recorded("model", section.source),
         )
-    write_json(SOURCE, found)
+    write_json(MODEL_SOURCE, found)
     record("model", section.source, found["revision"])
 
 

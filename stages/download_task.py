@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adarank.pipeline.artifacts.places import TASK_SOURCES, TASKS_FOLDER
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.secrets import hide_in_logs
 from adarank.pipeline.datasets.dividing.overlap import shared_in_words, shared_texts
@@ -24,9 +25,6 @@ from adarank.pipeline.params.tasks import TasksSection, task_named
 from adarank.pipeline.sources.checks import check_pins, hashes
 from adarank.pipeline.sources.commits import record, recorded
 from adarank.tasks.catalogue import Rows
-
-TASKS_FOLDER = Path("data/tasks")
-SOURCES = Path("data/sources/tasks")
 
 NORMALISERS: dict[Rows, Callable[[Raw, Rules], Normalised]] = {
     "labels": labels,
@@ -64,7 +62,7 @@ def run(task: str, section: DatasetSection) -> None:
         note = _write(folder, found, raw, section)
     _report(task, note)
     found_at = {"source": section.source, "revision": raw.revision, "sha256": raw.sha256}
-    write_json(SOURCES / f"{task}.json", found_at)
+    write_json(TASK_SOURCES / f"{task}.json", found_at)
     record(f"tasks/{task}", section.source, raw.revision)
 
 

@@ -28,7 +28,8 @@ from adarank.pipeline.artifacts.cell import (
 )
 from adarank.pipeline.artifacts.cell import Task as TaskOption
 from adarank.pipeline.artifacts.measured import write_cell
-from adarank.pipeline.artifacts.model import MODEL, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import load_tokenizer, pick_device
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.task import read_description, read_split, task_folder
 from adarank.pipeline.console.progress import progress

@@ -27,7 +27,8 @@ from adarank.pipeline.artifacts.cell import (
     seed_folder,
 )
 from adarank.pipeline.artifacts.curves import looks
-from adarank.pipeline.artifacts.model import MODEL, load_tokenizer
+from adarank.pipeline.artifacts.model import load_tokenizer
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,

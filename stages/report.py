@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from adarank.pipeline.artifacts.scores import OF_MODEL
+from adarank.comparison.wording import title
+from adarank.pipeline.artifacts.places import OF_MODEL
 from adarank.pipeline.artifacts.summary import StudySummary, ordered, read_summary
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import write_bytes
@@ -27,7 +28,6 @@ from adarank.pipeline.report.forest import forest
 from adarank.pipeline.report.frontier import frontier
 from adarank.pipeline.report.full_table import full_table
 from adarank.pipeline.report.look import shown_first
-from adarank.pipeline.report.numbers import title
 from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
 from adarank.pipeline.report.rank_map import rank_map, read_plans

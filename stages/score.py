@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from adarank.models.coverage import cover
-from adarank.pipeline.artifacts.model import MODEL, check_model, load_model, pick_device
+from adarank.pipeline.artifacts.model import check_model, load_model, pick_device
+from adarank.pipeline.artifacts.places import MODEL, OF_MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
-from adarank.pipeline.artifacts.scores import OF_MODEL, about_coverage, about_modules, write_scores
+from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import folder_sha256

@@ -21,7 +21,8 @@ from adarank.errors import input_error
 from adarank.models.coverage import cover
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.model import MODEL, check_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import check_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.artifacts.task import (

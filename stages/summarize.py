@@ -27,6 +27,7 @@ from adarank.errors import input_error
 from adarank.pipeline.artifacts.across import summarize_across
 from adarank.pipeline.artifacts.baseline import read_baseline
 from adarank.pipeline.artifacts.measured import CELLS, read_cell
+from adarank.pipeline.artifacts.places import TASK_SOURCES
 from adarank.pipeline.artifacts.predictions import PREDICTIONS, Rows, row_intervals
 from adarank.pipeline.artifacts.summary import SUMMARY, StudySummary, read_summary
 from adarank.pipeline.artifacts.task import read_description
@@ -39,7 +40,6 @@ from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
 from adarank.tasks.cut import cut_caveats
 
-SOURCES = Path("data/sources/tasks")
 HEADLINE = Path("metrics/headline.json")
 COMPARISON = Path("metrics/comparison.tsv")
 FRONTIER = Path("metrics/frontier.tsv")
@@ -150,7 +150,7 @@ class _Task:
         baseline = constant and check_baseline(
             self.cells, constant, metric=self.headline, better=self.better
         )
-        source: str = read_json(SOURCES / f"{self.name}.json")["source"]
+        source: str = read_json(TASK_SOURCES / f"{self.name}.json")["source"]
         description = read_description(self.name)
         known = Circumstances(
             controls=self.controls,

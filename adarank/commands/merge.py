@@ -7,6 +7,7 @@ import typer
 
 from adarank.errors import InputError, Problem, input_error
 from adarank.pipeline.console.reporting import say, telling_errors
+from adarank.pipeline.params.probe import given_texts
 
 Base = Annotated[
     str,
@@ -82,7 +83,10 @@ def merge(
             members=folders,
             method=method,
             values={name: _value(text) for name, text in _pairs(set_ or [], "--set").items()},
-            texts={task: _lines(Path(p)) for task, p in _pairs(texts or [], "--texts").items()},
+            texts={
+                task: given_texts(Path(path), f"--texts {task}")
+                for task, path in _pairs(texts or [], "--texts").items()
+            },
             budget=budget,
             learning=learning,
             checkpoint=checkpoint,
@@ -118,16 +122,3 @@ def _value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise input_error(
-            "the texts cannot be read",
-            where=f"--texts {path}",
-            got=f"{error}",
-            expected="a text a line, in UTF-8",
-        ) from None
-    return [line for line in lines if line.strip()]

@@ -19,6 +19,11 @@ def in_points(metric: str) -> bool:
     return is_share(metric) or metric in _CORRELATIONS
 
 
+def title(metric: str) -> str:
+    """Spell a metric's name with spaces."""
+    return metric.replace("_", " ").replace("f1", "F1")
+
+
 def digits(metric: str, value: float, sign: str = "") -> str:
     """Write a value or a difference: a share in percent, anything else as it is; no unit."""
     text = f"{100 * value:{sign}.2f}" if is_share(metric) else f"{value:{sign}.4f}"

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
+from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.continuation import Continuation, require_offsets
 from adarank.tasks.heads import check_positions, load_writer
 from adarank.tasks.measures import loss_per_token
+from adarank.tasks.options import Options
 from adarank.tasks.packing import check_packing, pack
 from adarank.tasks.tokens import (
     UNCOUNTED,

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
-from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
+from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.heads import check_positions, load_headed
 from adarank.tasks.hidden import with_hidden
 from adarank.tasks.measures import accuracy
+from adarank.tasks.options import Options
 from adarank.tasks.texts import encode_texts, pad_texts
 
 

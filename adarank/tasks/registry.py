@@ -6,9 +6,10 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
-from adarank.tasks.base import Options, Task
+from adarank.tasks.base import Task
 from adarank.tasks.causal_lm import CausalLM
 from adarank.tasks.classification import Classification
+from adarank.tasks.options import Options
 from adarank.tasks.regression import Regression
 from adarank.tasks.seq2seq import Seq2Seq
 

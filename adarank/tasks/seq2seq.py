@@ -12,9 +12,10 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerBase
 
-from adarank.tasks.base import Batch, Better, Encoded, Example, Headed, Options
+from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.heads import check_positions, load_writer
 from adarank.tasks.measures import accuracy, exact_match, loss_per_token
+from adarank.tasks.options import Options
 from adarank.tasks.texts import cut_rows
 from adarank.tasks.tokens import (
     UNCOUNTED,

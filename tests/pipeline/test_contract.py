@@ -10,11 +10,12 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from adarank.pipeline.params.loader import Slice, key_paths
+from adarank.pipeline.params.loader import Slice
 from adarank.pipeline.scratch.closure import closure
 from tests.pipeline.closure import ROOT, covered, rooms, with_code_deps
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import make_project
+from tests.schemas import key_paths
 
 FREE = ("params.yaml", "timings/", "locks/")
 PROBE = "adarank/pipeline/builtin/sentences.txt"

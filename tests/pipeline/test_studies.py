@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from adarank.pipeline.datasets.rows.templates import parse_templates
 from adarank.pipeline.files.whole import read_json, read_parquet
 from adarank.pipeline.params.loader import load
-from adarank.pipeline.params.study import cell_names
 from adarank.pipeline.params.whole import WholeParams, check_params, resolved
 from stages import (
     allocate,
@@ -29,6 +28,7 @@ from stages import (
     summarize,
 )
 from tests.pico import WORDS, pico_tokenizer, save_pico_model
+from tests.schemas import cell_names
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))

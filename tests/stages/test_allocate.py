@@ -14,10 +14,11 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
 from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
+from adarank.pipeline.artifacts.places import SCORES
 from adarank.pipeline.files.whole import write_parquet
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.signal import SIGNALS
-from stages.allocate import SCORES, app
+from stages.allocate import app
 from tests.tables import BERT, score_table, with_components
 
 PARAMS = """\

@@ -14,11 +14,12 @@ from typer.testing import CliRunner, Result
 from adarank.pipeline.artifacts.cell import Cell
 from adarank.pipeline.artifacts.measured import read_cell
 from adarank.pipeline.files.whole import read_json, read_parquet, write_json
-from adarank.pipeline.params.loader import key_paths, load
+from adarank.pipeline.params.loader import load
 from adarank.tasks.cut import cut_in_words
 from stages import evaluate, finetune
 from tests.cells import LABELS, files, write_params, write_project
 from tests.plans import plan_json
+from tests.schemas import key_paths
 
 CELL = ["--task", "questions", "--strategy", "explicit", "--budget", "2"]
 NAME = "questions/explicit-2"

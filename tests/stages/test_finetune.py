@@ -13,13 +13,13 @@ from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from adarank.errors import Problem
-from adarank.pipeline.params.loader import key_paths
 from adarank.pipeline.running import one_run as runs
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.lora import read_ranks
 from stages.finetune import app
 from tests.cells import files, write_params, write_project
+from tests.schemas import key_paths
 
 CELL = ["--task", "questions", "--strategy", "explicit", "--budget", "2"]
 

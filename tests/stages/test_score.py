@@ -17,11 +17,11 @@ from typer.testing import CliRunner, Result
 from adarank.models.modules import find_modules
 from adarank.pipeline.artifacts.model import load_model
 from adarank.pipeline.files.whole import folder_sha256, read_parquet, sha256, write_parquet
-from adarank.pipeline.params.loader import key_paths
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.scoring.signals.stable_rank import stable_rank
 from stages.score import Params, app
 from tests.pico import WORDS, pico_bert_config, pico_gpt2_config, pico_rows, save_pico_model
+from tests.schemas import key_paths
 
 TOP = Path(__file__).parents[2]
 PARAMS: dict[str, Any] = {

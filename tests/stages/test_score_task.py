@@ -23,7 +23,6 @@ from adarank.pipeline.files.whole import (
     write_json,
     write_parquet,
 )
-from adarank.pipeline.params.loader import key_paths
 from adarank.pipeline.params.probe import sample_texts
 from adarank.pipeline.params.signal import TASK_SIGNALS, TaskSignalName
 from stages import score
@@ -36,6 +35,7 @@ from tests.pico import (
     pico_t5_config,
     save_pico_model,
 )
+from tests.schemas import key_paths
 
 PARAMS: dict[str, Any] = {
     "model": {"source": "not read"},

@@ -10,11 +10,11 @@ from adarank.pipeline.files.whole import EMPTY_AS_NULL
 SUMMARY = "metrics/summary.json"
 
 
-class _Told(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Estimate(_Told):
+class Estimate(_Record):
     """A metric over the seeds of a cell: its mean and interval, in the metric's own unit."""
 
     n: int
@@ -23,14 +23,14 @@ class Estimate(_Told):
     high: FiniteFloat | None = None
 
 
-class Failure(_Told):
+class Failure(_Record):
     """A seed that did not finish, and why."""
 
     seed: int
     error: str
 
 
-class Cell(_Told):
+class Cell(_Record):
     """A strategy at a budget: the seeds that finished, those that did not, every metric."""
 
     n: int
@@ -38,7 +38,7 @@ class Cell(_Told):
     metrics: dict[str, Estimate] = {}
 
 
-class Comparison(_Told):
+class Comparison(_Record):
     """What the study says of a cell against another."""
 
     task: str = ""
@@ -55,26 +55,25 @@ class Comparison(_Told):
         return self.cell, self.against, self.role, self.metric
 
 
-class Summary(_Told):
+class Summary(_Record):
     """One task's results; its cells by full name, `trec/uniform-4`."""
 
     headline: str
     better: Literal["higher", "lower"]
     confidence: FiniteFloat = 0.95
     seeds: Annotated[list[int], EMPTY_AS_NULL] = []
-    verdict: str = ""
     cells: dict[str, Cell]
     comparisons: Annotated[list[Comparison], EMPTY_AS_NULL] = []
 
 
-class TaskPart(_Told):
+class TaskPart(_Record):
     """What a study says of one task."""
 
     headline: str
     better: Literal["higher", "lower"]
 
 
-class Study(_Told):
+class Study(_Record):
     """A study's results, as metrics/summary.json has them."""
 
     confidence: FiniteFloat = 0.95

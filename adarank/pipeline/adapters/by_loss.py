@@ -1,13 +1,12 @@
 """An adapter's updates split by what the loss sees of them, measured on texts."""
 
-from dataclasses import replace
 from pathlib import Path
 
-from adarank.errors import InputError, input_error
+from adarank.errors import input_error
 from adarank.factors.svd import Components
 from adarank.pipeline.adapters.measuring import Statistics, measure
 from adarank.pipeline.adapters.reading import Adapter, refuse_non_finite
-from adarank.pipeline.params.probe import file_texts
+from adarank.pipeline.params.probe import given_texts
 from adarank.tuning.update_statistics import components_seen
 
 
@@ -19,10 +18,7 @@ def by_texts(
     Raises:
         InputError: No texts, or see `measuring.measure`.
     """
-    try:
-        lines = file_texts(texts)[:rows]
-    except InputError as error:
-        raise InputError(*(replace(p, where="--texts") for p in error.problems)) from None
+    lines = given_texts(texts, "--texts")[:rows]
     if not lines:
         raise input_error("no text in this file", where="--texts", got=str(texts))
     return decomposed_by_loss(adapter, measure(adapter, model, lines, max_length=max_length))

@@ -5,22 +5,24 @@ The tensors stay in the file until then: an adapter of any size is read module b
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from adarank.errors import InputError, Problem, input_error
 from adarank.factors.svd import Update, non_finite
 from adarank.pipeline.adapters.config import LoraFields, read_fields
 from adarank.pipeline.adapters.refusals import no_adapter, refuse_variants
+from adarank.pipeline.files.tensors import open_tensors
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
+
+_EXPECTED, _REMEDY = "what PEFT's save_pretrained writes", "copy the adapter again"
 
 _PAIRS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
 
@@ -142,13 +144,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from None
+def _opened(path: Path) -> AbstractContextManager[Any]:
+    return open_tensors(path, expected=_EXPECTED, remedy=_REMEDY)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -156,8 +153,8 @@ def _damaged(path: Path, error: Exception) -> InputError:
         "the file is damaged",
         where=str(path),
         got=" ".join(str(error).split()),
-        expected="what PEFT's save_pretrained writes",
-        remedy="copy the adapter again",
+        expected=_EXPECTED,
+        remedy=_REMEDY,
     )
 
 

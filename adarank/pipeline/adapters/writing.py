@@ -15,11 +15,17 @@ from adarank.pipeline.files.whole import whole_folder, write_json
 def write_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write adapter_config.json and adapter_model.safetensors; the folder appears when whole."""
     with whole_folder(folder) as working:
-        write_json(working / CONFIG, dict(config))
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        # One metadata key: with two, their order, and so the bytes, would change from run to run.
-        save_file(contiguous, working / WEIGHTS, metadata={"format": "pt"})
-        (working / WEIGHTS).chmod(0o644)
+        fill_adapter(working, config, tensors)
+
+
+def fill_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write the two files into a folder, which is made where it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, dict(config))
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    # One metadata key: with two, their order, and so the bytes, would change from run to run.
+    save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)
 
 
 def refuse_output(folder: Path) -> None:

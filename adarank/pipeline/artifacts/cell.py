@@ -10,7 +10,7 @@ from pydantic import Field
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error, within
-from adarank.pipeline.artifacts.model import MODEL
+from adarank.pipeline.artifacts.places import MODEL, PLANS
 from adarank.pipeline.files.whole import Record as Form
 from adarank.pipeline.files.whole import folder_sha256, read_json, read_record
 from adarank.pipeline.params.loader import Slice
@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 
 class TrainedForm(Form):
-    """What a seed's record holds; see `adarank.pipeline.running.one_run.save_checked`."""
+    """What a seed's record holds; see `adarank.pipeline.running.one_run.run`."""
 
     ranks: dict[str, int]
     parameters: int
@@ -44,7 +44,7 @@ class TrainedForm(Form):
 
 
 class FailedForm(Form):
-    """What is recorded of a seed whose training failed; see `running.one_run.save_failure`."""
+    """What is recorded of a seed whose training failed; see `running.one_run`."""
 
     error: str
     parameters: int
@@ -108,7 +108,7 @@ class Cell:
     @property
     def plan(self) -> Path:
         """Where its plan is."""
-        return Path("data/plans") / plan_name(self.strategy, self.budget) / f"{self.task}.json"
+        return PLANS / plan_name(self.strategy, self.budget) / f"{self.task}.json"
 
     @property
     def curves(self) -> Path:

@@ -17,7 +17,6 @@ from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import read_json
 from adarank.scoring.text_inputs import padding_token
 
-MODEL = Path("data/model")
 _WHOLE = "config.json and safetensors of one model, whole"
 _TOKENIZER = "tokenizer.json or another tokenizer's files beside config.json"
 

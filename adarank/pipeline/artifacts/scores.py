@@ -1,10 +1,10 @@
 """What a scoring stage writes and prints, whichever signal it computed."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adarank.models.modules import Module
+from adarank.pipeline.artifacts.places import SCORE_METRICS, SCORES
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import write_drawable, write_parquet
 from adarank.scoring.scores import Scores
@@ -41,12 +41,6 @@ def about_coverage(coverage: "Coverage") -> dict[str, Any]:
         for part in coverage.left_out
     ]
     return {"covered_share": coverage.share, "left_out": parts}
-
-
-SCORES = Path("data/scores")
-SCORE_METRICS = Path("metrics/scores")
-OF_MODEL = "model"
-"""In the place of a task's name, for the signals that need no task."""
 
 
 def write_scores(

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from adarank.errors import InputError, input_error
+from adarank.pipeline.artifacts.places import TASKS_FOLDER
 from adarank.pipeline.files.whole import Record, read_parquet, read_record
 from adarank.tasks.catalogue import TASKS, Rows
 
-TASKS_FOLDER = Path("data/tasks")
 DESCRIPTION = "task.json"
 
 Split = Literal["train", "validation", "test"]

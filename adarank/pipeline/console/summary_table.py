@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adarank.comparison.wording import digits, is_share, probability
+from adarank.comparison.wording import digits, is_share, probability, title
 
 _WIDTH = 100
 _SHORT = {"not distinguishable": "not distinct"}
@@ -58,8 +58,8 @@ def _costs(cells: dict[str, dict[str, float]]) -> Table:
     titles = list(dict.fromkeys(title for one in cells.values() for title in one))
     table = _narrow("What it took here; no metric depends on it")
     table.add_column("cell", no_wrap=True)
-    for title in titles:
-        table.add_column(title, justify="right")
+    for heading in titles:
+        table.add_column(heading, justify="right")
     for name, one in cells.items():
         table.add_row(name, *(f"{one[t]:,.0f}" if t in one else "-" for t in titles))
     return table
@@ -69,12 +69,12 @@ def _cells(summary: dict[str, Any], width: int) -> Table:
     table = _narrow(_heading(summary))
     names = sorted(summary["cells"], key=lambda name: _place(summary, name))
     columns = _fitting(_columns(summary, names), _extra(summary, names), width)
-    for title in columns:
-        words = title in ("cell", "verdict")
+    for heading in columns:
+        words = heading in ("cell", "verdict")
         side = "left" if words else "right"
         # Where names are long, a verdict may take a second line.
-        room = len("comparable") if title == "verdict" else None
-        table.add_column(title, justify=side, no_wrap=room is None, min_width=room)
+        room = len("comparable") if heading == "verdict" else None
+        table.add_column(heading, justify=side, no_wrap=room is None, min_width=room)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
@@ -82,7 +82,7 @@ def _cells(summary: dict[str, Any], width: int) -> Table:
 
 def _columns(summary: dict[str, Any], names: list[str]) -> Columns:
     less = f"less {summary['reference']}'s"
-    titles = ["cell", "parameters", "n", _title(summary["headline"]), less, "p (Holm)", "verdict"]
+    titles = ["cell", "parameters", "n", title(summary["headline"]), less, "p (Holm)", "verdict"]
     rows = [_row(summary, name) for name in names]
     return {title: [row[at] for row in rows] for at, title in enumerate(titles)}
 
@@ -147,7 +147,7 @@ def _extra(summary: dict[str, Any], names: list[str]) -> Columns:
     for second in [m for m in _SECOND if m != summary["headline"]]:
         if any(second in cell["metrics"] for cell in cells):
             means = [cell["metrics"].get(second) for cell in cells]
-            found[_title(second)] = [digits(second, m["mean"]) if m else "-" for m in means]
+            found[title(second)] = [digits(second, m["mean"]) if m else "-" for m in means]
             break
     return found
 
@@ -166,7 +166,3 @@ def _estimate(metric: str, mean: float, high: float | None, sign: str = "") -> s
     """Write a mean with half its interval."""
     half = "" if high is None else f" ± {digits(metric, high - mean)}"
     return digits(metric, mean, sign) + half
-
-
-def _title(metric: str) -> str:
-    return metric.replace("_", " ").replace("f1", "F1")

@@ -34,7 +34,7 @@ class Normalised:
 
     Attributes:
         frames: By split, a table with the columns of its kind of rows.
-        note: What dataset.json says of them: `dropped`, and such things as the classes' names.
+        note: What task.json says of them: `dropped`, and such things as the classes' names.
     """
 
     frames: dict[str, pd.DataFrame]

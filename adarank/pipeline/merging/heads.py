@@ -1,12 +1,11 @@
 """Members' heads on one shared body, and their unlabelled texts."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, Problem, input_error
 from adarank.merging.learned.learning import Unlabelled
@@ -55,7 +54,9 @@ def _with_head(base: Base, body: nn.Module, member: Member) -> nn.Module:
         loading("no classifier of this model", base.folder, expected="a model that classifies"),
         torch.device("meta"),
     ):
-        config: Any = _config(base.folder)
+        config: Any = AutoConfig.from_pretrained(
+            base.folder, local_files_only=True, trust_remote_code=False
+        )
         config.num_labels = rows[-1]
         model: Any = AutoModelForSequenceClassification.from_config(config)
     setattr(model, base.prefix, body)
@@ -71,12 +72,6 @@ def _with_head(base: Base, body: nn.Module, member: Member) -> nn.Module:
         )
     model.load_state_dict(dict(member.head), strict=False, assign=True)
     return model.eval().requires_grad_(False)
-
-
-def _config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def unlabelled(

@@ -17,7 +17,7 @@ from adarank.merging.learned.state import State
 from adarank.merging.parameters import Value
 from adarank.merging.registry import complete, method_named
 from adarank.merging.task_vectors import Vector
-from adarank.pipeline.files.whole import write_bytes, write_json
+from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.merge import check_texts, merge
 from adarank.pipeline.merging.reading import read_members
@@ -83,9 +83,10 @@ class Report:
 def run(request: Request, output: Path) -> Report:
     """Merge folders and write the result.
 
-    The output is a model's or an adapter's folder with heads/TASK.safetensors, merge.json and, of
-    a learned method, coefficients.safetensors (masks and lambdas by weight). A closed form's
-    whole model is written with one weight of each member in memory at a time.
+    The output appears when it is whole: a model's or an adapter's folder with
+    heads/TASK.safetensors, merge.json and, of a learned method, coefficients.safetensors (masks
+    and lambdas by weight). A closed form's whole model is written with one weight of each member
+    in memory at a time.
 
     Raises:
         InputError: Anything that cannot be merged as asked, before anything is written.
@@ -112,17 +113,18 @@ def run(request: Request, output: Path) -> Report:
         vectors, learned = merged.vectors, merged.learned
     else:
         vectors = MergedWeights(members, method, values, request.seed)
-    written = None
-    if request.budget is None:
-        write_full(output, base, vectors, members)
-    else:
-        written = write_lora(output, base, dict(vectors), members, request.budget)
     excluded = tuple(sorted({name for member in members for name in member.excluded}))
     tasks = tuple(member.task for member in members)
-    report = Report(request.method, values, tasks, len(vectors), excluded, learned, written)
-    write_json(output / "merge.json", _record(report))
-    if learned:
-        save_file(_coefficients(learned), output / "coefficients.safetensors")
+    with whole_folder(output) as working:
+        written = None
+        if request.budget is None:
+            write_full(working, base, vectors, members)
+        else:
+            written = write_lora(working, base, dict(vectors), members, request.budget)
+        report = Report(request.method, values, tasks, len(vectors), excluded, learned, written)
+        write_json(working / "merge.json", _record(report))
+        if learned:
+            save_file(_coefficients(learned), working / "coefficients.safetensors")
     return report
 
 

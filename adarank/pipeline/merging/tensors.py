@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from adarank.errors import input_error
+from adarank.pipeline.files.tensors import open_tensors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -42,8 +43,7 @@ class WeightFiles(Mapping[str, Tensor]):
 
     def _keys(self) -> dict[str, str]:
         if (self.folder / INDEX).is_file():
-            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
-            return dict(sorted(index["weight_map"].items()))
+            return _shards(self.folder / INDEX)
         if not (self.folder / SINGLE).is_file():
             raise input_error(
                 "no weights here",
@@ -61,14 +61,19 @@ def bare_name(key: str, prefix: str) -> str:
     return key.removeprefix(f"{prefix}.") if prefix else key
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> AbstractContextManager[Any]:
+    return open_tensors(path, expected="safetensors", remedy="copy it again")
+
+
+def _shards(path: Path) -> dict[str, str]:
     try:
-        return safe_open(path, framework="pt")
-    except (OSError, SafetensorError) as error:
+        files: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        return dict(sorted(files.items()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise input_error(
-            "the file is damaged",
+            "the index of shards is damaged",
             where=str(path),
             got=" ".join(str(error).split()),
-            expected="safetensors",
+            expected="JSON with weight_map: a file by key",
             remedy="copy it again",
         ) from None

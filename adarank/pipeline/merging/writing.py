@@ -16,8 +16,8 @@ from adarank.factors.truncation import ranks_within, truncate
 from adarank.merging.task_vectors import Member, Vector, dense
 from adarank.pipeline.adapters.config import written
 from adarank.pipeline.adapters.reading import PREFIX
-from adarank.pipeline.adapters.writing import write_adapter
-from adarank.pipeline.files.whole import whole_folder, write_json
+from adarank.pipeline.adapters.writing import fill_adapter
+from adarank.pipeline.files.whole import write_json
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import INDEX, SINGLE
 
@@ -54,28 +54,27 @@ def write_full(
     One shard is in memory at a time. The dtype of every tensor is the base's.
 
     Args:
-        folder: Appears when it is whole.
+        folder: Is filled, and made where it is not there; `running.run` makes it appear whole.
         base: The base model.
         vectors: By weight: what to add to the base; may be lazy.
         members: Whose heads are written as heads/TASK.safetensors.
         shard_bytes: Size of a shard at most, single tensors apart.
     """
-    with whole_folder(folder) as working:
-        shutil.copytree(
-            base.folder, working, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True
-        )
-        shards = _shards(base, shard_bytes)
-        names = {base.keys[name]: name for name in vectors}
-        for number, keys in enumerate(shards):
-            tensors = {key: base.files[key] for key in keys}
-            for key in names.keys() & tensors.keys():
-                merged = tensors[key].double() + dense(vectors[names[key]]).double()
-                tensors[key] = merged.to(tensors[key].dtype)
-            _save(working / _shard_name(number, len(shards)), tensors)
-        if len(shards) > 1:
-            files = {k: _shard_name(n, len(shards)) for n, keys in enumerate(shards) for k in keys}
-            write_json(working / INDEX, {"metadata": {}, "weight_map": files})
-        write_heads(working, members)
+    shutil.copytree(
+        base.folder, folder, ignore=shutil.ignore_patterns(*_WEIGHTS), dirs_exist_ok=True
+    )
+    shards = _shards(base, shard_bytes)
+    names = {base.keys[name]: name for name in vectors}
+    for number, keys in enumerate(shards):
+        tensors = {key: base.files[key] for key in keys}
+        for key in names.keys() & tensors.keys():
+            merged = tensors[key].double() + dense(vectors[names[key]]).double()
+            tensors[key] = merged.to(tensors[key].dtype)
+        _save(folder / _shard_name(number, len(shards)), tensors)
+    if len(shards) > 1:
+        files = {k: _shard_name(n, len(shards)) for n, keys in enumerate(shards) for k in keys}
+        write_json(folder / INDEX, {"metadata": {}, "weight_map": files})
+    write_heads(folder, members)
 
 
 def write_lora(
@@ -92,7 +91,7 @@ def write_lora(
     them, so that it loads where they do.
 
     Args:
-        folder: Appears when it is whole.
+        folder: Is filled, and made where it is not there; `running.run` makes it appear whole.
         base: The base model.
         vectors: By weight: what to add to the base.
         members: Whose heads are written as heads/TASK.safetensors.
@@ -121,7 +120,7 @@ def write_lora(
         tensors[f"{PREFIX}{full}.lora_B.weight"] = kept.b.float()
     dropped = [f"{prefix}{n.removesuffix('.weight')}" for n, r in choice.ranks.items() if not r]
     config = _config(base, {name: name.removeprefix(prefix) in base.transposed for name in ranks})
-    write_adapter(folder, written(config, ranks, dict.fromkeys(ranks, 1.0), dropped), tensors)
+    fill_adapter(folder, written(config, ranks, dict.fromkeys(ranks, 1.0), dropped), tensors)
     write_heads(folder, members)
     whole = sum(sum(one) for one in energies.values())
     lost = sum(sum(energies[name][rank:]) for name, rank in choice.ranks.items())

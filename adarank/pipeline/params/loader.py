@@ -93,22 +93,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
             "not a mapping of sections",
             where=str(path),
             got="null" if values is None else values,
-            expected="model:, dataset:, ...",
+            expected="model:, tasks:, ...",
             remedy="begin from the params.yaml that the project comes with",
         )
     return values
-
-
-def key_paths(schema: type[Slice]) -> list[str]:
-    """List what a schema reads, as DVC names it: `score` or `study.seeds`."""
-    paths: list[str] = []
-    for name, field in schema.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Slice):
-            paths += [f"{name}.{key}" for key in inner.model_fields]
-        else:
-            paths.append(name)
-    return paths
 
 
 def describe(schema: type[Slice]) -> str:

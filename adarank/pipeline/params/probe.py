@@ -1,6 +1,7 @@
 """The probe section of params.yaml, and the texts it names."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 from pandas.errors import ParserError
 from pydantic import Field
 
-from adarank.errors import input_error
+from adarank.errors import InputError, input_error
 from adarank.pipeline.files.whole import read_parquet
 from adarank.pipeline.params.loader import Section
 
@@ -61,8 +62,7 @@ def read_texts(probe: ProbeSection) -> list[str]:
         )
     if path.suffix.lower() == ".txt":
         return texts[: probe.rows]
-    picked = np.random.default_rng(probe.seed).permutation(len(texts))[: probe.rows]
-    return [texts[row] for row in sorted(picked)]
+    return _drawn(texts, probe.rows, probe.seed)
 
 
 def sample_texts(path: Path, rows: int, seed: int) -> list[str]:
@@ -73,7 +73,10 @@ def sample_texts(path: Path, rows: int, seed: int) -> list[str]:
         rows: How many at most.
         seed: Decides which.
     """
-    texts = file_texts(path)
+    return _drawn(file_texts(path), rows, seed)
+
+
+def _drawn(texts: list[str], rows: int, seed: int) -> list[str]:
     picked = np.random.default_rng(seed).permutation(len(texts))[:rows]
     return [texts[row] for row in sorted(picked)]
 
@@ -91,7 +94,7 @@ def file_texts(path: Path) -> list[str]:
         texts = _rows(path) if path.suffix.lower() in _TABLES else _lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise input_error(
-            "the probe cannot be read",
+            "the texts cannot be read",
             where="probe.source",
             got=f"{path}: {getattr(error, 'strerror', None) or error}",
             expected="a file of UTF-8 text, a text a line, or a table",
@@ -100,6 +103,18 @@ def file_texts(path: Path) -> list[str]:
     texts = [text for text in texts if text.strip()]
     _check_encodable(texts, path)
     return texts
+
+
+def given_texts(path: Path, option: str) -> list[str]:
+    """Read every text of a file that an option names; see `file_texts`.
+
+    Raises:
+        InputError: As `file_texts` has it, about the option.
+    """
+    try:
+        return file_texts(path)
+    except InputError as error:
+        raise InputError(*(replace(p, where=option) for p in error.problems)) from None
 
 
 def _lines(path: Path) -> list[str]:
@@ -139,7 +154,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise
     except (ParserError, ValueError, RecursionError) as error:
         raise input_error(
-            "the probe is damaged or of another form",
+            "the texts are damaged or of another form",
             where="probe.source",
             got=f"{path}: {error}",
             expected=f"{suffix[1:]}, as its suffix says",

@@ -1,16 +1,10 @@
-"""The score section of params.yaml, and the estimator's settings it stands for."""
+"""The score section of params.yaml."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from adarank.pipeline.params.loader import Section
-from adarank.scoring.estimators.exact import Exact
-from adarank.scoring.estimators.linearized import Linearized
-from adarank.scoring.estimators.published import AsPublished
-from adarank.scoring.noise import Noise
-from adarank.scoring.outputs import Output
-from adarank.scoring.score import Settings
 
 EstimatorName = Literal["exact", "linearized", "as_published"]
 
@@ -104,24 +98,3 @@ class ScoreSection(Section):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda"
     )
-
-
-def settings_of(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:
-    """Turn the section into the settings of an estimator that compares this output."""
-    noise = Noise(section.noise.scale, section.noise.relative_to, section.noise.bias)
-    seed = section.seed
-    settings: dict[str, Settings] = {
-        "exact": Exact(
-            trials=section.trials,
-            noise=noise,
-            output=output,
-            distance=section.distance,
-            pairs=section.pairs,
-            reference=section.reference,
-            seed=seed,
-            memory_gb=section.memory_gb,
-        ),
-        "linearized": Linearized(section.sketches, noise, output, seed),
-        "as_published": AsPublished(section.trials, noise, output, seed),
-    }
-    return settings[estimator]

@@ -69,13 +69,3 @@ def plan_name(strategy: str, budget: float | str) -> str:
 def cell_name(task: str, strategy: str, budget: float | str) -> str:
     """Name a cell as its files are named: `trec/uniform-4`."""
     return f"{task}/{plan_name(strategy, budget)}"
-
-
-def cell_names(study: StudySection) -> list[str]:
-    """Name all cells of a study, by task, budget and strategy."""
-    return [
-        cell_name(task, strategy, budget)
-        for task in study.tasks
-        for budget in study.budgets
-        for strategy in study.strategies
-    ]

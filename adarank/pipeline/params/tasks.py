@@ -15,7 +15,7 @@ from adarank.pipeline.params.evaluate import EvaluateSection
 from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Section
 from adarank.pipeline.params.overrides import overridden, overrides_of
-from adarank.tasks.base import Options
+from adarank.tasks.options import Options
 
 TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from adarank.comparison.wording import in_points, title
 from adarank.pipeline.artifacts.summary import AcrossRow, Comparison, StudySummary
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, plain
-from adarank.pipeline.report.numbers import MINUS, NONE, in_points, title
+from adarank.pipeline.report.numbers import MINUS, NONE
 from adarank.pipeline.report.palette import DIVERGING, INK
 
 _ROW, _AROUND = 26, 120  # pixels

@@ -7,10 +7,11 @@ the results alone, but a page beside it.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import Cell, Summary
 from adarank.pipeline.artifacts.timings import timing
 from adarank.pipeline.report.chart import Table
-from adarank.pipeline.report.numbers import NONE, number, title, with_interval
+from adarank.pipeline.report.numbers import NONE, number, with_interval
 
 _FIGURES = {
     "training_seconds": "seconds of training",

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from adarank.comparison.wording import title
 from adarank.errors import input_error
 from adarank.pipeline.artifacts.summary import Cell, Summary
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, legend_below
-from adarank.pipeline.report.numbers import NONE, number, scaled, title, unit, value
+from adarank.pipeline.report.numbers import NONE, number, scaled, unit, value
 from adarank.pipeline.report.palette import colour, symbol
 
 CURVES = Path("data/curves")

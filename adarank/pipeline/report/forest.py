@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import Comparison, Summary
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, plain
 from adarank.pipeline.report.numbers import (
@@ -14,7 +15,6 @@ from adarank.pipeline.report.numbers import (
     p_equals,
     p_value,
     scaled,
-    title,
     unit,
     value,
     with_interval,

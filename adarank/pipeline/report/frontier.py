@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import Cell, Summary
 from adarank.pipeline.report.chart import (
     TWO_COLUMNS,
@@ -19,7 +20,7 @@ from adarank.pipeline.report.chart import (
     plain,
 )
 from adarank.pipeline.report.look import Look, looks
-from adarank.pipeline.report.numbers import NONE, scaled, title, unit, value, with_interval
+from adarank.pipeline.report.numbers import NONE, scaled, unit, value, with_interval
 from adarank.pipeline.report.palette import MUTED
 
 ALIKE = 1.25

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import Cell, Comparison, Estimate, Summary
-from adarank.pipeline.report.numbers import NONE, number, p_value, title, unit, value
+from adarank.pipeline.report.numbers import NONE, number, p_value, unit, value
 
 
 @dataclass(frozen=True)

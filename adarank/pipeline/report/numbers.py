@@ -1,27 +1,11 @@
 """Numbers as people read them: shares in percent, p-values to the digits that matter."""
 
+from adarank.comparison.wording import is_share
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 
-_SHARES = ("auc", "exact_match")
-_CORRELATIONS = ("pearson", "spearman", "matthews")
-
 Known = int | float | None
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a part of a whole, which is shown in percent."""
-    return metric in _SHARES or "accuracy" in metric or "f1" in metric
-
-
-def in_points(metric: str) -> bool:
-    """Whether a metric is bounded by 1, so that a hundredth of it is a point."""
-    return is_share(metric) or metric in _CORRELATIONS
-
-
-def title(metric: str) -> str:
-    """Spell a metric's name with spaces."""
-    return metric.replace("_", " ").replace("f1", "F1")
 
 
 def unit(metric: str, *, difference: bool = False) -> str:

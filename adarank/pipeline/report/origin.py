@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from adarank.pipeline.artifacts.places import MODEL, MODEL_SOURCE, SCORES, SOURCES
 from adarank.pipeline.artifacts.task import DESCRIPTION, task_folder
 from adarank.pipeline.files.whole import read_json, sha256
 from adarank.pipeline.report.chart import Table
 from adarank.pipeline.report.numbers import NONE
 from adarank.pipeline.report.rank_map import Plans, plan_path
-
-CONFIG = Path("data/model/config.json")
-SCORES = Path("data/scores")
-SOURCES = Path("data/sources")
 
 _PACKAGES = (
     "adarank accelerate datasets dvc numpy pandas peft plotly safetensors scikit-learn scipy "
@@ -51,11 +47,11 @@ def source_of(part: str) -> str:
 
 def _model(plans: Plans) -> Iterator[tuple[str, str]]:
     yield "source", source_of("model")
-    config = read_json(CONFIG)
+    config = read_json(MODEL / "config.json")
     yield "architecture", str(config.get("model_type", NONE))
     hashes = dict.fromkeys(plan.model_sha256 for plan in plans.values())
     yield from (("sha256 of the folder, as planned for", one) for one in hashes if one)
-    record = read_json(SOURCES / "model.json")
+    record = read_json(MODEL_SOURCE)
     yield from ((f"sha256 of {name}", one) for name, one in sorted(record["sha256"].items()))
 
 

@@ -9,11 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import StudySummary, Summary, Verdict
 from adarank.pipeline.report.across import across_table, gains_chart
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
-from adarank.pipeline.report.numbers import title, unit, value
+from adarank.pipeline.report.numbers import unit, value
 from adarank.pipeline.report.palette import NAMED, exchange
 
 HERE = Path(__file__).parent

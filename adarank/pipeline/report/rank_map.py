@@ -7,12 +7,11 @@ import plotly.graph_objects as go
 
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.planned import PlannedModule
+from adarank.pipeline.artifacts.places import PLANS
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, plain
 from adarank.pipeline.report.numbers import NONE
 from adarank.pipeline.report.palette import HEAT
-
-PLANS = Path("data/plans")
 
 Plans = Mapping[str, RankPlan]
 

@@ -1,17 +1,15 @@
 """Scores by block, a line a kind, with error bars; a signal at a time."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
+from adarank.pipeline.artifacts.places import SCORE_METRICS
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, legend_below, plain
 from adarank.pipeline.report.numbers import number
 from adarank.pipeline.report.palette import colour, dash, symbol
-
-SCORES = Path("metrics/scores")
 
 Row = dict[str, Any]
 
@@ -24,7 +22,7 @@ def read_scores(places: Mapping[str, str]) -> dict[str, list[Row]]:
     Args:
         places: By signal, the task it was scored for, or `model`.
     """
-    paths = {signal: SCORES / place / f"{signal}.json" for signal, place in places.items()}
+    paths = {signal: SCORE_METRICS / place / f"{signal}.json" for signal, place in places.items()}
     return {s: read_json(path)["modules"] for s, path in paths.items() if path.exists()}
 
 

@@ -9,18 +9,23 @@ from torch import nn
 from adarank.models.coverage import cover
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.model import MODEL, load_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import load_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.params.score import EstimatorName, ScoreSection, settings_of
+from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.running.processes import held_by_the_first
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
+from adarank.scoring.estimators.exact import Exact
+from adarank.scoring.estimators.linearized import Linearized
 from adarank.scoring.estimators.precision import to_bfloat16
+from adarank.scoring.estimators.published import AsPublished
 from adarank.scoring.estimators.stopping import stop_rule
-from adarank.scoring.outputs import check_runs, chosen_output, compared_output
+from adarank.scoring.noise import Noise
+from adarank.scoring.outputs import Output, check_runs, chosen_output, compared_output
 from adarank.scoring.probe import Probe, make_probe
 from adarank.scoring.score import Settings, score_modules, steps
 from adarank.scoring.scores import Scores
@@ -53,7 +58,7 @@ def score_by_disturbing(
     device = pick_device(section.device)
     model = load_model(MODEL, with_head=section.output == "logits").to(device)
     output = chosen_output(section.output, model)
-    settings = settings_of(section, estimator, output)
+    settings = _settings(section, estimator, output)
     probe = make_probe(
         texts,
         load_tokenizer(MODEL),
@@ -105,3 +110,24 @@ def _scored(
         return score_modules(
             model, probe.batches, modules, settings, stop=stop, advance=advance, kept=kept
         )
+
+
+def _settings(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:
+    """Turn the section into the settings of an estimator that compares this output."""
+    noise = Noise(section.noise.scale, section.noise.relative_to, section.noise.bias)
+    seed = section.seed
+    settings: dict[str, Settings] = {
+        "exact": Exact(
+            trials=section.trials,
+            noise=noise,
+            output=output,
+            distance=section.distance,
+            pairs=section.pairs,
+            reference=section.reference,
+            seed=seed,
+            memory_gb=section.memory_gb,
+        ),
+        "linearized": Linearized(section.sketches, noise, output, seed),
+        "as_published": AsPublished(section.trials, noise, output, seed),
+    }
+    return settings[estimator]

@@ -7,7 +7,7 @@ from typing import Any
 
 from adarank.allocation.plan import RankPlan
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
-from adarank.pipeline.artifacts.model import MODEL
+from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import write_json, write_tsv
 from adarank.tasks.base import Example, Task

@@ -1,11 +1,8 @@
 """What saved adapters name as the model that they belong to."""
 
-from pathlib import Path
-
+from adarank.pipeline.artifacts.places import MODEL_SOURCE
 from adarank.pipeline.files.whole import Record, read_record
 from adarank.pipeline.sources.spec import MODEL_FORMS, HubSource, WheelSource, parse_source
-
-SOURCE = Path("data/sources/model.json")
 
 
 class SourceForm(Record):
@@ -21,7 +18,7 @@ def base_of_study() -> tuple[str | None, str | None]:
     Raises:
         InputError: data/sources/model.json is absent or damaged.
     """
-    record = read_record(SOURCE, SourceForm)
+    record = read_record(MODEL_SOURCE, SourceForm)
     return base_of(record["source"], record["revision"])
 
 

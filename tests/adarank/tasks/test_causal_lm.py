@@ -14,7 +14,8 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from adarank.errors import InputError
-from adarank.tasks.base import Options, Task
+from adarank.tasks.base import Task
+from adarank.tasks.options import Options
 from adarank.tasks.registry import make_task
 from adarank.tasks.tokens import UNCOUNTED
 from tests.architectures import CONFIGS

@@ -20,8 +20,9 @@ from transformers import (
 )
 
 from adarank.errors import InputError
-from adarank.tasks.base import Options, Task
+from adarank.tasks.base import Task
 from adarank.tasks.hidden import with_hidden
+from adarank.tasks.options import Options
 from adarank.tasks.registry import make_task
 from adarank.tuning.prediction import predict
 from tests.learning import learned, predicted

@@ -13,7 +13,8 @@ from scipy import stats
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from adarank.errors import InputError
-from adarank.tasks.base import Options, Task
+from adarank.tasks.base import Task
+from adarank.tasks.options import Options
 from adarank.tasks.registry import make_task
 from tests.learning import learned, predicted
 from tests.pico import pico_rows, pico_tokenizer

@@ -14,7 +14,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import InputError
-from adarank.tasks.base import Options, Task
+from adarank.tasks.base import Task
+from adarank.tasks.options import Options
 from adarank.tasks.registry import make_task
 from adarank.tuning.lora import attach
 from tests.architectures import CONFIGS

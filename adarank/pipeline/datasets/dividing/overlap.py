@@ -43,7 +43,7 @@ def shared_in_words(shared: Shared, rows: Mapping[str, int]) -> list[str]:
     """Say what splits share; for the download's log and the summary's caveats.
 
     Args:
-        shared: As `shared_texts` counts it, and dataset.json has it.
+        shared: As `shared_texts` counts it, and task.json has it.
         rows: How many rows each split has.
 
     >>> shared_in_words({"test": {"train": {"texts": 5, "rows": 6}}}, {"test": 120})

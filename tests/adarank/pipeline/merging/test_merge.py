@@ -15,8 +15,10 @@ from adarank.errors import InputError
 from adarank.merging.learned.learning import Learning
 from adarank.merging.registry import METHODS
 from adarank.merging.task_vectors import dense
+from adarank.pipeline.merging import writing
 from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.reading import read_members
+from adarank.pipeline.merging.running import Request, run
 from adarank.pipeline.merging.writing import write_full, write_lora
 from tests.adarank.pipeline.merging.folders import LABELS, adapted, headed, saved, tuned
 from tests.pico import WORDS, pico_gpt2_config, save_pico_model
@@ -182,6 +184,44 @@ def test_what_a_member_in_memory_learned_of_embeddings_is_named(pico_model: Path
 def test_a_member_with_other_modules_is_refused(pico_model: Path, tmp_path: Path) -> None:
     base = save_pico_model(tmp_path / "gpt2", pico_gpt2_config())
     refused("modules that the base does not have", base, saved(tmp_path, pico_model, "adapters"))
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [("{", "index of shards is damaged"), ("[]", "index of shards"), ("{}", "weight_map")],
+)
+def test_a_damaged_index_of_shards_is_refused(
+    pico_model: Path, tmp_path: Path, index: str, said: str
+) -> None:
+    folders = saved(tmp_path, pico_model, "models")
+    (tmp_path / "trees" / "model.safetensors.index.json").write_text(index)
+    refused(said, pico_model, folders)
+
+
+def test_a_shard_without_its_tensors_is_refused(pico_model: Path, tmp_path: Path) -> None:
+    folders = saved(tmp_path, pico_model, "models")
+    weights = tmp_path / "trees" / "model.safetensors"
+    files = dict.fromkeys(load_file(weights), weights.name)
+    index = json.dumps({"weight_map": files})
+    (tmp_path / "trees" / "model.safetensors.index.json").write_text(index)
+    save_file({"other": torch.zeros(1)}, weights)
+    refused("the file is damaged", pico_model, folders)
+
+
+def test_a_merge_that_fails_late_leaves_no_output(
+    pico_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = saved(tmp_path / "members", pico_model, "adapters")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "write_heads", full)
+    for budget in (None, 2.0):
+        request = Request(pico_model, folders, "average", budget=budget)
+        with pytest.raises(OSError, match="No space"):
+            run(request, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_member_with_another_tokenizer_is_refused(pico_model: Path, tmp_path: Path) -> None:

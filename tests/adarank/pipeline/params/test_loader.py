@@ -8,8 +8,9 @@ from pydantic import Field
 
 from adarank.errors import InputError
 from adarank.pipeline.params.finetune import ScheduleName
-from adarank.pipeline.params.loader import Section, Slice, describe, key_paths, load
+from adarank.pipeline.params.loader import Section, Slice, describe, load
 from adarank.tuning.loop import schedules
+from tests.schemas import key_paths
 
 
 class Fit(Section):

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from adarank.pipeline.params.study import StudySection, cell_names
+from adarank.pipeline.params.study import StudySection
+from tests.schemas import cell_names
 
 
 def study(**changes: Any) -> StudySection:

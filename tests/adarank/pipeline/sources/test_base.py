@@ -7,8 +7,9 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from adarank.errors import InputError
+from adarank.pipeline.artifacts.places import MODEL_SOURCE
 from adarank.pipeline.files.whole import write_json
-from adarank.pipeline.sources.base import SOURCE, base_of, base_of_study
+from adarank.pipeline.sources.base import base_of, base_of_study
 
 
 def test_a_repository_is_named_with_its_commit_and_not_its_branch() -> None:
@@ -31,10 +32,10 @@ def test_a_folder_of_this_machine_has_no_name() -> None:
 
 def test_the_studys_own_record_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=str(SOURCE)):
+    with pytest.raises(InputError, match=str(MODEL_SOURCE)):
         base_of_study()
-    write_json(SOURCE, {"source": "hf:org/small@main", "revision": "0123abc", "sha256": {}})
+    write_json(MODEL_SOURCE, {"source": "hf:org/small@main", "revision": "0123abc", "sha256": {}})
     assert base_of_study() == ("org/small", "0123abc")
-    write_json(SOURCE, {"revision": "0123abc"})
+    write_json(MODEL_SOURCE, {"revision": "0123abc"})
     with pytest.raises(InputError, match="source"):
         base_of_study()
