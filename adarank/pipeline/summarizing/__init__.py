@@ -1,0 +1,1 @@
+"""The study's summary from the records of its cells: comparisons, caveats, tables."""
