@@ -20,7 +20,7 @@ Cell = dict[str, Any]
 
 
 def summary(by_task: Mapping[str, Sequence[Cell]], study: StudySection) -> dict[str, Any]:
-    """Summarize the test split: every cell, every comparison by its headline metric, what they show.
+    """Summarize the test split: every cell, every comparison, what they show.
 
     Args:
         by_task: The study's cells, as evaluation wrote them, by task.

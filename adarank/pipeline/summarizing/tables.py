@@ -49,7 +49,7 @@ def frontier(test: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def rounded(value: Any) -> Any:
-    """Round all floats within a value to six digits that count, so that no floating-point noise shows."""
+    """Round all floats in a value to six significant digits."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list):
