@@ -48,8 +48,8 @@ sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails sto
 	@python -m adarank.commands.sweep --jobs $(JOBS)
 	@python -m stages.summarize --show
 
-verify: $(PROJECT) ## Hash what DVC keeps of the study; MEND=1 restores or removes what is damaged
-	@python -m adarank.commands.verify $(if $(MEND),--mend)
+verify: $(PROJECT) ## Hash what DVC keeps of the study; REPAIR=1 restores or removes what is damaged
+	@python -m adarank.commands.verify $(if $(REPAIR),--repair)
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \

@@ -85,7 +85,7 @@ def out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Let the errors of what is done inside say in which file, or section, it is wrong."""
+    """Add the file, or section, to the errors that are raised inside."""
     try:
         yield
     except AdaRankError as error:

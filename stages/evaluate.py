@@ -187,7 +187,7 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
 
 
 def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
-    """Say of the first split with predictions that are not finite how many; None without any.
+    """Describe the first split with predictions that are not finite; None without any.
 
     Whatever is not finite in a prediction makes its loss so. Rows of which nothing counts have
     none, and are no fault.

@@ -236,7 +236,7 @@ def _ranks(
 def _note(
     strategy: Strategy, weights: NDArray[np.float64], question: Question, budget: float
 ) -> str:
-    """Say that the bounds force uniform ranks on a strategy that weighs modules differently."""
+    """Describe bounds that force uniform ranks on a strategy that weighs modules differently."""
     costs, lower = question.costs, question.lower
     decided = strategy.literal or strategy.selects or bool(np.all(weights == weights[0]))
     if decided or question.budget - int(costs @ lower) >= int(costs.min()):

@@ -217,7 +217,7 @@ def _refuse_output(output: Path | None) -> None:
 
 @contextmanager
 def _in_flags() -> Iterator[None]:
-    """Let errors speak of this command's options, not of params.yaml's keys."""
+    """Make errors name this command's options, not params.yaml's keys."""
     try:
         yield
     except AdaRankError as error:

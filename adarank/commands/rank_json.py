@@ -21,7 +21,7 @@ def as_json(value: dict[str, Any]) -> str:
 
 
 def lora_options(plan: RankPlan) -> dict[str, Any]:
-    """Give the keyword arguments of LoraConfig that the plan decides, for any head."""
+    """Return the keyword arguments of LoraConfig that the plan decides, for any head."""
     config = plan.lora_config()
     return {
         "r": config.r,
@@ -34,19 +34,19 @@ def lora_options(plan: RankPlan) -> dict[str, Any]:
 
 
 def about_probe(texts: Sequence[str], probe: Probe) -> dict[str, Any]:
-    """Say which texts were read, by number and hash."""
+    """Describe which texts were read, by number and hash."""
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     return {"texts": probe.rows, "texts_cut": probe.truncated, "sha256": digest}
 
 
 def about_coverage(coverage: Coverage) -> dict[str, Any]:
-    """Say what share of the blocks' weights is covered, and what is left out and why."""
+    """Describe what share of the blocks' weights is covered, and what is left out and why."""
     parts = [{"what": part.what, "share": part.share} for part in coverage.left_out]
     return {"share": coverage.share, "left_out": parts}
 
 
 def about_modules(plan: RankPlan, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give a record a module: what the plan gives it, its score and that score's error."""
+    """Return a record a module: what the plan gives it, its score and that score's error."""
     found = {row["module"]: row for row in summary(table).to_dict("records")}
     modules: list[dict[str, Any]] = []
     for module in plan.modules:

@@ -3,7 +3,7 @@
 DVC takes a write-protected file of its cache at its word: a byte that flipped there is copied into
 the workspace, and `dvc status` calls it up to date.
 
-Run: python -m adarank.commands.verify, or with --mend to remove or restore what is damaged
+Run: python -m adarank.commands.verify, or with --repair to remove or restore what is damaged
 """
 
 import hashlib
@@ -26,10 +26,10 @@ from adarank.pipeline.console.reporting import say, telling_errors
 from adarank.pipeline.files.temporary import temporary_beside
 
 _FOLDER = ".dir"
-_REMEDY = "make verify MEND=1 removes it; make repro then makes it again, or dvc pull fetches it"
+_REMEDY = "make verify REPAIR=1 removes it; make repro then makes it again, or dvc pull fetches it"
 
 app = typer.Typer(add_completion=False)
-Mend = Annotated[bool, typer.Option("--mend", help="Remove or restore what is damaged.")]
+Repair = Annotated[bool, typer.Option("--repair", help="Remove or restore what is damaged.")]
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Kept:
     cached: Path
 
     def damaged(self) -> bool:
-        """Tell whether the cache's file is there and holds something else."""
+        """Return whether the cache's file is there and holds something else."""
         return self.cached.is_file() and _md5(self.cached) != self.md5
 
 
 @app.command()
-def main(mend: Mend = False) -> None:
+def main(repair: Repair = False) -> None:
     """Hash what the cache keeps of the study; exit code 2, and all names, if any is damaged."""
     with telling_errors("verify"):
         kept = read_kept()
         damaged = _damaged(kept)
-        if damaged and not mend:
+        if damaged and not repair:
             raise InputError(*map(_problem, damaged))
         for one in damaged:
-            say(f"verify: {_mended(one)}")
+            say(f"verify: {_repaired(one)}")
         for path in _changed(kept):
             say(f"verify: {path} is not what dvc.lock says; DVC will look at it again")
         whole = {one.cached for one in kept if one.cached.is_file()}
@@ -114,7 +114,7 @@ def _watched(kept: Sequence[Kept]) -> Iterator[Kept]:
             advance()
 
 
-def _mended(one: Kept) -> str:
+def _repaired(one: Kept) -> str:
     """Restore a damaged file of the cache from the workspace, or remove it; what was done."""
     if one.path.is_file() and _md5(one.path) == one.md5:
         with temporary_beside(one.cached, folder=False) as working:

@@ -38,7 +38,7 @@ def study_verdict(
 
 
 def baseline_sentence(check: BaselineCheck | None) -> str:
-    """Say which cells do not beat a constant answer; empty where all do or nothing is known.
+    """Describe which cells do not beat a constant answer; empty where all do or nothing is known.
 
     Args:
         check: The outcome of `baseline.check_baseline`.
@@ -57,7 +57,7 @@ def baseline_sentence(check: BaselineCheck | None) -> str:
 
 
 def _lead(primary: Sequence[Comparison], reference: str, size: str) -> str:
-    """Say first how many comparisons show nothing, and what difference would have been found."""
+    """Describe how many comparisons show nothing, and what difference would have been found."""
     words = [verdict(one) for one in primary]
     same, n = words.count("not distinguishable"), len(words)
     test = f"{size}, paired t test{_correction(n)}"

@@ -7,7 +7,7 @@ from adarank.factors.svd import Update
 
 
 def pad(update: Update, rank: int) -> Update:
-    """Give an update a larger rank without changing it.
+    """Pad an update to a larger rank without changing it.
 
     Args:
         update: Any update.

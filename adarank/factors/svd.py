@@ -142,7 +142,7 @@ def refuse_non_finite(update: Update) -> None:
 
 
 def non_finite(update: Update) -> str:
-    """Say how many numbers of an update are not finite."""
+    """Describe how many numbers of an update are not finite."""
     counts = {name: int((~t.isfinite()).sum()) for name, t in (("A", update.a), ("B", update.b))}
     found = [f"{count} of {name}'s entries" for name, count in counts.items() if count]
     return ", ".join(found) or f"scale {update.scale}"

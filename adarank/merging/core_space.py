@@ -39,7 +39,7 @@ class CoreSpace:
         return min(self.left.shape[0], self.right.shape[1])
 
     def update(self, core: Tensor) -> Update:
-        """Take a merged core back to the weight: L core N, in factors."""
+        """Return a merged core as the weight's update: L core N, in factors."""
         return Update(self.right, self.left @ core)
 
 

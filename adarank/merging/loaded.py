@@ -21,7 +21,7 @@ from adarank.models.stacks import base_model
 
 
 def member_of(task: str, model: nn.Module, base: nn.Module) -> Member:
-    """Take the task vectors of a model in memory.
+    """Return the task vectors of a model in memory.
 
     Args:
         task: The task's name.

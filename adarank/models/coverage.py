@@ -63,7 +63,7 @@ class Coverage:
     left_out: tuple[LeftOut, ...]
 
     def lines(self) -> list[str]:
-        """Say in a line each what is covered and what is not."""
+        """Describe what is covered and what is not, a line each."""
         covered = f"{len(self.modules)} of {self.found} linear modules, "
         covered += f"{percent(self.share)} of the weights of the blocks"
         return [covered, *(str(part) for part in self.left_out)]
@@ -197,7 +197,7 @@ def _one_row(batch: Any) -> Any:
 
 
 def _block_weights(model: nn.Module) -> dict[str, tuple[str, int]]:
-    """Give what each matrix of the blocks is, and its entries, by its first name in the base."""
+    """Return what each matrix of the blocks is, and its entries, by its first name in the base."""
     base = base_model(model)[1]
     found: dict[str, tuple[str, int]] = {}
     seen: set[int] = set()

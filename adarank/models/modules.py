@@ -89,7 +89,7 @@ def find_modules(model: nn.Module, kinds: Sequence[str] = (ALL_LINEAR,)) -> list
 
 
 def resolve(model: nn.Module, name: str) -> str:
-    """Give the full dotted name, in this very model, of a layer named as in its base model.
+    """Return the full dotted name, in this model, of a layer named as in its base model.
 
     Args:
         model: The model at hand: with or without a head, or wrapped by PEFT.

@@ -50,7 +50,7 @@ def is_pooler(name: str) -> bool:
 
 
 def weights_in_words(model: nn.Module, missing: Sequence[str]) -> str:
-    """Say how many weights are missing, and what part of the model's parameters they are."""
+    """Describe how many weights are missing, and what part of the model's parameters they are."""
     sizes = dict(model.named_parameters())
     lost = sum(sizes[name].numel() for name in missing if name in sizes)
     whole = sum(parameter.numel() for parameter in sizes.values())

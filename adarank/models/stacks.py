@@ -113,13 +113,13 @@ def reapplied_blocks(
 
 
 def named_parts(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Give every (dotted name, part) below and including a module, every name of a shared one."""
+    """Yield every (dotted name, part) below and including a module, every name of a shared one."""
     # torch leaves this half typed
     return cast("Iterator[tuple[str, nn.Module]]", root.named_modules(remove_duplicate=False))
 
 
 def linear_shape(layer: nn.Module) -> tuple[int, int] | None:
-    """Give (d_in, d_out) of a layer that LoRA can adapt as a linear one; None for any other."""
+    """Return (d_in, d_out) of a layer that LoRA can adapt as a linear one; None for any other."""
     if isinstance(layer, Conv1D):
         d_in, d_out = layer.get_parameter("weight").shape
         return d_in, d_out

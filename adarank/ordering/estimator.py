@@ -294,7 +294,7 @@ def _check_parameters(model: SortNet) -> None:
 def _split(
     lists: list[RankedList], fraction: float, rng: np.random.RandomState
 ) -> tuple[list[RankedList], list[RankedList]]:
-    """Hold out a share of the lists; with a single list, it validates itself."""
+    """Split off a share of the lists for validation; a single list validates itself."""
     if len(lists) < 2:
         return lists, lists
     n_held_out = min(max(round(fraction * len(lists)), 1), len(lists) - 1)

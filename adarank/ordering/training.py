@@ -194,7 +194,7 @@ def _all_pairs(lists: Sequence[RankedList], rng: np.random.Generator) -> list[Pa
 def _drawn(
     unused: list[Pair], n_pairs: int, n_wrong: int, step: int, totals: Sequence[int] | None
 ) -> set[Pair]:
-    """Take the control's next pairs off the shuffled ones; past the last total, none."""
+    """Return the control's next pairs of the shuffled ones; past the last total, none."""
     wanted = n_wrong if totals is None else max([*totals[: step + 1], 0]) - n_pairs
     return {unused.pop() for _ in range(min(max(wanted, 0), len(unused)))}
 
@@ -207,7 +207,7 @@ def _fit(
     schedule: Schedule,
     rng: np.random.Generator,
 ) -> None:
-    """Take the epochs of one iteration: ((N_> - 1)^2 + N_<^2) / 2 over (better, worse) pairs."""
+    """Train the epochs of one iteration: ((N_> - 1)^2 + N_<^2) / 2 over (better, worse) pairs."""
     starts = np.cumsum([0, *(len(one.items) for one in lists)])
     items = torch.from_numpy(np.concatenate([one.items for one in lists]))
     rows = np.array([(starts[place] + i, starts[place] + j) for place, i, j in pairs])

@@ -16,11 +16,11 @@ class Kept(Protocol):
     """
 
     def get(self, name: str) -> Tensor | None:
-        """Give back what was put by this name, bit for bit, on the CPU; None for nothing."""
+        """Return what was saved by this name, bit for bit, on the CPU; None for nothing."""
         ...
 
     def put(self, name: str, values: Tensor) -> None:
-        """Take a finished part; `values` are not changed afterwards."""
+        """Save a finished part; `values` are not changed afterwards."""
         ...
 
     def drop(self, name: str) -> None:
@@ -32,18 +32,18 @@ class NothingKept:
     """Keeps nothing."""
 
     def get(self, name: str) -> Tensor | None:  # noqa: ARG002
-        """Have nothing."""
+        """Return None: nothing is saved."""
         return None
 
     def put(self, name: str, values: Tensor) -> None:
-        """Let it go."""
+        """Do nothing: nothing is saved."""
 
     def drop(self, name: str) -> None:
-        """Have nothing to forget."""
+        """Do nothing: nothing was saved."""
 
 
 def kept_or_made(kept: Kept, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Give what is kept by a name; else make it, and keep it."""
+    """Return what is saved by a name; else make it, and save it."""
     found = kept.get(name)
     if found is not None:
         return found.numpy()

@@ -93,7 +93,7 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase, limit: int) ->
 
 @contextmanager
 def _padding(tokenizer: PreTrainedTokenizerBase, vocabulary: int | None) -> Iterator[None]:
-    """Let a tokenizer pad on the right, whatever it does otherwise; it is the caller's own."""
+    """Make a tokenizer pad on the right, and restore its side after; it is the caller's own."""
     side, token = tokenizer.padding_side, tokenizer.pad_token
     try:
         tokenizer.padding_side = "right"

@@ -12,7 +12,7 @@ class Scores:
     Attributes:
         table: See `adarank.scoring.table`.
         engine: How it was computed: `replay, trimmed`, `replay`, `full forwards` (see
-            `proven_engine`), `backward`, `backward, rows told apart`, `backward of each row`,
+            `proven_engine`), `backward`, `backward, rows separated`, `backward of each row`,
             `forward` or `weights`.
         forwards: Forwards of a batch, partly replayed or not; for the backward engines, forwards
             that a backward followed.

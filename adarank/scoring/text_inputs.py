@@ -103,7 +103,7 @@ def _known(tokenizer: PreTrainedTokenizerBase, token: str, vocabulary: int | Non
 
 
 def with_decoder_inputs(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give an encoder-decoder's decoder the text itself, behind its start token.
+    """Return an encoder-decoder's decoder inputs: the text itself, behind its start token.
 
     So BART was trained, and so every text has a decoder state for each of its tokens. (After the
     start token alone, the decoder's self-attention would see one token, and its query and key

@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def my_share(items: Sequence[Item]) -> list[Item]:
-    """Take this process's part of the items: every world-size-th, from its rank on."""
+    """Return this process's part of the items: every world-size-th, from its rank on."""
     if not _together():
         return list(items)
     return list(items[dist.get_rank() :: dist.get_world_size()])

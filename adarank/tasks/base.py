@@ -84,7 +84,7 @@ class Task(Protocol):
         ...
 
     def for_training(self, examples: Sequence[Example]) -> list[Example]:
-        """Give encoded rows as training takes them, where that differs from how they are measured.
+        """Return encoded rows in the form for training, which may differ from that for evaluation.
 
         Rows with nothing to learn from are left out, and several rows may share an example.
         """

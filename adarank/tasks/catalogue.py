@@ -1,4 +1,4 @@
-"""The tasks there are, as far as one can know them without loading a model.
+"""The tasks there are, known without loading a model.
 
 Downloading needs to know what rows a task learns from, and scoring which output it compares;
 neither should grow stale with an edit to training.

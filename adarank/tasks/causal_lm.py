@@ -151,7 +151,7 @@ class CausalLM:
         }
 
     def confusion(self, predictions: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002
-        """Give no row: a table of tokens taken for others would be as large as the vocabulary."""
+        """Return no row: a table of tokens taken for others would be as large as the vocabulary."""
         return pd.DataFrame({"actual": [], "predicted": []}, dtype=object)
 
 

@@ -105,7 +105,7 @@ class Classification:
         return encode_texts(self.tokenizer, rows, self.max_length, rows["label"].tolist())
 
     def for_training(self, examples: Sequence[Example]) -> list[Example]:
-        """Give all of them, as they are."""
+        """Return all rows, unchanged."""
         return list(examples)
 
     def collate(self, examples: Sequence[Example]) -> Batch:

@@ -71,7 +71,7 @@ class Continuation:
         return [*ids, end], [*spans, (len(text), len(text))]
 
     def _answered(self, prompt: str, spans: list[Span]) -> bool:
-        """Tell whether some of the response is among the tokens that are kept."""
+        """Return whether some of the response is among the tokens that are kept."""
         return any(end > len(prompt) for _, end in spans[: self.max_length])
 
     def _example(self, prompt: str, text: str, ids: list[int], spans: list[Span]) -> Example:

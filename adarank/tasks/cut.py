@@ -6,7 +6,7 @@ Counts = Mapping[str, Mapping[str, int]]
 
 
 def cut_in_words(counts: Counts) -> list[str]:
-    """Say of each split how many rows were cut, and how many of them cannot be answered any more.
+    """Describe by split how many rows were cut, and how many of them cannot be answered any more.
 
     Args:
         counts: By split, `rows`, `cut` and `unanswered`, as a cell's record has them under `cut`.
@@ -30,7 +30,7 @@ def cut_in_words(counts: Counts) -> list[str]:
 
 
 def cut_caveats(cells: Iterable[Mapping[str, object]]) -> list[str]:
-    """Say what `cut_in_words` says of validation and test, once for cells of the same task.
+    """Return what `cut_in_words` says of validation and test, once for cells of the same task.
 
     Args:
         cells: Cells' records; those without `cut` say nothing.

@@ -34,7 +34,7 @@ class Measure:
     by_row: Callable[..., Array] | None = None
 
     def arrays(self, predictions: pd.DataFrame) -> list[Array]:
-        """Take the columns out of a table, each of shape (n_rows,)."""
+        """Return the columns of a table, each of shape (n_rows,)."""
         return [predictions[name].to_numpy() for name in self.columns]
 
     def __call__(self, predictions: pd.DataFrame) -> float:

@@ -111,7 +111,7 @@ class Regression:
         return encode_texts(self.tokenizer, rows, self.max_length, targets)
 
     def for_training(self, examples: Sequence[Example]) -> list[Example]:
-        """Give all of them, as they are."""
+        """Return all rows, unchanged."""
         return list(examples)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
@@ -149,7 +149,7 @@ class Regression:
         }
 
     def confusion(self, predictions: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002
-        """Give no row: of two numbers one cannot say that one was taken for the other."""
+        """Return no row: of two numbers one cannot say that one was taken for the other."""
         return pd.DataFrame({"actual": [], "predicted": []}, dtype=object)
 
     def _errors(self, answers: Tensor, target: Tensor) -> Tensor:

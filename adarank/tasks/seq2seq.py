@@ -127,7 +127,7 @@ class Seq2Seq:
         return Encoded(examples, sum(any(either) for either in cut), unanswered=unanswered)
 
     def for_training(self, examples: Sequence[Example]) -> list[Example]:
-        """Give all of them, as they are."""
+        """Return all rows, unchanged."""
         return list(examples)
 
     def collate(self, examples: Sequence[Example]) -> Batch:

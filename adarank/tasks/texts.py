@@ -39,7 +39,7 @@ def encode_texts(
 
 
 def cut_rows(encoded: BatchEncoding) -> list[bool]:
-    """Say of each row whether the tokenizer cut it."""
+    """Return for each row whether the tokenizer truncated it."""
     if encoded.encodings is None:
         # Only tokenizers written in Rust keep what they cut off; all current ones are.
         return [False] * len(encoded["input_ids"])  # pyright: ignore[reportArgumentType]

@@ -18,7 +18,7 @@ def written(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 def label_words(
     labels: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
 ) -> tuple[str, ...]:
-    """Give each label's word as the tokenizer writes it, which is what answers are compared with.
+    """Return each label's word as the tokenizer writes it, which is what answers are compared with.
 
     A tokenizer may fold case or spaces, so the word that it gives back is not always the one
     that went in.

@@ -83,7 +83,7 @@ def extend(layer: Any, rows: Tensor, scale: Scale, stepping: Stepping | None = N
 
 
 def drop(layer: Any, stepping: Stepping | None = None) -> None:
-    """Take the adapter out of a layer: rank 0."""
+    """Remove the adapter from a layer: rank 0."""
     for sides in (layer.lora_A, layer.lora_B):
         if stepping is not None:
             stepping.remove(sides[ADAPTER].weight)

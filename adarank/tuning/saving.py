@@ -112,7 +112,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_loaded(path: Path, stored: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> None:
-    """Hold what is in a model to what was in the file it was loaded from.
+    """Compare a model's tensors with those of the file that it was loaded from.
 
     Raises:
         InputError: A tensor of the file that the model does not hold, or the other way round.

@@ -47,10 +47,10 @@ def test_failures_stop_no_other_cell_and_are_told_in_their_own_words(toy: ToyStu
     code, said = toy.sweep(jobs=1)
     assert code == 1
     assert {what for what, *_ in toy.began()} == {"plan-a-1", "plan-b-1", "adapter-b-1"}
-    assert outcome(said, "a-1") == "not run, for want of allocate@a-1"
+    assert outcome(said, "a-1") == "not run, it needs allocate@a-1"
     assert outcome(said, "b-1") == "FAILED in finetune@b-1"
-    assert outcome(said, "summarize") == "not run, for want of a-1, b-1"
-    assert outcome(said, "report") == "not run, for want of a-1, b-1"
+    assert outcome(said, "summarize") == "not run, it needs a-1, b-1"
+    assert outcome(said, "report") == "not run, it needs a-1, b-1"
     assert not (toy.path / "summary.txt").exists()
     _, _, told = said.partition("allocate@a-1 failed:")
     common, _, crash = told.partition("finetune@b-1 failed:")

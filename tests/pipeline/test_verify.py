@@ -1,4 +1,4 @@
-"""Damage to DVC's own cache is found, named and mended; DVC itself calls it up to date."""
+"""Damage to DVC's own cache is found, named and repaired; DVC itself calls it up to date."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_a_flipped_bit_is_named_with_its_remedy(tiny: Tiny, out: str) -> None:
     kind = Path(out).parent.name
     assert f"{path.relative_to(tiny.path)}, which is data/{kind}/" in done.stderr
     assert f"md5 {path.parent.name}{path.name}".removesuffix(".dir") in done.stderr
-    assert "remedy:   make verify MEND=1" in done.stderr
+    assert "remedy:   make verify REPAIR=1" in done.stderr
     assert path.read_bytes() == content
 
 
@@ -78,7 +78,7 @@ def test_what_dvc_checked_out_damaged_is_made_again(tiny: Tiny) -> None:
         (tiny.path / f"data/plans/{plan}.json").unlink()
     tiny.repro()
     assert (tiny.path / PLAN).read_bytes() != whole  # DVC took it at its word
-    assert verify(tiny, "--mend").returncode == 0
+    assert verify(tiny, "--repair").returncode == 0
     assert not path.exists()
     tiny.repro()
     assert (tiny.path / PLAN).read_bytes() == whole == path.read_bytes()
@@ -88,7 +88,7 @@ def test_what_dvc_checked_out_damaged_is_made_again(tiny: Tiny) -> None:
 def test_a_copy_that_is_whole_restores_the_cache(tiny: Tiny) -> None:
     path, whole = cached(tiny, PLAN), (tiny.path / PLAN).read_bytes()
     flip(path)
-    done = verify(tiny, "--mend")
+    done = verify(tiny, "--repair")
     assert done.returncode == 0 and "was damaged; restored from data/plans/" in done.stderr
     assert path.read_bytes() == whole
     assert path.stat().st_mode & 0o777 == 0o444
@@ -98,7 +98,7 @@ def test_a_damaged_list_of_a_folder_goes(tiny: Tiny) -> None:
     path = cached(tiny, CURVES)
     whole = path.read_bytes()
     flip(path)
-    done = verify(tiny, "--mend")
+    done = verify(tiny, "--repair")
     assert done.returncode == 0 and f"makes {CURVES} again" in done.stderr.replace(
         "disagreement", "uniform"
     )

@@ -97,7 +97,7 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
 
 
 def _note_tasks(old: Study, new: Study, compared: dict[str, str], notes: list[str]) -> None:
-    """Say which tasks are gone, and which have another headline metric."""
+    """Describe which tasks are gone, and which have another headline metric."""
     for task in old.tasks:
         before, now = old.of(task), new.of(task)
         if now is None:
@@ -110,7 +110,7 @@ def _note_tasks(old: Study, new: Study, compared: dict[str, str], notes: list[st
 
 
 def _note_sides(old: Study | None, new: Study | None, notes: list[str]) -> None:
-    """Say what keeps the two sides from being compared like with like."""
+    """Describe what makes the two sides not comparable."""
     waiting = git.uncommitted()
     if waiting:
         notes.append(f"Not committed yet, and read as it is: {', '.join(map(code, waiting[:8]))}")

@@ -101,7 +101,7 @@ def _newly_failed(before: Cell | None, now: Cell | None) -> list[str]:
 
 
 def noise(change: CellChange, confidence: float) -> str:
-    """Say whether a fall is more than the base's interval over its seeds, and by how much.
+    """Describe whether a fall is more than the base's interval over its seeds, and by how much.
 
     The margin is what is left between the fall and half the interval's width. Both sides train
     with the same seeds, yet changed code or parameters draw other numbers from them, so a

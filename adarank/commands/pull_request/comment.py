@@ -100,7 +100,7 @@ def read_report(path: Path) -> str:
 
 
 def cleaned(text: str) -> str:
-    """Take from a text what would call people, hide or pass for another; cut it if it is long."""
+    """Remove from a text what would mention people, hide or imitate; cut it if it is long."""
     plain = "".join(char for char in text if char.isprintable() or char == "\n")
     quiet = re.sub(r"@(?=\w)", "@\N{ZERO WIDTH SPACE}", plain).replace("<!--", "&lt;!--")
     return quiet if len(quiet) <= LIMIT else f"{quiet[:LIMIT]}\n\n... cut: the run has the rest"

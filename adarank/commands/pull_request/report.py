@@ -78,7 +78,7 @@ def as_markdown(findings: Findings) -> str:
 
 
 def verdict(findings: Findings) -> str:
-    """Say in one line whether it passes, and why."""
+    """Describe in one line whether it passes, and why."""
     if findings.passed:
         return f"**PASS**: {_passing(findings)}"
     fallen = findings.fallen

@@ -20,7 +20,7 @@ _LAST = 12
 
 
 def what_happened(log: str) -> dict[str, Happened]:
-    """Tell for every stage that a log speaks of whether it ran or its results were there."""
+    """Return for every stage in a log whether it ran or its results were cached."""
     return {
         stage: happened
         for happened, sign in _SIGNS.items()
@@ -29,13 +29,13 @@ def what_happened(log: str) -> dict[str, Happened]:
 
 
 def counted(happened: dict[str, Happened]) -> str:
-    """Say `3 ran, 1 restored, 8 unchanged`, without what is none."""
+    """Return `3 ran, 1 restored, 8 unchanged`, without the zeros."""
     counts = Counter(happened.values())
     return ", ".join(f"{counts[key]} {key}" for key in _SIGNS if counts[key])
 
 
 def error_lines(log: str, stage: str) -> list[str]:
-    """Pick a failed stage's own words: its error as printed, or a traceback's end.
+    """Return a failed stage's own message: its error as printed, or a traceback's end.
 
     DVC's own lines are taken only where the stage said nothing, as when it was never begun.
     """

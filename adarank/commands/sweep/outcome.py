@@ -46,5 +46,5 @@ class Outcome:
         if self.failure:
             return f"FAILED in {self.failure.stage}"
         if self.lacks:
-            return f"not run, for want of {', '.join(self.lacks)}"
+            return f"not run, it needs {', '.join(self.lacks)}"
         return ", ".join(f"{stage.partition('@')[0]} {h}" for stage, h in self.happened.items())

@@ -20,7 +20,7 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
     """Bring up to date what cells share, in one command of DVC; what fails stops what needs it.
 
     Returns:
-        The stages that failed, without those that were not run for want of them.
+        The stages that failed, without those that did not run because of them.
 
     Raises:
         RunError: The command failed, but no stage of it.
@@ -96,7 +96,7 @@ async def run_after(
 
 
 def _before(graph: Graph, stages: Collection[str], lost: Collection[str]) -> Outcome:
-    """Say what a cell is before anything of it ran: up to date, unless it lacks something."""
+    """Return what a cell is before anything of it ran: up to date, unless it lacks something."""
     lacks = graph.wanting(stages, lost)
     return Outcome(lacks=tuple(lacks)) if lacks else Outcome(dict.fromkeys(stages, "unchanged"))
 

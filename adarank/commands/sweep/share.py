@@ -26,7 +26,7 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
 def share(
     worker: int, jobs: int, cores: int, gpus: Sequence[str], environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Say which variables a worker's commands get.
+    """Return which variables a worker's commands get.
 
     Args:
         worker: Its number, from 0.

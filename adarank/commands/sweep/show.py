@@ -29,7 +29,7 @@ class Board:
             self._progress.remove_task(bar)
 
     def cell(self, name: str, outcome: Outcome) -> None:
-        """Tell that a cell has come to its end."""
+        """Show that a cell has ended."""
         self._progress.advance(self._cells)
         self.say(f"{name}: {outcome}", "" if outcome.good else "red")
 

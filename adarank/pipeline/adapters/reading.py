@@ -161,7 +161,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
 def _sorted_out(
     shapes: dict[str, tuple[int, ...]], fields: LoraFields
 ) -> tuple[list[Part], list[str], list[Problem]]:
-    """Tell factors from other tensors, and hold them to the configuration."""
+    """Separate factors from other tensors, and check them against the configuration."""
     parts: list[Part] = []
     problems: list[Problem] = []
     others = set(shapes)

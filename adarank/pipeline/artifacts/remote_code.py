@@ -16,7 +16,7 @@ _REFERENCE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
 def admit_code(folder: Path, *, trusted: bool) -> None:
-    """Let transformers know the classes that lie beside the weights, where they are trusted.
+    """Register the classes beside the weights with transformers, where they are trusted.
 
     Every class is registered under its auto class here, once and loudly; all that loads models
     and tokenizers says `trust_remote_code=False`, and so cannot run any other code.

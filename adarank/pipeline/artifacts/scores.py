@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def about_modules(
     modules: Sequence[Module], reapplied: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """Tell, and note for the metrics, what is peculiar about the modules.
+    """Print, and return for the metrics, what is peculiar about the modules.
 
     Args:
         modules: What is scored.
@@ -33,7 +33,7 @@ def about_modules(
 
 
 def about_coverage(coverage: "Coverage") -> dict[str, Any]:
-    """Say, and note for the metrics, what of the blocks can be covered and what is left out."""
+    """Print, and return for the metrics, what of the blocks is covered and what is left out."""
     for line in coverage.lines():
         say(f"score: {line}")
     parts = [

@@ -26,7 +26,7 @@ _COLUMNS: dict[Rows, tuple[str, ...]] = {
 
 
 class Description(Record):
-    """What task.json says of the rows, as far as later stages ask for it."""
+    """What later stages read of task.json."""
 
     type: str
     labels: list[str] | None = None
@@ -63,7 +63,7 @@ def read_split(task: str, split: Split) -> pd.DataFrame:
 
 
 def _check_rows(rows: pd.DataFrame, path: Path, description: dict[str, Any]) -> None:
-    """Hold a table to what download writes: a damaged one would be learnt from all the same."""
+    """Check a table against what download writes: training would not notice a damaged one."""
     if description["type"] not in TASKS:
         return
     kind = TASKS[description["type"]].rows

@@ -13,7 +13,7 @@ _REMEDIES = {
 
 
 def memory_problem(name: str, error: Exception) -> Problem:
-    """Say what did not fit, and which setting makes it smaller.
+    """Describe what did not fit in memory, and which setting makes it smaller.
 
     No batch is halved in silence: the weights that a smaller one trains are another result, and
     the predictions of one may be in their last bits.

@@ -94,7 +94,7 @@ def telling_errors(name: str) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Tell the person running the stage, once; on standard error, out of any pipe's way."""
+    """Print a message for the person running the stage, on standard error."""
     if os.environ.get("RANK", "0") == "0":
         print(hidden(message), file=sys.stderr, flush=True)
 

@@ -34,7 +34,7 @@ def show_resized(modules: Sequence[Resized], *, by_loss: bool) -> None:
 
 
 def as_json(modules: Sequence[Resized], *, by_loss: bool) -> str:
-    """Give the same as JSON: relative error and parameters in all, and a record a module.
+    """Return the same as JSON: relative error and parameters in all, and a record a module.
 
     `lost_share` is what was left out, as a share of all, in the metric that chose: the squared norm
     or the estimated effect on the loss.

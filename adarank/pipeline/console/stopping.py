@@ -25,7 +25,7 @@ class Stopped(BaseException):
 
 
 def what_next(name: str) -> str:
-    """Say what to type after a command was stopped, and what is not lost.
+    """Describe what to type after a command was stopped, and what is not lost.
 
     Args:
         name: The stage, and its cell if it has one.

@@ -23,7 +23,7 @@ def section() -> str:
 
 @contextmanager
 def section_named(name: str) -> Iterator[None]:
-    """Let the messages of what is done inside name the section's keys below another path.
+    """Make messages from inside name the section's keys below another path.
 
     >>> with section_named("tasks.reviews"):
     ...     key("text_key")

@@ -42,7 +42,7 @@ def read_dataset(
 
 
 def read_frames(frames: dict[str, pd.DataFrame], splits: dict[str, str], wanted: Columns) -> Raw:
-    """Take the splits from tables in memory.
+    """Return the splits of tables in memory.
 
     Raises:
         InputError: A split or column that is not there.

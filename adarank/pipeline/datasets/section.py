@@ -30,7 +30,7 @@ def _scalar(key: object) -> object:
 
 
 def _files(value: object) -> object:
-    """Take a name, a list of names, or a mapping of classes to names."""
+    """Accept a name, a list of names, or a mapping of classes to names."""
     if isinstance(value, dict):
         named = {target_name(_scalar(key)): name for key, name in value.items()}  # pyright: ignore[reportArgumentType]
         names = list(named.values())

@@ -32,7 +32,7 @@ def temporary_beside(path: Path, *, folder: bool) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there and as far as that goes."""
+    """Remove a file or a folder if it is there, and ignore what cannot be removed."""
     shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
         path.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold a file's content, or by which names the files of a folder go."""
+    """Flush a file's content, or a folder's entries, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -82,7 +82,7 @@ class FinetuneSection(Section):
 
 
 def tuning_seed_problem(tuning_seed: int, seeds: list[int], where: str = "") -> Problem:
-    """Say that rates would be chosen with a seed that is compared, too."""
+    """Describe a tuning seed that is also one of the study's seeds."""
     return Problem(
         "the seed that rates are tried with is also one that is compared",
         f"{where}finetune.tuning_seed and study.seeds",

@@ -100,7 +100,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def describe(schema: type[Slice]) -> str:
-    """Say in one paragraph a key what a stage reads from params.yaml, for --help."""
+    """Describe what a stage reads from params.yaml, one paragraph a key, for --help."""
     lines = ["What it reads from params.yaml:"]
     for name, field in schema.model_fields.items():
         section, above = field.annotation, name

@@ -11,7 +11,7 @@ from adarank.pipeline.params.loader import Section
 
 
 def distinct(values: Sequence[object]) -> Sequence[object]:
-    """Give the values back, each of which must occur once; ValueError names those that do not."""
+    """Return the values, each of which must occur once; ValueError names those that do not."""
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
         raise ValueError(f"each value once; given more than once: {', '.join(map(str, twice))}")

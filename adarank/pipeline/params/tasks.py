@@ -121,7 +121,7 @@ def evaluate_of(section: EvaluateSection, task: TaskSection) -> EvaluateSection:
 
 @contextmanager
 def task_named(name: str) -> Iterator[None]:
-    """Let errors about the keys of a dataset name those of the task at hand."""
+    """Make errors about a dataset's keys name those of the task at hand."""
     try:
         with section_named(f"tasks.{name}"):
             yield

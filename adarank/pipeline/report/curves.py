@@ -124,8 +124,8 @@ def _view(cell: str, drawing: Drawing) -> View:
 def _axes(drawing: Drawing) -> dict[str, Any]:
     if drawing.second is None:
         return {"xaxis": axis("optimiser step", rangemode="tozero"), "yaxis": axis("loss")}
-    told = unit(drawing.headline)
-    name = f"validation {title(drawing.headline)}{f', {told}' if told else ''}"
+    suffix = unit(drawing.headline)
+    name = f"validation {title(drawing.headline)}{f', {suffix}' if suffix else ''}"
     return {
         "xaxis": axis("optimiser step", rangemode="tozero", anchor="y2"),
         "yaxis": axis("loss", domain=[0.45, 1]),
@@ -166,7 +166,7 @@ def _second(drawing: Drawing, seed: int, style: dict[str, Any]) -> list[go.Scatt
     if column is None:
         return []
     looked = _looked_at(drawing.curves[seed], column)
-    told = f"{title(drawing.headline)} %{{y}}{unit(drawing.headline)}"
+    text = f"{title(drawing.headline)} %{{y}}{unit(drawing.headline)}"
     y = [scaled(one, drawing.headline) for one in looked[column].tolist()]
     return [
         go.Scatter(
@@ -174,7 +174,7 @@ def _second(drawing: Drawing, seed: int, style: dict[str, Any]) -> list[go.Scatt
             y=_rounded(y),
             yaxis="y2",
             showlegend=False,
-            hovertemplate=f"{drawing.name(seed)}, step %{{x}}: validation {told}<extra></extra>",
+            hovertemplate=f"{drawing.name(seed)}, step %{{x}}: validation {text}<extra></extra>",
             **style,
         )
     ]
@@ -200,8 +200,8 @@ def _rounded(values: Sequence[float]) -> list[float | None]:
 def _table(drawing: Drawing) -> Table:
     head = ("seed", "steps", "last train loss", "least validation loss", "at step")
     if drawing.second:
-        told = unit(drawing.headline)
-        head += (f"last validation {title(drawing.headline)}{f' ({told})' if told else ''}",)
+        suffix = unit(drawing.headline)
+        head += (f"last validation {title(drawing.headline)}{f' ({suffix})' if suffix else ''}",)
     return Table(head, tuple(_row(drawing, seed) for seed in drawing.curves))
 
 

@@ -35,19 +35,19 @@ Cells = Mapping[str, Cell]
 def frontier(summary: Summary) -> Chart:
     """Draw every cell that has a result."""
     measured = {n: c for n, c in summary.cells.items() if summary.headline in c.metrics}
-    told = title(summary.headline)
+    name = title(summary.headline)
     about = [
-        f"Higher up is {'better' if summary.better == 'higher' else 'worse'}: mean {told} on "
+        f"Higher up is {'better' if summary.better == 'higher' else 'worse'}: mean {name} on "
         f"{summary.split} over the seeds that finished, with its {100 * summary.confidence:g} % "
         f"interval (Student's t). The dotted line is {summary.reference}'s mean.",
         "Cells of equal cost, or less than a quarter apart, stand side by side so that they can "
-        "be told apart; the exact parameters are in the hover and in the table.",
+        "be distinguished; the exact parameters are in the hover and in the table.",
     ]
     missing = [name for name in summary.cells if name not in measured]
     if missing:
         about.append(f"Not drawn, as no seed finished: {', '.join(missing)}.")
     view = View("", _figure(summary, measured), _alt(summary, measured), _table(summary), _NARROW)
-    return Chart("frontier", f"{_upper(told)} against trainable parameters", tuple(about), (view,))
+    return Chart("frontier", f"{_upper(name)} against trainable parameters", tuple(about), (view,))
 
 
 _NARROW: dict[str, Any] = {"legend": TWO_COLUMNS}
@@ -92,8 +92,8 @@ def _figure(summary: Summary, cells: Cells) -> go.Figure:
             if any(cell.strategy == name for cell in cells.values())
         ]
     )
-    told = unit(summary.headline)
-    name = f"{title(summary.headline)} on {summary.split}{f', {told}' if told else ''}"
+    suffix = unit(summary.headline)
+    name = f"{title(summary.headline)} on {summary.split}{f', {suffix}' if suffix else ''}"
     figure.update_layout(
         **layout(520, legend=legend_below(), hovermode="closest"),
         xaxis=axis(**_ticks(cells, at)),
@@ -174,9 +174,9 @@ def _reference_lines(
 
 def _said(cell: Cell, metric: str) -> str:
     one = cell.metrics[metric]
-    told = with_interval(one.mean, one.low, one.high, metric)
+    text = with_interval(one.mean, one.low, one.high, metric)
     seeds = "1 seed" if one.n == 1 else f"{one.n} seeds"
-    return f"{told}, {seeds}, {cell.trainable_parameters:,} parameters"
+    return f"{text}, {seeds}, {cell.trainable_parameters:,} parameters"
 
 
 def _alt(summary: Summary, cells: Cells) -> str:
@@ -201,8 +201,8 @@ def _table(summary: Summary) -> Table:
 def _row(name: str, cell: Cell, metric: str) -> tuple[str, ...]:
     one = cell.metrics.get(metric)
     numbers = (one.mean, one.low, one.high) if one else (None, None, None)
-    told = (value(number, metric) for number in numbers)
-    return name, f"{cell.trainable_parameters:,}", *told, str(cell.n)
+    shown = (value(number, metric) for number in numbers)
+    return name, f"{cell.trainable_parameters:,}", *shown, str(cell.n)
 
 
 def _upper(text: str) -> str:

@@ -16,7 +16,7 @@ class Look:
 
 
 def looks(summary: Summary) -> Mapping[str, Look]:
-    """Give every strategy its look; the reference is a disc in the ink's colour."""
+    """Return every strategy's look; the reference is a disc in the text's colour."""
     names = dict.fromkeys(cell.strategy for cell in summary.cells.values())
     others = [name for name in names if name != summary.reference]
     found = {name: Look(colour(i), symbol(i)) for i, name in enumerate(others)}

@@ -14,7 +14,7 @@ def unit(metric: str, *, difference: bool = False) -> str:
 
 
 def scaled(value: float, metric: str) -> float:
-    """Bring a value to the unit it is shown in."""
+    """Convert a value to the unit it is shown in."""
     return 100 * value if is_share(metric) else value
 
 

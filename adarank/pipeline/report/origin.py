@@ -21,7 +21,7 @@ _SPLITS = ("train", "validation", "test")
 def origin(
     task: str, sections: Mapping[str, Any], places: Mapping[str, str], plans: Plans
 ) -> dict[str, Table]:
-    """Say what made a task's results, a table by its heading.
+    """Describe what made a task's results, a table by its heading.
 
     Args:
         task: The task.
@@ -39,7 +39,7 @@ def origin(
 
 
 def source_of(part: str) -> str:
-    """Say where `model` or `tasks/NAME` came from: its source and revision."""
+    """Describe where `model` or `tasks/NAME` came from: its source and revision."""
     record = read_json(SOURCES / f"{part}.json")
     revision = record["revision"]
     return record["source"] + (f", revision {revision}" if revision else "")

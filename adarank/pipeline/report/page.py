@@ -111,7 +111,7 @@ def _read(name: str) -> str:
 
 
 def _baseline(summary: Summary) -> str:
-    """Say what a constant answer would measure; empty where the task has none."""
+    """Describe what a constant answer would measure; empty where the task has none."""
     if summary.baseline is None:
         return ""
     percent = unit(summary.headline)

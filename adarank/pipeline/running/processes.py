@@ -27,7 +27,7 @@ def joined_processes() -> Iterator[None]:
 
 @contextmanager
 def held_by_the_first(hold: AbstractContextManager[None]) -> Iterator[None]:
-    """Let the first process enter what may have to be waited for; the others wait for it.
+    """Enter a context that may wait in the first process alone; the others wait for it.
 
     It may wait for hours, for another run's lock. The others must not meet it in a collective
     meanwhile, which gives up after half an hour: they wait at a barrier of their own, without a

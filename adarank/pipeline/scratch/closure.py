@@ -76,7 +76,7 @@ def _read_source(path: Path, _: Stamp) -> Source:
 
 
 def parse_source(text: str) -> Source:
-    """Tell what Python source says."""
+    """Return what Python source says."""
     tree = ast.parse(text)
     imports: list[ast.Import | ast.ImportFrom] = []
     strings: set[str] = set()

@@ -11,7 +11,7 @@ _LIBRARIES = ("accelerate", "numpy", "peft", "safetensors", "tokenizers", "torch
 
 
 def surroundings(code: str, device: torch.device) -> dict[str, Any]:
-    """Tell what a stage's numbers may depend on, bit for bit, beside what it reads.
+    """Return what a stage's numbers may depend on, bit for bit, beside its inputs.
 
     Args:
         code: The stage's `fingerprint`.

@@ -31,7 +31,7 @@ class Measured:
 
 
 def tell_found(store: Store, label: str, keys: Mapping[int, Key]) -> None:
-    """Say which seeds need not be measured, if any."""
+    """Print which seeds are cached, if any."""
     found = [str(seed) for seed, key in keys.items() if store.has(key)]
     if found:
         say(f"{label}: seeds {', '.join(found)} taken from {store.name}")

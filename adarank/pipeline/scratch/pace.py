@@ -1,4 +1,4 @@
-"""When to write half-finished work again: seldom enough to cost little."""
+"""When to write unfinished work again: rarely enough to cost little."""
 
 import os
 import time
@@ -31,7 +31,7 @@ class Pace:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Take the time of a write; it decides how long until the next."""
+        """Measure the time of a write, which decides how long until the next."""
         began = time.monotonic()
         yield
         now = time.monotonic()

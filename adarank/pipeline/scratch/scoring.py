@@ -37,11 +37,11 @@ class KeptParts:
             say(f"{key.what}: {found} finished parts taken from {store.name}")
 
     def get(self, name: str) -> Tensor | None:
-        """Give back a part that an earlier run put; None for none."""
+        """Return a part that an earlier run saved; None for none."""
         return next((one[name] for one in self._written.values() if name in one), None)
 
     def put(self, name: str, values: Tensor) -> None:
-        """Take a part, to be written when it is time."""
+        """Keep a part, to be written when a write is due."""
         if self._store.folder is None:
             return
         self._pending[name] = values

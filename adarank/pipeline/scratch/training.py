@@ -31,7 +31,7 @@ class Checkpoint:
         self._key = replace(key, kind="checkpoint")
 
     def last(self) -> State | None:
-        """Give back the state that was saved last."""
+        """Return the state that was saved last."""
         entry = self._store.get(self._key)
         if entry is None:
             return None
@@ -98,7 +98,7 @@ class CachedRuns:
         return _result(note)
 
     def say_found(self, kind: str, runs: list[tuple[int, float]]) -> None:
-        """Say which runs need not be made, if any."""
+        """Print which runs are cached, if any."""
         found = [run for run in runs if self._store.has(self._key(kind, *run))]
         if found:
             of_rate = kind == "rate"

@@ -45,7 +45,7 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Give each name memory of its own: safetensors holds no shared or strided tensors.
+    """Copy shared tensors, a copy a name: safetensors holds no shared or strided tensors.
 
     Tied weights are written twice rather than dropped, so that no name goes missing
     whatever the loader ties.

@@ -53,7 +53,7 @@ def persistently(call: Callable[[], T]) -> T:
 
 
 def passing(error: BaseException) -> bool:
-    """Tell whether another try could help: a time-out, a lost connection, a busy server."""
+    """Return whether another try could help: a time-out, a lost connection, a busy server."""
     causes = list(chain(error))
     if any(isinstance(cause, (OfflineModeIsEnabled, AdaRankError)) for cause in causes):
         return False

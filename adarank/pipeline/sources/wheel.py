@@ -172,7 +172,7 @@ def _members(archive: zipfile.ZipFile, source: WheelSource) -> dict[str, zipfile
 
 
 def _wrong_with(member: zipfile.ZipInfo, path: PurePosixPath) -> str:
-    """Say what no honest wheel has; empty where there is nothing."""
+    """Describe what no valid wheel has; empty where there is nothing."""
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
         return "a path out of the wheel"
     if stat.S_ISLNK(member.external_attr >> 16):

@@ -47,7 +47,7 @@ def draws_per_pass(
 
 
 def memory_bound(device: torch.device, memory_gb: float | None) -> float:
-    """Give a bound in bytes: `memory_gb` GiB, or half of what is free on the device now."""
+    """Return a bound in bytes: `memory_gb` GiB, or half of what is free on the device now."""
     return memory_gb * GIB if memory_gb is not None else _free(device) / 2
 
 

@@ -132,7 +132,7 @@ def _repeated(tensor: Tensor, n: int) -> Tensor:
 
 @torch.no_grad()
 def _outputs_that_grow(model: nn.Module, batch: Batch, output: Output) -> dict[str, list[bool]]:
-    """Tell, for each tensor that each part returns, whether a larger batch makes it longer.
+    """Return, for each tensor that each part returns, whether a larger batch makes it longer.
 
     Found by running one text and the same text twice; a bias of positions, say, stays as it is,
     and tokens flattened over texts grow though their length is not the batch's.

@@ -167,7 +167,7 @@ class _Comparisons:
     def add(
         self, engines: Sequence[Engine], module: Module, trials: int, *, last: bool
     ) -> np.ndarray:
-        """Bring one module's draws up to those of `trials` trials; its scores, (n_trials,).
+        """Extend one module's draws to `trials` trials; return its scores, (n_trials,).
 
         Its outputs are forgotten when this was the last time. Before that, under a stopping rule,
         they are held for the next trial's pairs as long as those of all modules fit in the

@@ -58,7 +58,7 @@ def mean_gradients(
 
 @contextmanager
 def only_gradients_of(model: nn.Module, wanted: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let these parameters alone have gradients, from none; put back what was there before."""
+    """Require gradients of these parameters alone, from none; restore what was there before."""
     identities = {id(parameter) for parameter in wanted}
     before = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     try:

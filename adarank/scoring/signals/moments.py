@@ -116,7 +116,7 @@ def _moments(inputs: list[Tensor]) -> Moments:
 
 
 def _real(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Take the real tokens, shape (tokens, features), of what came with or without rows."""
+    """Return the real tokens, shape (tokens, features), of what came with or without rows."""
     flat = values.reshape(-1, values.shape[-1])
     # A layer may be given something else than the batch's tokens: relative positions, say.
     return flat if mask is None or mask.numel() != len(flat) else flat[mask.flatten().bool()]

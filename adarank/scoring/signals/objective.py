@@ -13,7 +13,7 @@ IGNORED = -100  # the label that transformers' losses leave out
 
 
 def own_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Take the loss that a transformers model computes from its batch's `labels`."""
+    """Return the loss that a transformers model computes from its batch's `labels`."""
     return model(**batch).loss
 
 

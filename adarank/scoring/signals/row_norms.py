@@ -19,7 +19,7 @@ from adarank.scoring.signals.gradients import finite_loss
 from adarank.scoring.signals.objective import Batch, Objective, rows_of
 from adarank.scoring.signals.weights import layers_of, weights_of
 
-TOGETHER = "backward, rows told apart"
+TOGETHER = "backward, rows separated"
 ONE_BY_ONE = "backward of each row"
 _CLOSE = 1e-3
 
@@ -31,8 +31,8 @@ class _InseparableError(Exception):
 class RowNorms:
     """Computes the squared gradient norm of every row of a batch, for every module.
 
-    Rows are told apart within one backward; on the first batch, and on any with more rows than
-    those before, that is held against a backward of its first and of its last row alone. Where
+    Rows are separated within one backward; on the first batch, and on any with more rows than
+    those before, that is compared with a backward of its first and of its last row alone. Where
     the two differ (a layer applied to what all rows share, a weight used outside of its layer),
     each row has its own backward from then on.
 
@@ -48,7 +48,7 @@ class RowNorms:
         self._proven = 0  # rows of the largest batch held against single rows
 
     def __call__(self, batch: Batch) -> np.ndarray:
-        """Give the squared norms for the sum of each row's terms, shape (n_modules, rows)."""
+        """Return the squared norms for the sum of each row's terms, shape (n_modules, rows)."""
         if self.engine == TOGETHER:
             try:
                 return self._proved(batch, self._together(batch))

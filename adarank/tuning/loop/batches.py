@@ -10,7 +10,7 @@ from adarank.tasks.base import Example
 
 
 class LengthBatches(Sampler[list[int]]):
-    """Deal rows into batches of similar length, anew each epoch, the batches in random order.
+    """Group rows into batches of similar length, anew each epoch, the batches in random order.
 
     transformers' own length-grouped sampler hands out each pool longest batch first, so that
     a run sees long and short texts in turns; here the batches are shuffled as well.
@@ -27,7 +27,7 @@ class LengthBatches(Sampler[list[int]]):
         self._generator = generator
 
     def skip(self, epochs: int) -> None:
-        """Deal so many epochs for nothing, for a run that has had them."""
+        """Draw so many epochs and drop them, for a run that resumes after them."""
         for _ in range(epochs):
             iter(self)
 

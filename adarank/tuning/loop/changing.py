@@ -30,7 +30,7 @@ class Changing(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Let the tuner change what is trained."""
+        """Call the tuner, which may change what is trained."""
         loss = self._trainer.last_loss
         if self._change(state.global_step, loss, self._trainer.stepping()):
             self._watch.forget()

@@ -33,7 +33,7 @@ class Part(Protocol):
     """Something that remembers from step to step."""
 
     def state(self) -> State:
-        """Tell what it remembers."""
+        """Return what it remembers."""
         ...
 
     def restore(self, state: State) -> None:
@@ -45,7 +45,7 @@ class Checkpoints(Protocol):
     """Where a run's state goes, and comes from when the run was cut short."""
 
     def last(self) -> State | None:
-        """Give back what was saved last; None where there is nothing."""
+        """Return what was saved last; None where there is nothing."""
         ...
 
     def due(self) -> bool:
@@ -53,29 +53,29 @@ class Checkpoints(Protocol):
         ...
 
     def save(self, state: State) -> None:
-        """Take the state in place of the one before; its tensors change after the call."""
+        """Save the state in place of the one before; its tensors change after the call."""
         ...
 
 
 def joined(parts: Mapping[str, State]) -> State:
-    """Put the states of several parts together."""
+    """Join the states of several parts."""
     tensors = {f"{p}/{n}": t for p, state in parts.items() for n, t in state.tensors.items()}
     return State(tensors, {name: state.note for name, state in parts.items()})
 
 
 def part_of(state: State, name: str) -> State:
-    """Take one part's state out of what `joined` made."""
+    """Return one part's state out of what `joined` made."""
     return State(part_named(state.tensors, name), state.note[name])
 
 
 def part_named(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Take the tensors whose names begin with `name/`, without that."""
+    """Return the tensors whose names begin with `name/`, without that prefix."""
     prefix = f"{name}/"
     return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
 def weights_state(model: nn.Module) -> State:
-    """Take what training may change in a model: trained parameters, and buffers that are saved."""
+    """Return what training may change in a model: trained parameters and saved buffers."""
     fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     saved = model.state_dict().keys()
@@ -84,7 +84,7 @@ def weights_state(model: nn.Module) -> State:
 
 
 def restore_weights(model: nn.Module, state: State) -> None:
-    """Put weights back where `weights_state` took them from."""
+    """Restore the weights that `weights_state` returned."""
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     with torch.no_grad():
         for name, tensor in state.tensors.items():
@@ -92,7 +92,7 @@ def restore_weights(model: nn.Module, state: State) -> None:
 
 
 def optimizer_state(optimizer: Optimizer) -> State:
-    """Take an optimizer's moments, step counts and rates."""
+    """Return an optimizer's moments, step counts and rates."""
     whole = optimizer.state_dict()
     tensors = {
         f"{index}/{name}": value
@@ -103,7 +103,7 @@ def optimizer_state(optimizer: Optimizer) -> State:
 
 
 def restore_optimizer(optimizer: Optimizer, state: State) -> None:
-    """Put back what `optimizer_state` took."""
+    """Restore what `optimizer_state` returned."""
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in state.tensors.items():
         index, _, name = key.partition("/")
@@ -114,7 +114,7 @@ def restore_optimizer(optimizer: Optimizer, state: State) -> None:
 
 
 def random_state(device: torch.device) -> State:
-    """Take the state of every global random generator that a step may draw from."""
+    """Return the state of every global random generator that a step may draw from."""
     found: Any = np.random.get_state()
     kind, keys, *rest = found
     tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(keys.astype(np.int64))}
@@ -124,7 +124,7 @@ def random_state(device: torch.device) -> State:
 
 
 def restore_random(state: State, device: torch.device) -> None:
-    """Put back what `random_state` took."""
+    """Restore what `random_state` returned."""
     torch.set_rng_state(state.tensors["torch"])
     kind, *rest = state.note["numpy"]
     np.random.set_state((kind, state.tensors["numpy"].numpy().astype(np.uint32), *rest))

@@ -69,12 +69,12 @@ class Resuming(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Have the state saved after this step's look at validation, if it is time."""
+        """Request a save of the state after this step's validation, if one is due."""
         if self._checkpoints.due():
             control.should_save = True
 
     def save(self, trainer: Trainer, looking_seconds: float) -> None:
-        """Hand out the whole state; of its time so far, some went into looks at validation."""
+        """Save the whole state; its time excludes looks at validation."""
         optimizer, schedule = _stepping(trainer)
         stepping = time.perf_counter() - self._began - looking_seconds
         own = {
@@ -90,20 +90,20 @@ class Resuming(TrainerCallback):
         self._checkpoints.save(joined(own | parts))
 
     def restore_model(self, trainer: Trainer) -> None:
-        """Put back what the parts remember, and weights: a part may know of which shapes."""
+        """Restore what the parts remember, then the weights, whose shapes a part may set."""
         last = self._known()
         for name, part in self._parts.items():
             part.restore(part_of(last, name))
         checkpoint.restore_weights(_model(trainer), part_of(last, "weights"))
 
     def restore_optimizer(self, trainer: Trainer) -> None:
-        """Put back the optimizer and its schedule."""
+        """Restore the optimizer and its schedule."""
         last, (optimizer, schedule) = self._known(), _stepping(trainer)
         checkpoint.restore_optimizer(optimizer, part_of(last, "optimizer"))
         schedule.load_state_dict(schedule.state_dict() | last.note["schedule"])
 
     def restore_random(self, trainer: Trainer) -> None:
-        """Put back the random generators."""
+        """Restore the random generators."""
         checkpoint.restore_random(part_of(self._known(), "random"), trainer.args.device)
 
     def _known(self) -> State:

@@ -44,7 +44,7 @@ class Schedule:
         )
 
     def stair(self, step: int) -> float:
-        """Give the staircase's factor at an optimiser step, counted from 0."""
+        """Return the staircase's factor at an optimiser step, counted from 0."""
         if step < self.warmup_steps:
             return step / self.warmup_steps
         return self.decay_rate ** ((step - self.warmup_steps) // self.decay_steps)

@@ -1,4 +1,4 @@
-"""The optimizer and schedule of a run, as far as a tuner may change them between two steps."""
+"""The optimizer and schedule of a run, what of them a tuner may change between two steps."""
 
 from collections.abc import Callable
 from typing import Any

@@ -76,7 +76,7 @@ class PlanTrainer(Trainer):
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Deal batches of similar length, in an order drawn for that purpose alone."""
+        """Return batches of similar length, in an order from a generator of its own."""
         order = generator(self.args.seed, "order")
         lengths = [length(example) for example in self._train_rows]
         batches = LengthBatches(lengths, self.args.per_device_train_batch_size, order)

@@ -158,7 +158,7 @@ class Watch(TrainerCallback):
         self._best = _Best()
 
     def state(self) -> State:
-        """Take the curve, and the best weights with what is known of them."""
+        """Return the curve, and the best weights with their record."""
         best = self._best
         note = {
             "rows": self._rows,
@@ -170,7 +170,7 @@ class Watch(TrainerCallback):
         return State(best.weights, note)
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         note = state.note
         self._rows = note["rows"]
         self._best = _Best(
@@ -178,7 +178,7 @@ class Watch(TrainerCallback):
         )
 
     def finish(self, model: nn.Module) -> Trained:
-        """Put the best weights back and hand out the curve."""
+        """Restore the best weights and return the curve."""
         parameters = dict(model.named_parameters())
         with torch.no_grad():
             for name, weights in self._best.weights.items():

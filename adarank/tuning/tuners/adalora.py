@@ -137,7 +137,7 @@ class _Allocation:
         self._model = model
 
     def state(self) -> State:
-        """Take the sensitivities, the ranks in use, and the pattern of the last cut."""
+        """Return the sensitivities, the ranks in use, and the pattern of the last cut."""
         allocator = _adalora(self._model).rankallocator
         tensors = {
             f"{kind}/{name}": values
@@ -148,7 +148,7 @@ class _Allocation:
         return State(tensors, {"rank_pattern": _peft_config(self._model).rank_pattern})
 
     def restore(self, state: State) -> None:
-        """Put them back."""
+        """Restore them."""
         allocator = _adalora(self._model).rankallocator
         device = next(self._model.parameters()).device
         for kind in _AVERAGES:
@@ -164,13 +164,13 @@ class _Allocation:
 
 
 def start_rank(budget: float) -> int:
-    """Give the rank that every module starts with: half as much again, and at least one more."""
+    """Return the rank that every module starts with: half as much again, and at least one more."""
     whole = math.ceil(budget)
     return max(math.ceil(1.5 * whole), whole + 1)
 
 
 def target_sum(plan: RankPlan) -> int:
-    """Give the sum of ranks to end at: the budget, an average rank, over the plan's modules."""
+    """Return the sum of ranks to end at: the budget, an average rank, over the plan's modules."""
     return max(1, round(plan.budget * len(plan.modules)))
 
 

@@ -51,7 +51,7 @@ class Eva(Lora):
         return model
 
     def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
-        """Hold the sum of ranks, the modules and the scales to the plan; read the ranks."""
+        """Compare the sum of ranks, the modules and the scales with the plan; read the ranks."""
         assert isinstance(model, PeftModel)
         ranks = {name: one.rank for name, one in read_ranks(model).items()}
         wanted = sum(plan.ranks.values())
@@ -122,7 +122,7 @@ def _directions(headed: Headed, plan: RankPlan, start: Start) -> dict[str, Tenso
 
 
 def eva_batches(start: Start, tokens: int) -> list[Batch]:
-    """Deal the train rows, in an order of the seed's, into batches of at least so many tokens.
+    """Group the train rows, in an order of the seed's, into batches of at least so many tokens.
 
     Raises:
         InputError: All rows together have fewer.
@@ -147,7 +147,7 @@ def eva_batches(start: Start, tokens: int) -> list[Batch]:
 
 
 def counted_tokens(inputs: Any, batch: Batch, name: str) -> Tensor:
-    """Take the inputs of real tokens, padding left out; shape (tokens, d_in)."""
+    """Return the inputs of real tokens, padding left out; shape (tokens, d_in)."""
     states: Tensor = inputs if isinstance(inputs, Tensor) else inputs[0]
     flat = states.reshape(-1, states.shape[-1])
     masks = _masks(batch)
@@ -162,7 +162,7 @@ def _tokens(batch: Batch) -> int:
 
 
 def _masks(batch: Batch) -> list[Tensor]:
-    """Tell real tokens from padding: of the inputs, and of labels that are tokens."""
+    """Return masks of real tokens: of the inputs, and of labels that are tokens."""
     ids = batch["input_ids"]
     masks = [batch.get("attention_mask", torch.ones_like(ids)).bool()]
     labels = batch.get("labels")

@@ -19,7 +19,7 @@ class Full:
     """Trains whatever the model itself declares trainable; there are no adapters."""
 
     def attach(self, headed: Headed, plan: RankPlan, start: Start) -> nn.Module:  # noqa: ARG002
-        """Take the model as it is."""
+        """Return the model unchanged."""
         return headed.model
 
     def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002

@@ -93,7 +93,7 @@ class Grower:
         }
 
     def state(self) -> State:
-        """Take ranks, merged parts, recent losses and what happened so far."""
+        """Return ranks, merged parts, recent losses and what happened so far."""
         note = {
             "ranks": self._ranks(),
             "losses": self._losses,
@@ -105,7 +105,7 @@ class Grower:
         return State(self._merged.tensors(), note)
 
     def restore(self, state: State) -> None:
-        """Give every layer its rank again, and the base what was merged; factors come after."""
+        """Restore every layer's rank, and what was merged into the base; factors come after."""
         note = state.note
         self._merged.restore(state.tensors)
         for name, layer in self._layers.items():

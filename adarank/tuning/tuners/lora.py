@@ -31,7 +31,7 @@ class Lora:
         return During()
 
     def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
-        """Hold every rank, scale and parameter count to the plan."""
+        """Compare every rank, scale and parameter count with the plan."""
         assert isinstance(model, PeftModel)
         built = verify(model, plan, tuple(head))
         ranks = {name: one.rank for name, one in sorted(built.items())}

@@ -12,7 +12,7 @@ _ORDER = ("train", "validation", "test")
 
 
 def text_of(frame: pd.DataFrame) -> list[str]:
-    """Give what a model reads of each row, by which rows are distinguished.
+    """Return what a model reads of each row, by which rows are distinguished.
 
     That is the text, both texts of a pair, or the prompt with its response. Case and blanks make
     no difference: tokenizers fold either.
@@ -40,7 +40,7 @@ def shared_texts(frames: Mapping[str, pd.DataFrame]) -> Shared:
 
 
 def shared_in_words(shared: Shared, rows: Mapping[str, int]) -> list[str]:
-    """Say what splits share; for the download's log and the summary's caveats.
+    """Describe what splits share; for the download's log and the summary's caveats.
 
     Args:
         shared: As `shared_texts` counts it, and task.json has it.

@@ -11,7 +11,7 @@ Ids = NDArray[np.int64]
 
 
 def labels_of(frame: pd.DataFrame) -> Ids | None:
-    """Give the class id of every row; None where some row has none."""
+    """Return the class id of every row; None where some row has none."""
     labels: Ids = frame["label"].to_numpy() if "label" in frame else np.array([-1])
     return None if np.any(labels < 0) else labels
 

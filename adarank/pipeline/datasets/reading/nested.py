@@ -18,7 +18,7 @@ def root_of(name: str, there: Iterable[str]) -> str | None:
 
 
 def values_of(columns: Mapping[str, Sequence[Any]], name: str) -> list[Any]:
-    """Give a column's values, or the parts of them that a dotted name stands for.
+    """Return a column's values, or the parts of them that a dotted name stands for.
 
     A part is an object's key, or an entry's number in a list, from 0. None where a value lacks it.
     """

@@ -78,7 +78,7 @@ def separator_of(header: list[str], wanted: list[str]) -> str | None:
 
 
 def _rows(text: str, form: Form, separator: str) -> Iterator[tuple[int, int, list[str]]]:
-    """Give the rows that are not blank, with their first and last line's numbers."""
+    """Return the rows that are not blank, with their first and last line's numbers."""
     csv.field_size_limit(2**31 - 1)  # whole documents are longer than its default
     quoting: Any = csv.QUOTE_NONE if form.quoting == "none" else csv.QUOTE_MINIMAL
     reader = csv.reader(

@@ -32,7 +32,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 def judge_texts(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Take a split's texts, and its pairs where there are any, and judge them."""
+    """Check a split's texts, and its pairs where there are any."""
     assert columns.text is not None
     judged = pd.DataFrame({"text": frame[columns.text], FAULT: ""}, dtype=object)
     blame(judged, unwritable(frame))
@@ -50,13 +50,13 @@ def blame(judged: pd.DataFrame, faults: Iterable[str]) -> None:
 
 
 def unwritable(frame: pd.DataFrame) -> list[str]:
-    """Give the fault HALF for each row with text that no file can hold, "" for the others."""
+    """Return the fault HALF for each row with text that no file can hold, "" for the others."""
     columns = [[encodable(value) for value in frame[name]] for name in frame]
     return ["" if all(row) else HALF for row in zip(*columns, strict=True)]
 
 
 def unfit(frame: pd.DataFrame) -> list[str]:
-    """Give the fault of each row that no template would fit."""
+    """Return the fault of each row that no template would fit."""
     columns = [[isinstance(value, list | dict) for value in frame[name]] for name in frame]
     return [NESTED if any(row) else NO_FIT for row in zip(*columns, strict=True)]
 

@@ -31,11 +31,11 @@ class Template:
         return tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
 
     def fits(self, row: Mapping[str, str | None]) -> bool:
-        """Tell whether the row has text for every column that it names."""
+        """Return whether the row has text for every column that it names."""
         return all((row[name] or "").strip() for name in self.columns)
 
     def fill(self, row: Mapping[str, str | None]) -> str:
-        """Put a row's values in their places; the row must fit."""
+        """Fill in a row's values; the row must fit."""
         return "".join(literal + (row[name] or "" if name else "") for literal, name in self.parts)
 
     def before(self, column: str) -> "Template":

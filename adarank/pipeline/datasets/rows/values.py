@@ -23,7 +23,7 @@ def written(value: Any) -> str | None:
 
 
 def absent(value: Any) -> bool:
-    """Tell whether a value is none: null, NaN or an empty cell's marker."""
+    """Return whether a value is missing: null, NaN or an empty cell's marker."""
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
@@ -40,7 +40,7 @@ def name_of(value: Any) -> str:
 
 
 def encodable(value: Any) -> bool:
-    """Tell whether a value can be written as UTF-8: half of a surrogate pair cannot."""
+    """Return whether a value can be written as UTF-8: half of a surrogate pair cannot."""
     try:
         if isinstance(value, str):
             value.encode()
