@@ -93,6 +93,40 @@ def test_a_stale_lock_fails_with_its_stages_and_the_remedy(tiny: Tiny) -> None:
     assert "`params.yaml: train modified`" in done.report and "`dvc repro`" in done.report
 
 
+@pytest.mark.parametrize(
+    ("by", "code", "words"),
+    [
+        (["inputs"], 0, "dvc.lock is stale by code alone, which `report.stale_fails` allows"),
+        (["code"], 1, "dvc.lock is stale: "),
+        ([], 0, "dvc.lock is stale by code alone"),
+    ],
+)
+def test_a_parameter_says_whether_stale_code_fails(
+    tiny: Tiny, by: list[str], code: int, words: str
+) -> None:
+    tiny.change(report__stale_fails=by)
+    tiny.repro()
+    with (tiny.path / "tiny.py").open("a") as file:
+        file.write("# an edit\n")
+    tiny.commit("Code alone")
+    done = tiny.cloned().report()
+    assert done.code == code and words in verdict(done)
+    assert "| `gather` | code | `tiny.py: modified` |" in done.report
+
+
+def test_stale_parameters_fail_where_stale_code_may_not(tiny: Tiny) -> None:
+    tiny.change(report__stale_fails=["inputs"])
+    tiny.repro()
+    tiny.change(train__epochs=5)
+    with (tiny.path / "tiny.py").open("a") as file:
+        file.write("# an edit\n")
+    tiny.commit("Both")
+    done = tiny.cloned().report()
+    assert done.code == 1 and "dvc.lock is stale: `plan@" in verdict(done)
+    assert "`gather`" not in verdict(done)
+    assert "| `plan@uniform-4` | code, inputs | " in done.report
+
+
 def test_a_fall_beyond_the_threshold_fails_with_its_row(tiny: Tiny) -> None:
     tiny.change(train__quality=WORSE)
     tiny.repro()
@@ -113,7 +147,7 @@ def test_a_threshold_of_null_fails_nothing_and_its_change_is_told(tiny: Tiny) ->
     tiny.commit("Worse, and allowed")
     done = tiny.cloned().report()
     assert done.code == 0 and "no threshold is set" in verdict(done)
-    assert "The threshold itself changes" in done.report
+    assert "What fails a pull request changes itself" in done.report
     assert "| `report.max_drop` | 0.02 | - |" in done.report
 
 

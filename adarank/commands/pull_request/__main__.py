@@ -24,7 +24,7 @@ from adarank.errors import InputError
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, say, telling_errors
 from adarank.pipeline.files.whole import write_bytes
 from adarank.pipeline.params.loader import load
-from adarank.pipeline.params.report import Params
+from adarank.pipeline.params.report import Params, Report
 
 FOLDER = Path("pr-report")
 LOCK = "dvc.lock"
@@ -43,7 +43,7 @@ def main(
     """Compare the working tree with where its branch left BASE; writes pr-report/."""
     with telling_errors("pull_request"):
         commit = git.base_commit(base)
-        findings = find(commit, base, load(Params, params).report.max_drop)
+        findings = find(commit, base, load(Params, params).report)
         findings.notes.extend(filter(None, [changes.draw_plots(commit, FOLDER / "plots")]))
         text = as_markdown(findings)
         write_bytes(FOLDER / "report.md", text.encode())
@@ -53,7 +53,7 @@ def main(
         raise typer.Exit(1)
 
 
-def find(commit: str, base: str, max_drop: float | None) -> Findings:
+def find(commit: str, base: str, limits: Report) -> Findings:
     """Gather what differs between a commit and the working tree."""
     locked = Path(LOCK).exists() or git.shown(commit, LOCK) is not None
     notes: list[str] = []
@@ -67,14 +67,14 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
         if now is None:
             continue
         compared[task] = compared_metric(before, now)
-        cells += cell_changes(before, now, max_drop)
+        cells += cell_changes(before, now, limits.max_drop)
         verdicts += verdict_changes(before, now)
     if old and new:
         _note_tasks(old, new, compared, notes)
     _note_sides(old, new, notes)
     params = changes.param_changes(commit)
-    if any(one.key == "report.max_drop" for one in params):
-        notes.append("**The threshold itself changes**: see `report.max_drop` below.")
+    if any(one.key.startswith("report.") for one in params):
+        notes.append("**What fails a pull request changes itself**: see `report` below.")
     return Findings(
         base=f"{code(base)} ({code(commit[:9])})",
         locked=locked,
@@ -86,7 +86,8 @@ def find(commit: str, base: str, max_drop: float | None) -> Findings:
             f"{task}.{compared[task]}.{plan}"
             for task, _, plan in (cell.name.partition("/") for cell in cells)
         ),
-        max_drop=max_drop,
+        max_drop=limits.max_drop,
+        stale_fails=frozenset(limits.stale_fails),
         cells=cells,
         verdicts=verdicts,
         metrics=changes.metric_changes(commit),

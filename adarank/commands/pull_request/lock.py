@@ -5,6 +5,7 @@ It needs no data, no cache and no remote: what is absent is taken to be what the
 misses a stage that was not run after the one before it, whose output then nobody has compared.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,12 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 
 from adarank.errors import input_error
+from adarank.pipeline.params.report import StaleBy
 
 _ABSENT = ("deleted", "not in cache")
+# Files of Python, folders of the package, and a stage's command; a file of another kind beside
+# the code, such as the probe's sentences, is data.
+_CODE = re.compile(r".*\.py: |(adarank|stages)(/[^.:]*)?: |changed command")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Stale:
 
     stage: str
     reasons: list[str]
+
+    @property
+    def by(self) -> frozenset[StaleBy]:
+        """Whether the project's code is not as dvc.lock says, or parameters, data or results."""
+        return frozenset("code" if _CODE.match(why) else "inputs" for why in self.reasons)
 
 
 def stale_stages() -> list[Stale]:

@@ -7,6 +7,7 @@ from adarank.commands.pull_request.changes import Artifacts, Change
 from adarank.commands.pull_request.lock import Stale
 from adarank.commands.pull_request.markdown import code, codes, number, section, table
 from adarank.commands.pull_request.summary import SUMMARY, Comparison, Study
+from adarank.pipeline.params.report import StaleBy
 
 _NAMED = 6  # in the verdict's line; the tables have the rest
 
@@ -26,6 +27,7 @@ class Findings:
         metric: The metric, or metrics of several tasks, by which the cells are compared.
         shown: Keys of DVC's metrics that the table of cells has already.
         max_drop: Most that it may get worse; None for no limit.
+        stale_fails: By what a stale stage fails the pull request.
         cells: Every cell on both sides.
         verdicts: Comparisons whose verdict is another.
         metrics: What `dvc metrics diff` lists.
@@ -48,6 +50,12 @@ class Findings:
     artifacts: list[Artifacts]
     notes: list[str] = field(default_factory=list)
     shown: frozenset[str] = frozenset()
+    stale_fails: frozenset[StaleBy] = frozenset({"code", "inputs"})
+
+    @property
+    def failing(self) -> list[Stale]:
+        """The stale stages that fail a pull request."""
+        return [one for one in self.stale if one.by & self.stale_fails]
 
     @property
     def fallen(self) -> list[CellChange]:
@@ -57,7 +65,7 @@ class Findings:
     @property
     def passed(self) -> bool:
         """Whether the pull request passes."""
-        return not self.stale and not self.gone and not self.fallen
+        return not self.failing and not self.gone and not self.fallen
 
 
 def as_markdown(findings: Findings) -> str:
@@ -82,7 +90,7 @@ def verdict(findings: Findings) -> str:
     if findings.passed:
         return f"**PASS**: {_passing(findings)}"
     fallen = findings.fallen
-    why = [_stale_in_words(findings.stale), f"{code(SUMMARY)} is gone" if findings.gone else ""]
+    why = [_stale_in_words(findings.failing), f"{code(SUMMARY)} is gone" if findings.gone else ""]
     why += [_fall_in_words(cell) for cell in fallen[:_NAMED]]
     why += [f"so do {len(fallen) - _NAMED} cells more"] if len(fallen) > _NAMED else []
     allowed = f" (`report.max_drop` {number(findings.max_drop)})" if fallen else ""
@@ -93,6 +101,9 @@ def _passing(findings: Findings) -> str:
     if not findings.locked:
         return "no dvc.lock on either side, so there are no results to hold it to"
     lock = "dvc.lock is up to date"
+    if findings.stale:
+        by = " and ".join(sorted(frozenset[str]().union(*(one.by for one in findings.stale))))
+        lock = f"dvc.lock is stale by {by} alone, which `report.stale_fails` allows"
     if findings.max_drop is None:
         return f"{lock}; no threshold is set (`report.max_drop: null`)"
     if not any(cell.drop is not None for cell in findings.cells):
@@ -116,12 +127,15 @@ def _fall_in_words(cell: CellChange) -> str:
 def _lock(findings: Findings) -> str:
     if not findings.stale:
         return "Every stage is as dvc.lock says." if findings.locked else "No dvc.lock."
-    rows = [[code(one.stage), codes(one.reasons, most=4)] for one in findings.stale]
+    rows = [
+        [code(one.stage), ", ".join(sorted(one.by)), codes(one.reasons, most=4)]
+        for one in findings.stale
+    ]
     remedy = (
         "Remedy: `dvc repro`, then commit dvc.lock and metrics/. What follows describes results "
         "that these parameters or this code did not make."
     )
-    return f"{table(['stage', 'not as dvc.lock says'], rows)}\n\n{remedy}"
+    return f"{table(['stage', 'stale by', 'not as dvc.lock says'], rows)}\n\n{remedy}"
 
 
 def _cells(findings: Findings) -> str:

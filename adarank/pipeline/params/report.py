@@ -1,10 +1,13 @@
 """The report section: from which fall of a result on a pull request fails. No stage reads it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from adarank.pipeline.params.loader import Section, Slice
+
+StaleBy = Literal["code", "inputs"]
+"""What a stage may be stale by: the project's code, or its parameters, data and results."""
 
 
 class Report(Section):
@@ -14,6 +17,11 @@ class Report(Section):
         default=0.02,
         description="a pull request fails where a cell's headline metric gets worse by more than "
         "this, in the metric's own unit: 0.02 is two points of accuracy; null: never",
+    )
+    stale_fails: list[StaleBy] = Field(
+        default=["code", "inputs"],
+        description="a pull request fails where dvc.lock is stale by these: code, inputs "
+        "(parameters, data, results); of the other it is only reported",
     )
 
 

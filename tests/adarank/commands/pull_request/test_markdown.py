@@ -126,6 +126,24 @@ def test_a_pass_says_what_was_looked_at(changes: dict[str, object], words: str) 
     assert found.passed and words in as_markdown(found).splitlines()[2]
 
 
+@pytest.mark.parametrize(
+    ("reason", "by"),
+    [
+        ("adarank/tuning: modified", "code"),
+        ("adarank/errors.py: deleted", "code"),
+        ("stages/score.py: modified", "code"),
+        ("changed command", "code"),
+        ("adarank/pipeline/builtin/sentences.txt: modified", "inputs"),
+        ("params.yaml: finetune.steps modified", "inputs"),
+        ("data/plans: not what the stages before make now, or with a left-over file", "inputs"),
+        ("metrics/headline.json: modified", "inputs"),
+        ("not in dvc.lock", "inputs"),
+    ],
+)
+def test_a_stage_is_stale_by_code_or_by_inputs(reason: str, by: str) -> None:
+    assert Stale("stage", [reason]).by == {by}
+
+
 def test_results_that_are_gone_fail() -> None:
     found = findings(stale=[], cells=[], gone=True, head=None)
     assert not found.passed
