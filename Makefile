@@ -15,7 +15,7 @@ TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro sweep verify experiments report summary pr-report pr-reproduce test \
-	pipeline-test lint types docs check audit clean
+	pipeline-test lint types docs check audit release clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -85,7 +85,7 @@ test: $(TOOLS) ## Unit tests (make pipeline-test runs the rest)
 	python -m pytest -m 'not pipeline' -n auto --maxprocesses 4 $(PYTEST_ARGS)
 
 pipeline-test: $(TOOLS) ## Tests that run DVC and whole stages on a pico model
-	python -m pytest -m pipeline $(PYTEST_ARGS)
+	python -m pytest -m pipeline -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(TOOLS) ## Style, formatting, import contracts
 	ruff check
@@ -107,6 +107,15 @@ check: lint types test pipeline-test docs ## All of the above
 audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (needs the network)
 	$(PIP) -e '.[audit]'
 	pip-audit --strict --vulnerability-service pypi --no-deps --disable-pip -r constraints.txt
+
+release: ## Make the default study anew, and stage its dvc.lock and metrics/ for the release's commit
+	@git diff --quiet HEAD -- params.yaml adarank stages dvc.yaml || \
+		{ echo "uncommitted changes in code or params.yaml: commit them first"; exit 1; }
+	@$(MAKE) --no-print-directory repro
+	@git add --force dvc.lock metrics
+	@git status --short dvc.lock metrics
+	@echo "Next: README's table and docs/LOG.md from the summary above, the date of the version in"
+	@echo "CHANGELOG.md, pyproject.toml and CITATION.cff, then commit and tag."
 
 clean: ## Remove the environment, caches of tools and timings; keep data, metrics and DVC's cache
 	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache timings
