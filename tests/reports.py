@@ -14,13 +14,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 from scipy import stats as scipy_stats
 
-from adarank.pipeline.files.whole import (
-    read_json,
-    write_bytes,
-    write_json,
-    write_parquet,
-    write_tsv,
-)
+from adarank.pipeline.files.tables import write_parquet, write_tsv
+from adarank.pipeline.files.whole import read_json, write_bytes, write_json
 
 ROOT = Path(__file__).parents[1]
 TASK = "questions"
