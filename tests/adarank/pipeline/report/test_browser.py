@@ -170,6 +170,7 @@ def test_the_numbers_on_the_page_are_the_summarys(desk: Any, study: Path) -> Non
     [
         ("ranks-questions", "fisher-4"),
         ("curves-questions", "permuted-0.5"),
+        ("confusion-questions", "permuted-0.5"),
         ("scores-questions", "linearized"),
     ],
 )
@@ -191,7 +192,8 @@ def test_choosing_another_view_redraws_the_figure_and_its_words(
 
 
 def chart_label(chart: str) -> str:
-    return {"ranks": "Plan", "curves": "Cell", "scores": "Signal"}[chart.split("-")[0]]
+    labels = {"ranks": "Plan", "curves": "Cell", "scores": "Signal", "confusion": "Confusion of"}
+    return labels[chart.split("-")[0]]
 
 
 def test_the_ranks_drawn_are_the_chosen_plans(desk: Any, study: Path) -> None:
