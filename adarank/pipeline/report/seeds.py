@@ -19,6 +19,7 @@ FAR = 0.75
 
 _ROW, _AROUND = 26, 100  # pixels
 _MARGIN = 0.06  # of the spread, on either side
+_APART = 0.2  # of a row, up and down
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def seed_chart(summary: Summary, values: Values) -> Chart | None:
     if not drawn:
         return None
     about = [
-        f"A mark is one seed's {title(summary.headline)} on {summary.split}, the short line the "
-        f"mean of the cell. Further {'right' if summary.better == 'higher' else 'left'} is better.",
+        f"A mark is one seed's {title(summary.headline)} on {summary.split}, the seeds of a cell "
+        "in order from top to bottom; the short line is their mean. Further "
+        f"{'right' if summary.better == 'higher' else 'left'} is better.",
         *_baseline_about(summary, drawn),
         *_rows_about(values),
     ]
@@ -175,7 +177,7 @@ def _row(
     said = [f"{name}, seed {seed}: {_with_unit(v, metric)}" for seed, v in seeds.items()]
     marks = go.Scatter(
         x=[scaled(v, metric) for v in seeds.values()],
-        y=[place] * len(seeds),
+        y=[place + _offset(at, len(seeds)) for at in range(len(seeds))],
         mode="markers",
         marker={
             "symbol": look.symbol,
@@ -189,6 +191,11 @@ def _row(
         name=plain(name),
     )
     return [at_mean, marks]
+
+
+def _offset(at: int, n: int) -> float:
+    """Set the seeds of a row apart, the first highest, so that equal values can be counted."""
+    return _APART * (2 * at / (n - 1) - 1) if n > 1 else 0.0
 
 
 def _strategy(summary: Summary, name: str) -> str:

@@ -295,7 +295,7 @@ def test_every_seeds_value_is_drawn_with_the_mean_of_its_cell() -> None:
         recorded = read_json(Path(f"metrics/cells/{TASK}/{name}.json"))["seeds"]
         test = {row["seed"]: 100 * row["headline"] for row in recorded if row["split"] == "test"}
         assert marks[name]["x"] == pytest.approx(list(test.values()))
-        assert len(test) == cell.n
+        assert len(test) == cell.n == len(set(marks[name]["y"])), "equal values stand apart"
         assert mean == again == pytest.approx(100 * (cell.metrics["accuracy"].mean or 0))
     rows = {row[0]: row for row in chart.views[0].table.rows}
     assert [text for text in rows["empirical-4"] if text == "failed"] == ["failed"] * 2
