@@ -280,7 +280,7 @@ def test_paper_is_light_whole_and_without_controls(opened: Opened) -> None:
     assert not page.get_by_role("button", name="Download as CSV").is_visible()
     assert page.locator("#ranks-questions-shown").is_visible()
     assert all(one.is_visible() for one in page.locator(".sentences li").all())
-    for name in ("frontier", "forest", "ranks", "scores", "curves"):
+    for name in ("forest", "seeds", "frontier", "confusion", "ranks", "scores", "curves"):
         chart = f"{name}-questions"
         assert page.locator(f"#{chart} .main-svg").first.bounding_box()["width"] <= 690, chart
     assert page.evaluate("document.querySelector('details.origin').open")

@@ -282,6 +282,13 @@ def test_numbers_are_told_in_their_unit() -> None:
     assert numbers.value(-12345.0, "loss") == "−12,345"
 
 
+def test_the_frontier_is_headed_by_whether_costs_differ() -> None:
+    one = summary_of(Fixture(strategies=("uniform", "disagreement")))
+    assert frontier(one).title == "Accuracy at equal trainable parameters"
+    two = summary_of(Fixture(strategies=("uniform", "disagreement"), budgets=(0.5, 4)))
+    assert frontier(two).title == "Accuracy against trainable parameters"
+
+
 def test_every_seeds_value_is_drawn_with_the_mean_of_its_cell() -> None:
     summary = summary_of(full_study())
     chart = seed_chart(summary, read_values(TASK, list(summary.cells)))
