@@ -22,7 +22,8 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from adarank.allocation.plan import RankPlan
-from adarank.pipeline.files.whole import read_json, read_parquet, sha256
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import read_json, sha256
 
 OURS = Path(__file__).parents[1]
 BUDGET = 8

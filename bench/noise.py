@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import reporting, say
-from adarank.pipeline.files.whole import write_tsv
+from adarank.pipeline.files.tables import write_tsv
 from adarank.scoring.estimators.exact import Exact, exact
 from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.noise import Noise

@@ -20,7 +20,8 @@ from adarank.errors import input_error, within
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.whole import read_parquet, whole_folder, write_json
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import whole_folder, write_json
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.signal import SIGNALS

@@ -19,7 +19,8 @@ from adarank.pipeline.datasets.rows.numbers import numbers
 from adarank.pipeline.datasets.rows.texts import texts
 from adarank.pipeline.datasets.rows.words import words
 from adarank.pipeline.datasets.section import DatasetSection
-from adarank.pipeline.files.whole import whole_folder, write_json, write_parquet
+from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.whole import whole_folder, write_json
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.tasks import TasksSection, task_named
 from adarank.pipeline.sources.checks import check_pins, hashes

@@ -29,12 +29,13 @@ from adarank.pipeline.artifacts.cell import (
 from adarank.pipeline.artifacts.cell import Task as TaskOption
 from adarank.pipeline.artifacts.measured import write_cell
 from adarank.pipeline.artifacts.model import load_tokenizer, pick_device
-from adarank.pipeline.artifacts.places import MODEL
+from adarank.pipeline.artifacts.places import CONFUSION, MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.task import read_description, read_split, task_folder
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.whole import folder_sha256, sha256, write_parquet, write_tsv
+from adarank.pipeline.files.tables import write_parquet, write_tsv
+from adarank.pipeline.files.whole import folder_sha256, sha256
 from adarank.pipeline.params.evaluate import EvaluateSection
 from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, describe, load
@@ -123,7 +124,7 @@ def run(params: Params, cell: Cell) -> None:
     predictions = pd.concat(tables, ignore_index=True)
     write_parquet(Path(f"data/predictions/{cell.name}.parquet"), predictions)
     test = predictions.loc[predictions["split"] == "test"]
-    write_tsv(Path(f"metrics/confusion/{cell.name}.tsv"), work.task.confusion(test))
+    write_tsv(CONFUSION / f"{cell.name}.tsv", work.task.confusion(test))
     write_cell(_record(work, cell, measured, failed))
 
 

@@ -38,14 +38,8 @@ from adarank.pipeline.artifacts.task import (
 )
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.whole import (
-    folder_sha256,
-    read_tsv,
-    sha256,
-    whole_folder,
-    write_json,
-    write_tsv,
-)
+from adarank.pipeline.files.tables import read_tsv, write_tsv
+from adarank.pipeline.files.whole import folder_sha256, sha256, whole_folder, write_json
 from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection

@@ -22,6 +22,7 @@ from adarank.pipeline.params.signal import SignalSection
 from adarank.pipeline.params.strategies import StrategiesSection
 from adarank.pipeline.params.study import StudySection
 from adarank.pipeline.params.tasks import TaskSection, TasksSection
+from adarank.pipeline.report.confusion import confusion_chart, read_confusions
 from adarank.pipeline.report.costs import cell_costs, signal_costs
 from adarank.pipeline.report.curves import curve_chart, read_curves
 from adarank.pipeline.report.forest import forest
@@ -32,6 +33,7 @@ from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
 from adarank.pipeline.report.rank_map import rank_map, read_plans
 from adarank.pipeline.report.scores import read_scores, score_chart
+from adarank.pipeline.report.seeds import read_values, seed_chart
 
 REPORT = Path("report/index.html")
 COSTS = Path("report/costs.html")
@@ -90,8 +92,10 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
     cells = list(part.cells)
     plans = read_plans(task, cells)
     found = (
-        frontier(part),
         forest(part),
+        seed_chart(part, read_values(task, cells)),
+        frontier(part),
+        confusion_chart(read_confusions(task, cells)),
         rank_map(plans),
         score_chart(read_scores(places)),
         curve_chart(part, read_curves(task, cells, part.seeds)),
@@ -107,8 +111,9 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
         if chart is not None
     ]
     sections = params.model_dump(mode="json") | {"tasks": {task: _own(params.tasks.find(task))}}
+    metric = title(part.headline)
     about = (
-        f"{title(part.headline)} on {part.split} ({part.better} is better). "
+        f"{metric[0].upper()}{metric[1:]} on {part.split} ({part.better} is better). "
         f"Data: {source_of(f'tasks/{task}')}."
     )
     made_by = origin(task, sections, places, plans)

@@ -33,7 +33,8 @@ from adarank.pipeline.artifacts.task import (
 )
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.whole import as_parquet, folder_sha256, from_parquet
+from adarank.pipeline.files.tables import as_parquet, from_parquet
+from adarank.pipeline.files.whole import folder_sha256
 from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection

@@ -14,7 +14,8 @@ from adarank.pipeline.artifacts.summary import SUMMARY, StudySummary, read_summa
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
-from adarank.pipeline.files.whole import write_drawable, write_json, write_tsv
+from adarank.pipeline.files.tables import write_tsv
+from adarank.pipeline.files.whole import write_drawable, write_json
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
 from adarank.pipeline.summarizing.study import summary
@@ -77,7 +78,7 @@ def _show(summary: StudySummary) -> None:
     for task in summary.tasks:
         if len(summary.tasks) > 1:
             console.rule(task)
-        console.print(SummaryTable(summary.of(task).model_dump()))
+        console.print(SummaryTable(summary.of(task)))
     console.print(cost_table(stage_costs(summary.cells), score_costs()))
 
 

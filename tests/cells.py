@@ -6,7 +6,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from adarank.pipeline.files.whole import folder_sha256, write_json, write_parquet
+from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.whole import folder_sha256, write_json
 from tests.pico import pico_rows
 from tests.plans import plan_json, uneven
 

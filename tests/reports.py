@@ -14,13 +14,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 from scipy import stats as scipy_stats
 
-from adarank.pipeline.files.whole import (
-    read_json,
-    write_bytes,
-    write_json,
-    write_parquet,
-    write_tsv,
-)
+from adarank.pipeline.files.tables import write_parquet, write_tsv
+from adarank.pipeline.files.whole import read_json, write_bytes, write_drawable, write_json
 
 ROOT = Path(__file__).parents[1]
 TASK = "questions"
@@ -43,6 +38,7 @@ class Fixture:
         failed: Error text by cell and seed.
         metric: The headline; one that is lower for better is `loss`.
         blocks: The model's.
+        labels: How many the task has.
     """
 
     strategies: Sequence[str] = ("uniform", "disagreement", "permuted")
@@ -52,6 +48,7 @@ class Fixture:
     failed: Mapping[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     metric: str = "accuracy"
     blocks: int = 6
+    labels: int = 2
     steps: int = 40
     controls: Mapping[str, str] = field(default_factory=lambda: {"disagreement": "permuted"})
 
@@ -69,6 +66,8 @@ def write_study(fixture: Fixture) -> None:
     for cell in fixture.cells:
         _write_plan(fixture, cell)
         _write_curves(fixture, cell)
+        _write_measured(fixture, cell, values[cell])
+        _write_confusion(fixture, cell)
     for signal in fixture.signals:
         _write_scores(fixture, signal)
     write_json(Path("metrics/summary.json"), summary_of(fixture, values))
@@ -92,6 +91,11 @@ def add_task(task: str, plus: float) -> None:
         YAML(typ="safe").dump(params, stream)
     for source in (f"data/sources/tasks/{TASK}.json", f"data/tasks/{TASK}/task.json"):
         write_json(Path(source.replace(TASK, task)), read_json(Path(source)))
+    for path in Path(f"metrics/cells/{TASK}").glob("*.json"):
+        record = read_json(path) | {"cell": f"{task}/{path.stem}", "task": task}
+        write_json(Path(f"metrics/cells/{task}") / path.name, record)
+    for path in Path(f"metrics/confusion/{TASK}").glob("*.tsv"):
+        write_bytes(Path(f"metrics/confusion/{task}") / path.name, path.read_bytes())
 
 
 def _across(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -361,6 +365,36 @@ def _write_curves(fixture: Fixture, cell: str) -> None:
             }
         )
         write_tsv(Path(f"data/curves/{TASK}/{cell}/seed-{seed}.tsv"), curve)
+
+
+def _write_measured(fixture: Fixture, cell: str, values: Mapping[int, float]) -> None:
+    """Write what evaluate records of a cell: each seed's headline value, on test and validation."""
+    known = _cell(fixture, cell, values)
+    rows = [
+        {"seed": seed, "split": split, "n": 500, "headline": value - less, fixture.metric: value}
+        for seed, value in values.items()
+        for split, less in (("validation", 0.02), ("test", 0.0))
+    ]
+    record = {name: known[name] for name in ("task", "strategy", "budget", "tuner", "failed")}
+    record |= {name: known[name] for name in known if name.endswith("_parameters")}
+    better = "lower" if fixture.metric == "loss" else "higher"
+    write_drawable(
+        Path(f"metrics/cells/{TASK}/{cell}.json"),
+        record
+        | {"cell": f"{TASK}/{cell}", "headline": fixture.metric, "better": better, "tuned": []}
+        | {"learning_rate": 0.001, "seeds": rows, "gap": []},
+    )
+
+
+def _write_confusion(fixture: Fixture, cell: str) -> None:
+    """Write 200 predictions of each label, most of them right, errors among near labels."""
+    draw = np.random.default_rng(sum(map(ord, cell)))
+    names = ["no", "yes"] if fixture.labels == 2 else [f"K{i:02}" for i in range(fixture.labels)]
+    actual = np.repeat(np.arange(fixture.labels), 200)
+    off = np.where(draw.random(len(actual)) < 0.15, draw.geometric(0.5, len(actual)), 0)
+    predicted = (actual + off) % fixture.labels
+    table = {"actual": [names[i] for i in actual], "predicted": [names[i] for i in predicted]}
+    write_tsv(Path(f"metrics/confusion/{TASK}/{cell}.tsv"), pd.DataFrame(table))
 
 
 def _write_scores(fixture: Fixture, signal: str) -> None:

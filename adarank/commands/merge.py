@@ -7,7 +7,6 @@ import typer
 
 from adarank.errors import InputError, Problem, input_error
 from adarank.pipeline.console.reporting import say, telling_errors
-from adarank.pipeline.params.probe import given_texts
 
 Base = Annotated[
     str,
@@ -67,12 +66,13 @@ def merge(
             raise input_error(
                 "one result at a time", where="--full", got="--budget too", expected="one of them"
             )
-        # These take torch and seconds; --help needs neither.
+        # These take torch, pandas and seconds; --help needs none of them.
         from adarank.commands.model_cache import model_folder
         from adarank.merging.learned.learning import Learning
         from adarank.pipeline.adapters.writing import refuse_output
         from adarank.pipeline.console.merge_table import show_merged
         from adarank.pipeline.merging.running import Request, run
+        from adarank.pipeline.params.probe import given_texts
 
         refuse_output(output)
         sources = _pairs(members, "MEMBER", by_name=True)

@@ -48,9 +48,13 @@ class Encoded:
     unanswered: int = 0
 
     def counts(self) -> dict[str, int]:
-        """Count the rows, those that were cut, and those without an answer left."""
-        rows = len(self.examples)
-        return {"rows": rows, "cut": self.truncated, "unanswered": self.unanswered}
+        """Count the rows, those that were cut, and what the cut left nothing of."""
+        return {
+            "rows": len(self.examples),
+            "cut": self.truncated,
+            "uncounted": self.uncounted,
+            "unanswered": self.unanswered,
+        }
 
 
 class Task(Protocol):

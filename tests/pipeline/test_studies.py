@@ -14,7 +14,8 @@ from transformers import AutoConfig, PretrainedConfig
 from typer.testing import CliRunner
 
 from adarank.pipeline.datasets.rows.templates import parse_templates
-from adarank.pipeline.files.whole import read_json, read_parquet
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.params.loader import load
 from adarank.pipeline.params.whole import WholeParams, check_params, resolved
 from stages import (

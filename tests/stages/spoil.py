@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from ruamel.yaml import YAML
 
-from adarank.pipeline.files.whole import read_parquet, write_json, write_parquet
+from adarank.pipeline.files.tables import read_parquet, write_parquet
+from adarank.pipeline.files.whole import write_json
 
 Spoil = Callable[[], object]
 PARAMS = Path("params.yaml")

@@ -15,7 +15,7 @@ from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
 from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
 from adarank.pipeline.artifacts.places import SCORES
-from adarank.pipeline.files.whole import write_parquet
+from adarank.pipeline.files.tables import write_parquet
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.signal import SIGNALS
 from stages.allocate import app

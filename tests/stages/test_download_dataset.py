@@ -14,7 +14,8 @@ from adarank.pipeline.datasets.read import read_dataset
 from adarank.pipeline.datasets.reading.form import Form
 from adarank.pipeline.datasets.rows.judging import EMPTY
 from adarank.pipeline.files import whole as files
-from adarank.pipeline.files.whole import folder_sha256, read_parquet
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import folder_sha256
 from stages import download_task
 from tests.rows import SECTION, write
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from adarank.pipeline.artifacts.cell import Cell
 from adarank.pipeline.artifacts.measured import read_cell
-from adarank.pipeline.files.whole import read_json, read_parquet, write_json
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import read_json, write_json
 from adarank.pipeline.params.loader import load
 from adarank.tasks.cut import cut_in_words
 from stages import evaluate, finetune
@@ -72,7 +73,7 @@ def test_cut_rows_are_counted_by_split_and_said(project: tuple[Path, Result]):
     assert {split: counts["rows"] for split, counts in cut.items()} == rows
     assert all(counts["unanswered"] == 0 for counts in cut.values())
     assert cut_in_words(cut) == [
-        line.removeprefix("evaluate explicit-2: ")
+        line.removeprefix(f"evaluate {NAME}: ")
         for line in project[1].stderr.splitlines()
         if "are cut" in line
     ]

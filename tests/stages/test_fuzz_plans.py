@@ -19,7 +19,8 @@ from adarank.allocation.allocate import allocate
 from adarank.allocation.plan import RankPlan
 from adarank.errors import AdaRankError
 from adarank.pipeline.artifacts.cell import Cell
-from adarank.pipeline.files.whole import folder_sha256, read_json, write_parquet
+from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.whole import folder_sha256, read_json
 from adarank.pipeline.params.loader import load
 from stages.allocate import Params, read_scores, run
 from tests.fuzzing import JUNK, NUMBERS, fuzz, mutated

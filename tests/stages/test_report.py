@@ -75,13 +75,19 @@ def strings(value: Any) -> Iterator[str]:
         yield value
 
 
-def test_the_verdict_comes_first_then_every_sentence_then_the_figures() -> None:
+def test_the_verdict_comes_first_then_every_sentence_the_table_and_the_figures() -> None:
     write_study(Fixture())
     text = Reader(make()).text
     summary = read_json(Path("metrics/summary.json"))
     said = [summary["verdict"], *(one["sentence"] for one in summary["comparisons"])]
-    headings = ["against trainable parameters", "Differences, paired", "Ranks, block", "Scores by"]
-    order = [text.index(part) for part in [*said, *headings, "Training curves", "All cells"]]
+    headings = ["All cells", "Differences, paired", "Accuracy on test, by seed"]
+    headings += [
+        "at equal trainable parameters",
+        "Confusion of labels",
+        "Ranks, block",
+        "Scores by",
+    ]
+    order = [text.index(part) for part in [*said, *headings, "Training curves", "What made it"]]
     assert order == sorted(order)
 
 
@@ -116,9 +122,9 @@ def test_several_tasks_stand_side_by_side_with_their_average() -> None:
 def test_ranks_and_curves_open_on_a_strategy_that_is_neither_reference_nor_control() -> None:
     write_study(Fixture(strategies=("uniform", "permuted", "disagreement")))
     page = make()
-    for name in ("ranks-questions", "curves-questions"):
+    for name in ("ranks-questions", "curves-questions", "confusion-questions"):
         assert f'id="{name}-shown">disagreement-4<' in page
-    assert page.count('" selected>disagreement-4</option>') == 2
+    assert page.count('" selected>disagreement-4</option>') == 3
     assert "constant answer: the commonest label" in page
 
 
@@ -204,12 +210,13 @@ def test_no_cell_has_a_result() -> None:
     write_study(Fixture(failed=failed))
     page = make()
     assert drawings(page)["frontier-questions"][0]["data"] == []
-    assert "curves" not in drawings(page)
+    assert not {"curves-questions", "seeds-questions"} & drawings(page).keys()
 
 
 def test_what_is_not_there_is_left_out() -> None:
     write_study(Fixture(strategies=("uniform",), signals=()))
-    shutil.rmtree("data/curves")
+    for folder in ("data/curves", "metrics/cells", "metrics/confusion"):
+        shutil.rmtree(folder)
     page = make()
     assert set(drawings(page)) == {"frontier-questions", "ranks-questions"}
     assert "nothing to compare" in Reader(page).text
@@ -232,15 +239,26 @@ def test_what_made_it_is_told() -> None:
         assert said in text, said
 
 
+def test_a_label_from_outside_stays_text() -> None:
+    write_study(Fixture())
+    table = f"actual\tpredicted\n{ATTACK}\tNA\nNA\tNA\n"
+    Path("metrics/confusion/questions/uniform-4.tsv").write_text(table)
+    page = make()
+    assert ATTACK not in page
+    told = [text for text in strings(drawings(page)["confusion-questions"]) if "alert" in text]
+    assert told and all("<script" not in text for text in told)
+    assert "NA" in Reader(page).text
+
+
 def test_charts_have_a_text_alternative_each() -> None:
     write_study(Fixture())
     page = Reader(make())
     charts = [attrs for tag, attrs in page.tags if attrs.get("class") == "chart"]
-    assert [chart["role"] for chart in charts] == ["img"] * 5
+    assert [chart["role"] for chart in charts] == ["img"] * 7
     mean = read_json(Path("metrics/summary.json"))["cells"]["questions/uniform-4"]["metrics"][
         "accuracy"
     ]
-    label = charts[0]["aria-label"]
+    (label,) = [one["aria-label"] for one in charts if one["id"] == "frontier-questions"]
     assert label is not None and f"uniform-4: {100 * mean['mean']:.2f} % (" in label
     views = [attrs for tag, attrs in page.tags if attrs.get("class") == "view"]
     assert all(view["data-alt"] for view in views)
@@ -270,6 +288,13 @@ def test_a_summary_of_another_form_is_refused_with_a_remedy() -> None:
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 2
     assert "dvc repro summarize" in result.output and "Traceback" not in result.output
+
+
+def test_a_confusion_table_that_is_none_is_refused() -> None:
+    write_study(Fixture())
+    Path("metrics/confusion/questions/uniform-4.tsv").write_text("true\tpredicted\na\tb\n")
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 2 and "confusion/questions/uniform-4.tsv" in result.output
 
 
 def test_a_curve_that_is_none_is_refused() -> None:

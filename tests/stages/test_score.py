@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from adarank.models.modules import find_modules
 from adarank.pipeline.artifacts.model import load_model
-from adarank.pipeline.files.whole import folder_sha256, read_parquet, sha256, write_parquet
+from adarank.pipeline.files.tables import read_parquet, write_parquet
+from adarank.pipeline.files.whole import folder_sha256, sha256
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.scoring.signals.stable_rank import stable_rank
 from stages.score import Params, app

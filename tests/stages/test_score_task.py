@@ -16,13 +16,8 @@ from typer.testing import CliRunner, Result
 from adarank.allocation.signal import read_signal
 from adarank.models.modules import find_modules
 from adarank.pipeline.artifacts.model import load_model
-from adarank.pipeline.files.whole import (
-    folder_sha256,
-    read_parquet,
-    sha256,
-    write_json,
-    write_parquet,
-)
+from adarank.pipeline.files.tables import read_parquet, write_parquet
+from adarank.pipeline.files.whole import folder_sha256, sha256, write_json
 from adarank.pipeline.params.probe import sample_texts
 from adarank.pipeline.params.signal import TASK_SIGNALS, TaskSignalName
 from stages import score

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.summary import read_summary
 from adarank.pipeline.console.summary_table import SummaryTable
-from adarank.pipeline.files.whole import write_json, write_parquet
+from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.whole import write_json
 from adarank.pipeline.params.study import StudySection
 from stages.summarize import Params, app, run
 
@@ -92,7 +93,7 @@ def write_dataset(train: list[int], test: list[int], source: str = "file:questio
 def shown(width: int = 160) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(SummaryTable(read_summary().of("questions").model_dump()))
+        console.print(SummaryTable(read_summary().of("questions")))
     return capture.get()
 
 

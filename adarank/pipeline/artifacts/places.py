@@ -13,6 +13,7 @@ TASK_SOURCES = SOURCES / "tasks"
 SCORES = Path("data/scores")
 PLANS = Path("data/plans")
 SCORE_METRICS = Path("metrics/scores")
+CONFUSION = Path("metrics/confusion")
 
 OF_MODEL = "model"
 """In the place of a task's name below SCORES, for the signals that need no task."""

@@ -18,7 +18,7 @@ from adarank.comparison.rows_and_seeds import (
     on_resampled_rows,
 )
 from adarank.comparison.wording import listed
-from adarank.pipeline.files.whole import read_parquet
+from adarank.pipeline.files.tables import read_parquet
 from adarank.tasks.measures import HEADLINES, Array, Floats, Measure
 
 PREDICTIONS = Path("data/predictions")

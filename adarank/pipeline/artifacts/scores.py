@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from adarank.models.modules import Module
 from adarank.pipeline.artifacts.places import SCORE_METRICS, SCORES
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.files.whole import write_drawable, write_parquet
+from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.whole import write_drawable
 from adarank.scoring.scores import Scores
 from adarank.scoring.table import summary
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from adarank.errors import InputError, input_error
 from adarank.pipeline.artifacts.places import TASKS_FOLDER
-from adarank.pipeline.files.whole import Record, read_parquet, read_record
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import Record, read_record
 from adarank.tasks.catalogue import TASKS, Rows
 
 DESCRIPTION = "task.json"

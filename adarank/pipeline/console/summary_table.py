@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -10,25 +9,25 @@ from rich.table import Table
 from rich.text import Text
 
 from adarank.comparison.wording import digits, is_share, probability, title
+from adarank.pipeline.artifacts.summary import Estimate, Summary
 
 _WIDTH = 100
 _SHORT = {"not distinguishable": "not distinct"}
 _SECOND = ("macro_f1", "spearman", "perplexity", "loss")
 
-Cell = dict[str, Any]
 Columns = dict[str, list[str]]
 """A column's cells by its title."""
 
 
 @dataclass(frozen=True)
 class SummaryTable:
-    """metrics/summary.json for rich: a row a cell, the verdicts in full, then what weakens them.
+    """One task's part of the summary: a row a cell, the verdicts in full, then what weakens them.
 
     Attributes:
-        summary: The file's content.
+        summary: The task's part.
     """
 
-    summary: dict[str, Any]
+    summary: Summary
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -36,10 +35,10 @@ class SummaryTable:
         """Lay it out in the width there is; where that is small, columns are left out."""
         summary = self.summary
         yield _cells(summary, min(_WIDTH, options.max_width))
-        yield from (Text(summary["verdict"], style="bold"), Text(""))
-        yield from (Text(f"- {one['sentence']}") for one in summary["comparisons"])
-        yield from (Text(cost) for cost in summary["costs"])
-        yield from (Text(f"! {one['text']}", style="bold red") for one in summary["caveats"])
+        yield from (Text(summary.verdict, style="bold"), Text(""))
+        yield from (Text(f"- {one.sentence}") for one in summary.comparisons)
+        yield from (Text(cost) for cost in summary.costs)
+        yield from (Text(f"! {one.text}", style="bold red") for one in summary.caveats)
 
 
 def cost_table(cells: dict[str, dict[str, float]], scores: dict[str, float]) -> Group:
@@ -65,9 +64,9 @@ def _costs(cells: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def _cells(summary: dict[str, Any], width: int) -> Table:
+def _cells(summary: Summary, width: int) -> Table:
     table = _narrow(_heading(summary))
-    names = sorted(summary["cells"], key=lambda name: _place(summary, name))
+    names = sorted(summary.cells, key=lambda name: _place(summary, name))
     columns = _fitting(_columns(summary, names), _extra(summary, names), width)
     for heading in columns:
         words = heading in ("cell", "verdict")
@@ -80,9 +79,9 @@ def _cells(summary: dict[str, Any], width: int) -> Table:
     return table
 
 
-def _columns(summary: dict[str, Any], names: list[str]) -> Columns:
-    less = f"less {summary['reference']}'s"
-    titles = ["cell", "parameters", "n", title(summary["headline"]), less, "p (Holm)", "verdict"]
+def _columns(summary: Summary, names: list[str]) -> Columns:
+    less = f"less {summary.reference}'s"
+    titles = ["cell", "parameters", "n", title(summary.headline), less, "p (Holm)", "verdict"]
     rows = [_row(summary, name) for name in names]
     return {title: [row[at] for row in rows] for at, title in enumerate(titles)}
 
@@ -99,55 +98,54 @@ def _narrow(title: str) -> Table:
     return Table(box=box.SIMPLE_HEAD, title=title, collapse_padding=True, pad_edge=False)
 
 
-def _heading(summary: dict[str, Any]) -> str:
-    percent = " in percent" if is_share(summary["headline"]) else ""
-    lower = "; lower is better" if summary["better"] == "lower" else ""
+def _heading(summary: Summary) -> str:
+    percent = " in percent" if is_share(summary.headline) else ""
+    lower = "; lower is better" if summary.better == "lower" else ""
     return f"Test split{percent}: mean over n seeds ± half its 95 % interval{lower}"
 
 
-def _row(summary: dict[str, Any], name: str) -> list[str]:
-    cell, headline = summary["cells"][name], summary["headline"]
-    found = cell["metrics"].get(headline)
-    planned = len(summary["seeds"])
+def _row(summary: Summary, name: str) -> list[str]:
+    cell, headline = summary.cells[name], summary.headline
+    found = cell.metrics.get(headline)
+    planned = len(summary.seeds)
     return [
         name,
-        f"{cell['trainable_parameters']:,}",
-        str(planned) if cell["n"] == planned else f"{cell['n']} of {planned}",
-        _estimate(headline, found["mean"], found["high"]) if found else "failed",
+        f"{cell.trainable_parameters:,}",
+        str(planned) if cell.n == planned else f"{cell.n} of {planned}",
+        _mean(headline, found),
         *_compared(summary, name),
     ]
 
 
-def _compared(summary: dict[str, Any], name: str) -> list[str]:
-    one = _against_reference(summary, name)
+def _mean(metric: str, found: Estimate | None) -> str:
+    if found is None:
+        return "failed"
+    return "undefined" if found.mean is None else _estimate(metric, found.mean, found.high)
+
+
+def _compared(summary: Summary, name: str) -> list[str]:
+    one = summary.against_reference(name)
     if one is None:
         return ["-", "-", "-"]
-    verdict: str = one["verdict"]
-    if one["difference"] is None:
-        return ["-", "-", verdict]
-    less = _estimate(one["metric"], one["difference"], one["high"], "+")
-    untested = one["n"] == 1 or one["family"] is None
-    p = "-" if untested else probability(one["t_p_holm"])
-    return [less, p, _SHORT.get(verdict, verdict)]
+    if one.difference is None:
+        return ["-", "-", one.verdict]
+    less = _estimate(one.metric, one.difference, one.high, "+")
+    p = "-" if one.n == 1 or one.family is None else probability(one.t_p_holm)
+    return [less, p, _SHORT.get(one.verdict, one.verdict)]
 
 
-def _against_reference(summary: dict[str, Any], name: str) -> dict[str, Any] | None:
-    found = (
-        one for one in summary["comparisons"] if one["cell"] == name and one["role"] == "reference"
-    )
-    return next(found, None)
-
-
-def _extra(summary: dict[str, Any], names: list[str]) -> Columns:
+def _extra(summary: Summary, names: list[str]) -> Columns:
     """What is shown too where there is room: a chosen learning rate, and a second metric."""
-    cells = [summary["cells"][name] for name in names]
+    cells = [summary.cells[name] for name in names]
     found: Columns = {}
-    if any(cell["tuned"] for cell in cells):
-        found["rate"] = [f"{c['learning_rate']:g}" if c["tuned"] else "-" for c in cells]
-    for second in [m for m in _SECOND if m != summary["headline"]]:
-        if any(second in cell["metrics"] for cell in cells):
-            means = [cell["metrics"].get(second) for cell in cells]
-            found[title(second)] = [digits(second, m["mean"]) if m else "-" for m in means]
+    if any(cell.tuned for cell in cells):
+        found["rate"] = [f"{c.learning_rate:g}" if c.tuned else "-" for c in cells]
+    for second in [m for m in _SECOND if m != summary.headline]:
+        if any(second in cell.metrics for cell in cells):
+            means = [
+                cell.metrics[second].mean if second in cell.metrics else None for cell in cells
+            ]
+            found[title(second)] = ["-" if m is None else digits(second, m) for m in means]
             break
     return found
 
@@ -156,10 +154,10 @@ def _wide(columns: Columns) -> int:
     return sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items())
 
 
-def _place(summary: dict[str, Any], name: str) -> tuple[int, bool, str]:
+def _place(summary: Summary, name: str) -> tuple[int, bool, str]:
     """Sort by cost, and at each cost what the others are compared with first."""
-    cell = summary["cells"][name]
-    return cell["trainable_parameters"], cell["strategy"] != summary["reference"], name
+    cell = summary.cells[name]
+    return cell.trainable_parameters, cell.strategy != summary.reference, name
 
 
 def _estimate(metric: str, mean: float, high: float | None, sign: str = "") -> str:

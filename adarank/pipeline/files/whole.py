@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from adarank.errors import InputError, Problem, input_error
@@ -18,7 +15,6 @@ from adarank.pipeline.files import hashes
 from adarank.pipeline.files.hashes import sha256 as sha256
 from adarank.pipeline.files.temporary import temporary_beside
 
-_METADATA_KEY = b"adarank"
 _REMAKE = "delete it and run `dvc repro`, which restores or remakes it"
 
 
@@ -85,9 +81,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _absent(path) from None
+        raise absent_error(path) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise _broken(path, error, "JSON, in UTF-8") from None
+        raise damaged_error(path, error, "JSON, in UTF-8") from None
 
 
 def read_record(path: Path, form: type[Record]) -> dict[str, Any]:
@@ -111,57 +107,6 @@ def read_record(path: Path, form: type[Record]) -> dict[str, Any]:
     return value
 
 
-def write_tsv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as tab-separated text, floats at full precision."""
-    write_bytes(path, as_tsv(frame))
-
-
-def read_tsv(path: Path) -> pd.DataFrame:
-    """Read a table that `write_tsv` wrote, every float as it was."""
-    return pd.read_csv(path, sep="\t", float_precision="round_trip")
-
-
-def as_tsv(frame: pd.DataFrame) -> bytes:
-    """Make the bytes that `write_tsv` writes."""
-    return frame.to_csv(sep="\t", index=False, lineterminator="\n").encode()
-
-
-def write_parquet(path: Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a table as parquet, byte-stable, with `metadata` (JSON) in its footer."""
-    write_bytes(path, as_parquet(frame, metadata))
-
-
-def as_parquet(frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> bytes:
-    """Make the bytes that `write_parquet` writes."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    note = json.dumps(metadata or {}, sort_keys=True).encode()
-    table = table.replace_schema_metadata({_METADATA_KEY: note})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
-
-
-def from_parquet(data: bytes) -> pd.DataFrame:
-    """Read a table from bytes that `as_parquet` made."""
-    return pq.read_table(pa.BufferReader(data)).to_pandas()
-
-
-def read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a table and its metadata; InputError if it is absent or torn."""
-    try:
-        # From memory, for Arrow takes a folder of tables, or columns from a path's name, too.
-        stored = pa.BufferReader(path.read_bytes())
-        table = pq.read_table(stored, page_checksum_verification=True)
-        table.validate(full=True)  # or text that is no UTF-8 would be found where it is used
-        frame = table.to_pandas()
-        note = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
-    except FileNotFoundError:
-        raise _absent(path) from None
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
-        raise _broken(path, error, "a parquet table") from None
-    return frame, note if isinstance(note, dict) else {}
-
-
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Fill a folder under a temporary name; it takes its own name only when complete."""
@@ -182,11 +127,12 @@ def folder_sha256(folder: Path, names: Collection[str] | None = None) -> str:
     """Hash a folder, or the files of it named; InputError without any. See `hashes`."""
     found = hashes.folder_sha256(folder, names)
     if found is None:
-        raise _absent(folder)
+        raise absent_error(folder)
     return found
 
 
-def _absent(path: Path) -> Exception:
+def absent_error(path: Path) -> Exception:
+    """Describe a file that the stage before should have written."""
     return input_error(
         "file not found",
         where=str(path),
@@ -196,7 +142,8 @@ def _absent(path: Path) -> Exception:
     )
 
 
-def _broken(path: Path, error: Exception, expected: str) -> Exception:
+def damaged_error(path: Path, error: Exception, expected: str) -> Exception:
+    """Describe a file of ours that cannot be read."""
     return input_error(
         "file damaged or of another format",
         where=str(path),

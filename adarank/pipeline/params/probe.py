@@ -11,7 +11,7 @@ from pandas.errors import ParserError
 from pydantic import Field
 
 from adarank.errors import InputError, input_error
-from adarank.pipeline.files.whole import read_parquet
+from adarank.pipeline.files.tables import read_parquet
 from adarank.pipeline.params.loader import Section
 
 # What a model reads of a row, by the columns that are there, and what stands between them.

@@ -5,7 +5,7 @@
   const exchange = read("exchange");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const paper = matchMedia("print");
-  const NARROW = 600;
+  const NARROW = 720;
   const PAPER_WIDTH = 670; // A4 between the margins of the style sheet
   const PAPER_HEIGHT = 780; // the same, less a heading and a caption
   const first = (name) => document.getElementById(`${name}-choice`)?.selectedIndex ?? 0;
@@ -33,7 +33,7 @@
     if (place.closest("[hidden]") && !printing) return Promise.resolve();
     const width = printing ? PAPER_WIDTH : place.clientWidth;
     const { data, layout, narrow } = structuredClone(drawings[name][chosen[name]]);
-    const fitting = width < NARROW ? merged(layout, narrow) : layout;
+    const fitting = width < NARROW && !printing ? merged(layout, narrow) : layout;
     // A figure of about a page goes on one page; a longer one must stay readable.
     const onPaper = Math.min(fitting.height, Math.max(PAPER_HEIGHT, 0.7 * fitting.height));
     const height = printing ? onPaper : fitting.height;

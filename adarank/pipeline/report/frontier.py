@@ -40,14 +40,16 @@ def frontier(summary: Summary) -> Chart:
         f"Higher up is {'better' if summary.better == 'higher' else 'worse'}: mean {name} on "
         f"{summary.split} over the seeds that finished, with its {100 * summary.confidence:g} % "
         f"interval (Student's t). The dotted line is {summary.reference}'s mean.",
-        "Cells of equal cost, or less than a quarter apart, stand side by side so that they can "
-        "be distinguished; the exact parameters are in the hover and in the table.",
+        "Cells of equal cost, or less than a quarter apart, stand side by side; the exact "
+        "parameters are in the hover and in the table.",
     ]
     missing = [name for name in summary.cells if name not in measured]
     if missing:
         about.append(f"Not drawn, as no seed finished: {', '.join(missing)}.")
     view = View("", _figure(summary, measured), _alt(summary, measured), _table(summary), _NARROW)
-    return Chart("frontier", f"{_upper(name)} against trainable parameters", tuple(about), (view,))
+    costs = {cell.trainable_parameters for cell in measured.values()}
+    heading = f"{_upper(name)} {'against' if len(costs) > 1 else 'at equal'} trainable parameters"
+    return Chart("frontier", heading, tuple(about), (view,))
 
 
 _NARROW: dict[str, Any] = {"legend": TWO_COLUMNS}

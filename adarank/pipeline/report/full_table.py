@@ -54,7 +54,7 @@ class FullTable:
 def full_table(summary: Summary) -> FullTable:
     """Lay out every cell of the summary, in its order."""
     metrics = sorted({m for c in summary.cells.values() for m in c.metrics} - {summary.headline})
-    columns = (*_measured_heads(summary), *_compared_heads(summary), *_COUNTED, *_COST)
+    heads = (*_measured_heads(summary), *_compared_heads(summary), *_counted_heads(summary))
     rows = (
         (
             Entry(name, name),
@@ -67,10 +67,9 @@ def full_table(summary: Summary) -> FullTable:
         for name, cell in summary.cells.items()
     )
     others = (Column(_titled(name), name, extra=True) for name in metrics)
-    return FullTable((*columns, *others), tuple(rows))
+    return FullTable((*heads, *_COST, *others), tuple(rows))
 
 
-_COUNTED = (Column("seeds", "n"), Column("failed seeds", "failed"))
 _COST = (
     Column("parameters", "trainable_parameters"),
     Column("at their peak", "peak_parameters", extra=True),
@@ -86,18 +85,28 @@ def _measured_heads(summary: Summary) -> Iterator[Column]:
     yield Column("cell", "cell", numeric=False)
     yield Column(_titled(summary.headline), summary.headline)
     for end in ("low", "high"):
-        yield Column(end, f"{summary.headline}_{end}")
+        yield Column(f"{_level(summary)} {end}", f"{summary.headline}_{end}")
     yield Column("sd", f"{summary.headline}_sd", extra=True)
 
 
 def _compared_heads(summary: Summary) -> Iterator[Column]:
     points = ", points" if unit(summary.headline) else " difference"
     yield Column(f"less {summary.reference}'s{points}", "difference")
-    yield Column(f"low{points}", "difference_low")
-    yield Column(f"high{points}", "difference_high")
+    yield Column(f"{_level(summary)} low{points}", "difference_low")
+    yield Column(f"{_level(summary)} high{points}", "difference_high")
     yield Column("Holm p (t)", "t_p_holm")
     yield Column("p (sign flips)", "p", extra=True)
     yield Column("verdict", "verdict", numeric=False)
+
+
+def _counted_heads(summary: Summary) -> Iterator[Column]:
+    yield Column("seeds", "n")
+    # Where none failed, the column would only push others off the screen.
+    yield Column("failed seeds", "failed", extra=not any(c.failed for c in summary.cells.values()))
+
+
+def _level(summary: Summary) -> str:
+    return f"{100 * summary.confidence:g}\N{NO-BREAK SPACE}%"
 
 
 def _titled(metric: str) -> str:

@@ -9,7 +9,8 @@ from adarank.allocation.plan import RankPlan
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.files.whole import write_json, write_tsv
+from adarank.pipeline.files.tables import write_tsv
+from adarank.pipeline.files.whole import write_json
 from adarank.tasks.base import Example, Task
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError

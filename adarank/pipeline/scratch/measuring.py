@@ -8,7 +8,7 @@ import pandas as pd
 
 from adarank.pipeline.artifacts.cell import Record
 from adarank.pipeline.console.reporting import say
-from adarank.pipeline.files.whole import as_parquet, from_parquet
+from adarank.pipeline.files.tables import as_parquet, from_parquet
 from adarank.pipeline.scratch.entry import of_files
 from adarank.pipeline.scratch.store import Key, Store
 

@@ -283,14 +283,25 @@ def test_damaged_weights_and_tokenizers_are_told(tmp_path):
 
 
 def test_the_command_starts_light_and_knows_its_version():
+    first, *heavy = started("--version")
+    assert first.startswith("adarank ") and heavy == ["0 []"]
+
+
+@pytest.mark.parametrize("command", [[], ["ranks"], ["resize"], ["merge"], ["export"], ["verify"]])
+def test_help_loads_neither_tables_nor_models(command):
+    assert started(*command, "--help")[-1] == "0 []"
+
+
+def started(*arguments):
+    """Run the command by itself; its lines, the last with its exit code and what it loaded."""
     code = (
         "import sys; from adarank.commands.app import app\n"
-        "try: app(['--version'])\n"
-        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+        f"try: app({list(arguments)})\n"
+        "except SystemExit as end: print(end.code, sorted(\n"
+        "    {'numpy', 'pandas', 'pyarrow', 'scipy', 'torch', 'transformers'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": str(TOP)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[0].startswith("adarank ")
-    assert done.stdout.splitlines()[1] == "0 False"
+    return done.stdout.splitlines()

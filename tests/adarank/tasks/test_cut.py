@@ -2,7 +2,7 @@
 
 from adarank.tasks.cut import cut_caveats, cut_in_words
 
-CUT = {"rows": 1319, "cut": 1277, "unanswered": 306}
+CUT = {"rows": 1319, "cut": 1277, "uncounted": 306, "unanswered": 306}
 WHOLE = {"rows": 100, "cut": 0, "unanswered": 0}
 
 
@@ -22,5 +22,18 @@ def test_a_study_says_it_once_and_not_of_train():
     cell = {"cell": "a", "cut": {"train": CUT, "test": CUT, "validation": WHOLE}}
     said = cut_caveats([cell, cell | {"cell": "b"}, {"cell": "old"}])
     assert said == [
-        "1,277 of 1,319 rows of test are cut (finetune.max_length), 306 have no whole answer left"
+        "1,277 of 1,319 rows of test are cut (finetune.max_length); "
+        "306 of them lost every token that counts, so 1,013 rows are measured"
+    ]
+
+
+def test_rows_without_an_answer_are_told_from_those_that_are_not_measured():
+    part = {"rows": 50, "cut": 9, "uncounted": 2, "unanswered": 5}
+    assert cut_in_words({"test": part}) == [
+        "9 of 50 rows of test are cut (finetune.max_length); 2 of them lost every token that "
+        "counts, so 48 rows are measured; 3 that are measured have no answer left to compare with"
+    ]
+    bare = {"rows": 50, "cut": 0, "uncounted": 2, "unanswered": 0}
+    assert cut_in_words({"test": bare}) == [
+        "2 of 50 rows of test have no token that counts, so 48 rows are measured"
     ]

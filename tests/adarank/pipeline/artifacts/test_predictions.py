@@ -9,7 +9,7 @@ import pytest
 
 from adarank.comparison.pairs import pairs
 from adarank.pipeline.artifacts.predictions import PREDICTIONS, Rows, row_intervals
-from adarank.pipeline.files.whole import write_parquet
+from adarank.pipeline.files.tables import write_parquet
 
 CELLS = ("uniform-4", "fisher-4")
 N_ROWS = 60

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from adarank.allocation.plan import RankPlan
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.cell import Cell
-from adarank.pipeline.files.whole import write_parquet
+from adarank.pipeline.files.tables import write_parquet
 from stages.allocate import app
 from tests.tables import BERT, score_table
 

@@ -9,17 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from adarank.errors import InputError
+from adarank.pipeline.files.tables import read_parquet, write_parquet, write_tsv
 from adarank.pipeline.files.whole import (
     Record,
     folder_sha256,
     read_json,
-    read_parquet,
     read_record,
     whole_folder,
     write_bytes,
     write_json,
-    write_parquet,
-    write_tsv,
 )
 
 TABLE = pd.DataFrame({"name": ["a", "b"], "value": [0.1, 1 / 3]})

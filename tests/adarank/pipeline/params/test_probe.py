@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from adarank.errors import InputError
-from adarank.pipeline.files.whole import write_parquet
+from adarank.pipeline.files.tables import write_parquet
 from adarank.pipeline.params.probe import ProbeSection, file_texts, read_texts
 
 

@@ -170,6 +170,7 @@ def test_the_numbers_on_the_page_are_the_summarys(desk: Any, study: Path) -> Non
     [
         ("ranks-questions", "fisher-4"),
         ("curves-questions", "permuted-0.5"),
+        ("confusion-questions", "permuted-0.5"),
         ("scores-questions", "linearized"),
     ],
 )
@@ -191,7 +192,8 @@ def test_choosing_another_view_redraws_the_figure_and_its_words(
 
 
 def chart_label(chart: str) -> str:
-    return {"ranks": "Plan", "curves": "Cell", "scores": "Signal"}[chart.split("-")[0]]
+    labels = {"ranks": "Plan", "curves": "Cell", "scores": "Signal", "confusion": "Confusion of"}
+    return labels[chart.split("-")[0]]
 
 
 def test_the_ranks_drawn_are_the_chosen_plans(desk: Any, study: Path) -> None:
@@ -278,7 +280,7 @@ def test_paper_is_light_whole_and_without_controls(opened: Opened) -> None:
     assert not page.get_by_role("button", name="Download as CSV").is_visible()
     assert page.locator("#ranks-questions-shown").is_visible()
     assert all(one.is_visible() for one in page.locator(".sentences li").all())
-    for name in ("frontier", "forest", "ranks", "scores", "curves"):
+    for name in ("forest", "seeds", "frontier", "confusion", "ranks", "scores", "curves"):
         chart = f"{name}-questions"
         assert page.locator(f"#{chart} .main-svg").first.bounding_box()["width"] <= 690, chart
     assert page.evaluate("document.querySelector('details.origin').open")

@@ -12,6 +12,7 @@ from adarank.errors import InputError
 from adarank.pipeline.artifacts.summary import Summary, ordered, read_summary
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.report import numbers
+from adarank.pipeline.report.confusion import confusion_chart, read_confusions
 from adarank.pipeline.report.curves import POINTS, curve_chart, read_curves, thinned
 from adarank.pipeline.report.forest import forest
 from adarank.pipeline.report.frontier import ALIKE, clusters, frontier, places
@@ -20,6 +21,7 @@ from adarank.pipeline.report.look import looks
 from adarank.pipeline.report.palette import SYMBOLS, exchange
 from adarank.pipeline.report.rank_map import rank_map, read_plans
 from adarank.pipeline.report.scores import read_scores, score_chart
+from adarank.pipeline.report.seeds import SeedValue, read_values, seed_chart
 from tests.reports import TASK, Fixture, change_summary, full_study, write_study
 
 
@@ -278,3 +280,111 @@ def test_numbers_are_told_in_their_unit() -> None:
     assert numbers.value(134.04, "perplexity") == "134.0"
     assert numbers.value(None, "loss") == "–"
     assert numbers.value(-12345.0, "loss") == "−12,345"
+
+
+def test_the_frontier_is_headed_by_whether_costs_differ() -> None:
+    one = summary_of(Fixture(strategies=("uniform", "disagreement")))
+    assert frontier(one).title == "Accuracy at equal trainable parameters"
+    two = summary_of(Fixture(strategies=("uniform", "disagreement"), budgets=(0.5, 4)))
+    assert frontier(two).title == "Accuracy against trainable parameters"
+
+
+def test_every_seeds_value_is_drawn_with_the_mean_of_its_cell() -> None:
+    summary = summary_of(full_study())
+    chart = seed_chart(summary, read_values(TASK, list(summary.cells)))
+    assert chart is not None
+    traces = data(chart)
+    marks = {trace["name"]: trace for trace in traces if trace["mode"] == "markers"}
+    lines = [trace["x"] for trace in traces if trace["mode"] == "lines"]
+    measured = {name: cell for name, cell in summary.cells.items() if cell.n}
+    assert list(marks) == list(measured) and len(lines) == len(marks)
+    for (name, cell), (mean, again) in zip(measured.items(), lines, strict=True):
+        recorded = read_json(Path(f"metrics/cells/{TASK}/{name}.json"))["seeds"]
+        test = {row["seed"]: 100 * row["headline"] for row in recorded if row["split"] == "test"}
+        assert marks[name]["x"] == pytest.approx(list(test.values()))
+        assert len(test) == cell.n == len(set(marks[name]["y"])), "equal values stand apart"
+        assert mean == again == pytest.approx(100 * (cell.metrics["accuracy"].mean or 0))
+    rows = {row[0]: row for row in chart.views[0].table.rows}
+    assert [text for text in rows["empirical-4"] if text == "failed"] == ["failed"] * 2
+    assert rows["stable_rank-0.5"][1:] == ("failed",) * 5 + ("–", "–")
+    assert rows["uniform-4"][-1] == "500"
+    assert rows["answering the commonest label"][-2] == "24.00"
+    assert any("stable_rank-0.5" in said for said in chart.about)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "lines", "words"),
+    [
+        (0.84, 1, "the commonest label: 84.00 %"),
+        (0.20, 0, "← the commonest label: 20.00 %"),
+        (1.50, 0, "the commonest label: 150.00 % →"),
+    ],
+)
+def test_a_constant_answer_is_a_line_or_an_arrow_to_where_it_is(
+    baseline: float, lines: int, words: str
+) -> None:
+    write_study(Fixture())
+    change_summary(
+        baseline={"answer": "the commonest label", "value": baseline, "not_beaten_by": []}
+    )
+    chart = seed_chart(
+        read_summary().of(TASK),
+        {"uniform-4": {0: SeedValue(0.82, 9), 1: SeedValue(0.86, 9)}},
+    )
+    assert chart is not None
+    layout = chart.views[0].drawing()["layout"]
+    (note,) = layout["annotations"]
+    assert note["text"] == words and len(layout.get("shapes", [])) == lines
+    low, high = layout["xaxis"]["range"]
+    assert low < 82 < 86 < high and high - low < 10
+    assert low <= note["x"] <= high
+
+
+def test_no_value_no_figure_of_seeds() -> None:
+    write_study(Fixture())
+    summary = read_summary().of(TASK)
+    assert seed_chart(summary, {}) is None
+    assert seed_chart(summary, {"uniform-4": {0: SeedValue(None, 9)}}) is None
+
+
+def test_the_confusion_is_counted_over_all_seeds_and_its_rows_add_up() -> None:
+    write_study(Fixture(labels=5))
+    confusions = read_confusions(TASK, ["uniform-4", "absent-4"])
+    chart = confusion_chart(confusions)
+    assert chart is not None and list(confusions) == ["uniform-4"]
+    table = pd.read_csv(f"metrics/confusion/{TASK}/uniform-4.tsv", sep="\t")
+    counts = pd.crosstab(table["actual"], table["predicted"])
+    (heat,) = data(chart)
+    assert heat["z"] == (100 * counts.div(counts.sum(axis=1), axis=0)).to_numpy().tolist()
+    assert heat["hovertext"][1][2] == (
+        f"K01 predicted as K02: {counts.loc['K01', 'K02']} of 200 rows"
+    )
+    assert [row[1:-1] for row in chart.views[0].table.rows] == [
+        tuple(map(str, row)) for row in counts.to_numpy().tolist()
+    ]
+    assert len(chart.about) == 1
+
+
+def test_of_many_labels_the_most_confused_are_shown_and_the_others_share_a_row() -> None:
+    pairs = {(f"K{i:02}", f"K{i:02}"): 10 for i in range(50)}
+    pairs |= {(f"K{i:02}", f"K{i + 1:02}"): 50 - i for i in range(0, 48, 2)}
+    chart = confusion_chart({"uniform-4": pairs})
+    assert chart is not None
+    (heat,) = data(chart)
+    (view,) = chart.views
+    ticks = view.drawing()["layout"]["xaxis"]["ticktext"]
+    assert ticks == [f"K{i:02}" for i in range(12)] + ["38 others"]
+    assert len(heat["z"]) == 13
+    assert [sum(n or 0 for n in row) for row in heat["z"]] == pytest.approx([100] * 13)
+    assert view.table.rows[0] == ("K00", "K01", "50", "83.3")
+    left = sum(50 - i for i in range(40, 48, 2))
+    assert view.table.rows[20] == ("4 other pairs", "", str(left), "")
+    assert "Of 50 labels, the 12" in chart.about[1] and "38 others" in chart.about[1]
+
+
+def test_no_labels_no_confusion() -> None:
+    path = Path(f"metrics/confusion/{TASK}/uniform-4.tsv")
+    path.parent.mkdir(parents=True)
+    path.write_text("actual\tpredicted\n")
+    assert read_confusions(TASK, ["uniform-4"]) == {}
+    assert confusion_chart({}) is None

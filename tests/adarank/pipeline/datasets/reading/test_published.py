@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from adarank.pipeline.datasets.section import DatasetSection
-from adarank.pipeline.files.whole import read_json, read_parquet
+from adarank.pipeline.files.tables import read_parquet
+from adarank.pipeline.files.whole import read_json
 from stages.download_task import run
 from tests.rows import SECTION
 
