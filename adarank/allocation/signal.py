@@ -65,7 +65,7 @@ def read_signal(scores: pd.DataFrame) -> Signal:
             "not a score table",
             where="scores",
             got=type(scores).__name__,
-            expected="a table (pandas.DataFrame) such as adarank.score returns, or several by signal",
+            expected="a table (pandas.DataFrame), as adarank.score returns, or several by signal",
         )
     split = COMPONENT in scores.columns
     _refuse(_column_problems(scores))
