@@ -96,9 +96,9 @@ def allocate(
     chosen = find_strategy(strategy, defined)
     signals = _signals(scores, chosen)
     modules = _modules(signals)
+    spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
     least = default_min_rank(budget) if min_rank is None else min_rank
     lower, upper = _bounds(modules, least, max_rank)
-    spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
     question = Question(modules, signals, spend, lower, upper, seed)
     weighed = [
@@ -142,7 +142,7 @@ def default_min_rank(budget: float) -> int:
 
 
 def _signals(scores: Table | Mapping[str, Table], strategy: Strategy) -> dict[str, Signal]:
-    if isinstance(scores, pd.DataFrame | Signal):
+    if not isinstance(scores, Mapping):
         name, *others = strategy.signals or ("scores",)
         if others:
             raise input_error(

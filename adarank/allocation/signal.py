@@ -57,9 +57,16 @@ def read_signal(scores: pd.DataFrame) -> Signal:
             the order of the rows.
 
     Raises:
-        InputError: A column is missing or of another type, or values contradict each
-            other; every problem at once.
+        InputError: It is no table, a column is missing or of another type, or values contradict
+            each other; every problem at once.
     """
+    if not isinstance(scores, pd.DataFrame):
+        raise input_error(
+            "not a score table",
+            where="scores",
+            got=type(scores).__name__,
+            expected="a table (pandas.DataFrame), as adarank.score returns, or several by signal",
+        )
     split = COMPONENT in scores.columns
     _refuse(_column_problems(scores))
     keys = ["module", "trial", *([COMPONENT] if split else [])]

@@ -22,8 +22,10 @@ def check_plain(model: nn.Module) -> None:
     Raises:
         InputError: Names what is in the way, and what to give instead.
     """
-    _refuse_wrapper(model)
-    if getattr(model, "config", None) is None or not hasattr(model.config, "model_type"):
+    if isinstance(model, nn.Module):
+        _refuse_wrapper(model)
+    config: Any = getattr(model, "config", None) if isinstance(model, nn.Module) else None
+    if not hasattr(config, "model_type"):
         raise input_error(
             "not a transformers model",
             where="model",

@@ -92,7 +92,7 @@ def score(
         >>> bool((scores["score"] >= 0).all())
         True
     """
-    _check_arguments(probe, modules, estimator, settings)
+    _check_arguments(probe, tokenizer, modules, estimator, settings)
     check_plain(model)
     if settings.get("output") != "logits":
         model = base_model(model)[1]
@@ -150,7 +150,7 @@ def steps(settings: Settings, n_modules: int, n_batches: int) -> int:
 
 
 def _check_arguments(
-    probe: object, modules: object, estimator: str, settings: Mapping[str, Any]
+    probe: object, tokenizer: object, modules: object, estimator: str, settings: Mapping[str, Any]
 ) -> None:
     """Refuse arguments of the wrong type, and settings that the estimator has not."""
     problems: list[Problem] = []
@@ -159,6 +159,10 @@ def _check_arguments(
             got = f"a single {type(value).__name__}"
             remedy = f"{name}: [...], a list even of one"
             problems.append(Problem("not a list", name, got, "a list or a tuple", remedy))
+    if not (tokenizer is None or callable(tokenizer)):
+        got, expected = type(tokenizer).__name__, "the model's tokenizer, loaded"
+        remedy = "AutoTokenizer.from_pretrained(...) gives it"
+        problems.append(Problem("not a tokenizer", "tokenizer", got, expected, remedy))
     if estimator not in ESTIMATORS:
         names = f"one of {', '.join(ESTIMATORS)}"
         problems.append(Problem("unknown estimator", "estimator", estimator, names))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 from math import isfinite
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def budget_parameters(budget: float, costs: NDArray[np.int64]) -> Fraction:
     Raises:
         InputError: The budget is not a positive finite number.
     """
-    if not (isfinite(budget) and budget > 0):
+    if not (isinstance(budget, Real) and isfinite(budget) and budget > 0):
         raise input_error(
             "no such budget",
             where="budget",

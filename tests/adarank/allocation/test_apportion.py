@@ -386,7 +386,7 @@ def test_a_budget_loses_nothing_to_the_last_digit_of_a_float():
     assert budget_parameters(np.float64(0.1), np.array([10])) == 1
 
 
-@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf"), "four", None])
 def test_a_budget_that_is_none_is_refused(budget):
     with pytest.raises(InputError, match="above 0"):
         budget_parameters(budget, np.array([10]))

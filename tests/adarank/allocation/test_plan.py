@@ -346,6 +346,7 @@ def test_bounds_are_kept_and_no_rank_exceeds_a_modules_smaller_side():
         ({"budget": 0.5, "min_rank": 1}, ["average rank 1 to 32", "min_rank"]),
         ({"permutations": 0}, ["permutations", "1 or more"]),
         ({"budget": 33}, ["average rank 1 to 32", "max_rank"]),
+        ({"budget": "four"}, ["no such budget", "an average rank above 0"]),
         ({"min_rank": -1}, ["min_rank"]),
         ({"min_rank": 5, "max_rank": 3}, ["max_rank", "at least min_rank (5)"]),
         ({"min_rank": 33}, ["min_rank", "at most 32"]),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adarank.allocation.allocate import allocate
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.signal import read_signal
 from adarank.allocation.strategies.question import Question
@@ -160,6 +161,12 @@ def test_every_fault_of_a_table_is_told_at_once():
 def test_columns_of_another_type_are_refused(column, values):
     with pytest.raises(InputError, match=rf"scores\.{column}: column of another type"):
         read_signal(score_table(BERT, 1).assign(**{column: values}))
+
+
+def test_what_is_no_table_is_refused():
+    for strange in ("scores.parquet", [1.0, 2.0], {"disagreement": "scores.parquet"}):
+        with pytest.raises(InputError, match=r"scores: not a score table(.|\n)*pandas\.DataFrame"):
+            allocate(strange, budget=2)  # pyright: ignore[reportArgumentType]
 
 
 def test_missing_columns_and_rows_are_refused():

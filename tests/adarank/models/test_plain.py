@@ -40,6 +40,9 @@ def test_a_model_compiled_in_place_is_refused() -> None:
 def test_what_is_no_transformers_model_is_refused() -> None:
     with pytest.raises(InputError, match="not a transformers model"):
         adarank.score(nn.Linear(2, 2), TEXTS, pico_tokenizer())
+    name: Any = "bert-base-uncased"
+    with pytest.raises(InputError, match=r"not a transformers model(.|\n)*got: +str"):
+        adarank.score(name, TEXTS, pico_tokenizer())
 
 
 def test_offloaded_weights_are_refused() -> None:
@@ -94,6 +97,7 @@ def test_quantised_weights_are_refused_by_name(change: Any) -> None:
         ({"modules": "query"}, "modules: not a list"),
         ({"trails": 5}, "trails: the estimator exact has no such setting"),
         ({"layers_to_transform": [0]}, "layers_to_transform"),
+        ({"tokenizer": "bert-base-uncased"}, "tokenizer: not a tokenizer"),
         ({"estimator": "linearized", "trials": 3}, "trials: the estimator linearized has no such"),
     ],
 )

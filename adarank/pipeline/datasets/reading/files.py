@@ -163,6 +163,9 @@ def _check(table: Table, wanted: Columns, where: str) -> None:
 def _header_hint(table: Table, wanted: Columns) -> str:
     """What may be wrong with a header that has none of the columns asked for."""
     header = list(table.columns)
+    if header == [wanted.text] and wanted.target is not None:
+        a_list = "a list of two files (texts, labels)"
+        return f"{key('splits')}: for each split {a_list}, or a file for each label"
     if not table.headed or any(name in header for name in wanted.names):
         return ""
     separator = separator_of(header, wanted.names)

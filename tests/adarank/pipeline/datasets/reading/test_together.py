@@ -41,6 +41,14 @@ def test_files_that_do_not_go_together(folder, files, form, told):
         read_files(folder, {"train": files}, WANTED, form)
 
 
+def test_texts_without_labels_are_told_where_labels_can_be(folder):
+    with pytest.raises(InputError, match="no such target column") as caught:
+        read_files(folder, {"train": "texts.txt"}, WANTED, LINES)
+    (problem,) = caught.value.problems
+    expected = "a list of two files (texts, labels), or a file for each label"
+    assert problem.remedy == f"dataset.splits: for each split {expected}"
+
+
 def test_a_file_for_each_class(folder):
     files = {"odd": "texts.txt", "even": "few.txt"}
     found = read_files(folder, {"train": files}, WANTED, LINES).frames["train"]
