@@ -124,6 +124,8 @@ def allocate(
         variants=tuple(variants),
         note=note,
         growth=chosen.growth,
+        start=chosen.start,
+        rate_ratio=chosen.rate_ratio,
     )
 
 

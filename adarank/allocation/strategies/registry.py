@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
 from adarank.allocation.plan import Tuner
+from adarank.allocation.starts import ABOUT, SIGNALS, StartName, rate_ratio_named, start_named
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.greedy import greedy
 from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
@@ -39,6 +40,8 @@ class Strategy:
         selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
         random: Whether the weights depend on the question's seed and draw.
         rslora: Whether the plan's scale is alpha / sqrt(rank).
+        start: How the factors begin.
+        rate_ratio: B's learning rate over A's; None for finetune.rate_ratio.
         source: Paper or project that it comes from.
     """
 
@@ -52,6 +55,8 @@ class Strategy:
     selects: bool = False
     random: bool = False
     rslora: bool = False
+    start: StartName = "kaiming"
+    rate_ratio: float | None = None
     source: str = ""
 
 
@@ -117,6 +122,42 @@ def literal_of(strategy: Strategy) -> Strategy:
             remedy="leave `literal_` out",
         )
     return replace(strategy, literal=True)
+
+
+def start_of(strategy: Strategy, start: StartName) -> Strategy:
+    """Make the form whose factors begin in another way; the ranks stay the strategy's.
+
+    Raises:
+        InputError: The strategy's tuner begins its factors itself, or has none.
+    """
+    if strategy.tuner != "lora":
+        raise input_error(
+            f"the tuner {strategy.tuner} decides itself how its weights begin",
+            where=f"strategy {start}_start_...",
+            got=strategy.about,
+            expected="a strategy that LoRA trains with the plan's ranks, such as uniform",
+            remedy=f"leave `{start}_start_` out",
+        )
+    others = [name for name in strategy.signals if name not in SIGNALS.values()]
+    needed = (*others, *([SIGNALS[start]] if start in SIGNALS else []))
+    return replace(strategy, start=start, signals=needed)
+
+
+def rate_ratio_of(strategy: Strategy, ratio: float) -> Strategy:
+    """Make the form that trains B at so many times A's rate.
+
+    Raises:
+        InputError: The strategy trains no factors.
+    """
+    if strategy.tuner == "full":
+        raise input_error(
+            "full fine-tuning has no factors A and B",
+            where=f"strategy rate_ratio_{ratio:g}_...",
+            got=strategy.about,
+            expected="a strategy that trains adapters, such as uniform",
+            remedy=f"leave `rate_ratio_{ratio:g}_` out",
+        )
+    return replace(strategy, rate_ratio=float(ratio))
 
 
 DONG = "Dong 2024, arXiv 2408.09015"
@@ -254,13 +295,19 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
 FAMILIES = {"last_K_blocks": "the same rank in the last K blocks, no adapters elsewhere"}
 """Strategies with a number in their name, such as last_3_blocks."""
 
+TRAINED_FORMS = {
+    **{f"{start}_start": about for start, about in ABOUT.items()},
+    "rate_ratio_K": "B's learning rate K times A's (LoRA+, Hayou et al. 2024, arXiv 2402.12354)",
+}
+"""Prefixes that change how a strategy's plan is trained and leave its ranks alone."""
+
 
 def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:
     """Find a strategy by its name.
 
     Args:
-        name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one; `reversed` and
-            `permuted` alone are those of disagreement.
+        name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one by a prefix of FORMS or
+            TRAINED_FORMS; `reversed` and `permuted` alone are those of disagreement.
         defined: User-defined strategies, by name.
 
     Raises:
@@ -271,6 +318,8 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
         ('fisher',)
         >>> find_strategy("last_3_blocks").about
         'the same rank in the last 3 blocks, no adapters elsewhere'
+        >>> find_strategy("rate_ratio_8_gradient_start_uniform").signals
+        ('gradient_directions',)
     """
     known = {**STRATEGIES, **(defined or {})}
     if name in known:
@@ -278,6 +327,10 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
     if (k := blocks_named(name)) is not None:
         about = FAMILIES["last_K_blocks"].replace("K", str(k))
         return Strategy(last_blocks(k), about, selects=True, source="this project")
+    if (begun := start_named(name)) is not None:
+        return start_of(find_strategy(begun[1], defined), begun[0])
+    if (rated := rate_ratio_named(name)) is not None:
+        return rate_ratio_of(find_strategy(rated[1], defined), rated[0])
     form, _, rest = name.partition("_")
     if form not in FORMS or (not rest and form == "literal"):
         raise _unknown(name, known)
@@ -287,11 +340,12 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
 def is_reserved(name: str) -> bool:
     """Whether a name has a meaning already, so that no user-defined strategy can have it."""
     taken = name in STRATEGIES or blocks_named(name) is not None
-    return taken or name.partition("_")[0] in FORMS
+    trained = start_named(name) is not None or rate_ratio_named(name) is not None
+    return taken or trained or name.partition("_")[0] in FORMS
 
 
 def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
-    forms = ", ".join(f"{form}_" for form in FORMS)
+    forms = ", ".join(f"{form}_" for form in (*FORMS, *TRAINED_FORMS))
     return input_error(
         "unknown strategy",
         where="strategy",
