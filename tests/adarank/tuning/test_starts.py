@@ -44,9 +44,7 @@ def directions(folder: Path, start: str, components: int = 8) -> dict[str, Tenso
     if start not in SIGNALS:
         return {}
     model: Any = fresh(folder).model
-    scores = SIGNALS[start](
-        model, BATCHES, find_modules(model), OBJECTIVE, components=components
-    )
+    scores = SIGNALS[start](model, BATCHES, find_modules(model), OBJECTIVE, components=components)
     return {name: torch.from_numpy(rows) for name, rows in directions_of(scores.table).items()}
 
 
@@ -137,7 +135,9 @@ def test_the_first_step_is_the_best_approximation_of_full_fine_tunings(pico_mode
         rank = len(a)
         best = (u[:, :rank] * s[:rank]) @ vh[:rank]
         expected = (scale * ROW_NORM) ** 2 * best
-        assert torch.allclose(step.double(), expected, atol=1e-5 * float(expected.abs().max())), name
+        assert torch.allclose(step.double(), expected, atol=1e-5 * float(expected.abs().max())), (
+            name
+        )
 
 
 def test_inputs_start_keeps_most_of_the_inputs_variance(pico_model: Path) -> None:
