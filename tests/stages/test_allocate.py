@@ -278,8 +278,8 @@ def test_the_stage_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=TOP).returncode == 0
 
 
-def with_directions(width: int, components: int) -> pd.DataFrame:
-    """A table of gradient_directions: the first axes, turned about by the module's place."""
+def with_directions(components: int, width: int = 64) -> pd.DataFrame:
+    """A table of gradient_directions: the first axes, whatever the module."""
     table = score_table(BERT, 12)
     draws = np.random.default_rng(0).gamma(1.0, size=(len(table), components)).tolist()
     scores = with_components(table, draws)
@@ -288,14 +288,14 @@ def with_directions(width: int, components: int) -> pd.DataFrame:
 
 
 def test_a_start_along_the_gradient_has_as_many_directions_as_rank():
-    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(6, 5), ABOUT)
+    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(5), ABOUT)
     result = call("gradient_start_disagreement", "4")
     assert result.exit_code == 2 and "ranks above the directions kept" in result.output
     assert "remedy:   signal.components: " in result.output
     most = re.search(r"signal.components: (\d+)", result.output)
     assert most
     write_parquet(
-        SCORES / "questions/gradient_directions.parquet", with_directions(6, int(most[1])), ABOUT
+        SCORES / "questions/gradient_directions.parquet", with_directions(int(most[1])), ABOUT
     )
     assert call("gradient_start_disagreement", "4").exit_code == 0
     folder = Path("data/plans/gradient_start_disagreement-4")
@@ -310,7 +310,7 @@ def test_a_start_along_the_gradient_has_as_many_directions_as_rank():
     rows = load_file(folder / "questions.safetensors")
     assert {name: len(found) for name, found in rows.items()} == plan.ranks
     name, rank = next(iter(plan.ranks.items()))
-    assert np.array_equal(rows[name], np.eye(max(6, rank), 6, dtype=np.float32)[:rank])
+    assert np.array_equal(rows[name], np.eye(64, dtype=np.float32)[:rank])
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "orthogonal_start_uniform"])
@@ -320,7 +320,7 @@ def test_a_drawn_start_has_a_file_of_no_directions(strategy):
 
 
 def test_every_draw_of_a_permuted_plan_finds_its_directions():
-    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(40, 40), ABOUT)
+    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(40), ABOUT)
     assert call("permuted_gradient_start_disagreement", "4").exit_code == 0
     folder = Path("data/plans/permuted_gradient_start_disagreement-4")
     plan = RankPlan.from_json(json.loads((folder / "questions.json").read_text()))

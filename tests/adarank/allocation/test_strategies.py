@@ -12,6 +12,7 @@ from adarank.allocation.strategies.registry import (
     STRATEGIES,
     Strategy,
     find_strategy,
+    is_reserved,
     permuted_of,
     reversed_of,
     weigh,
