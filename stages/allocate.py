@@ -21,7 +21,8 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import Signal, read_signal
 from adarank.allocation.starts import SIGNALS as START_SIGNALS
-from adarank.allocation.strategies.registry import Strategy, find_strategy
+from adarank.allocation.strategies.registry import find_strategy
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import input_error, within
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks

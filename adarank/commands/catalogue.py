@@ -16,8 +16,8 @@ from adarank.allocation.strategies.registry import (
     FORMS,
     STRATEGIES,
     TRAINED_FORMS,
-    Strategy,
 )
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.tasks import TaskSection
 from adarank.pipeline.params.whole import WholeParams

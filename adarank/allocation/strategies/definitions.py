@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from adarank.allocation.growth import Growth
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy, find_strategy, uniform, weigh
+from adarank.allocation.strategies.registry import find_strategy, uniform, weigh
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.kinds import ATTENTION, FEED_FORWARD
 

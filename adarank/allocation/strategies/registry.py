@@ -6,58 +6,25 @@ a function from a Question to weights and enter it in STRATEGIES; its controls (
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
-from adarank.allocation.plan import Tuner
-from adarank.allocation.starts import ABOUT, SIGNALS, StartName, rate_ratio_named, start_named
+from adarank.allocation.starts import ABOUT, rate_ratio_named, start_named
 from adarank.allocation.strategies.controls import DEFAULT
+from adarank.allocation.strategies.forms import (
+    permuted_of,
+    rate_ratio_of,
+    reversed_of,
+    start_of,
+)
 from adarank.allocation.strategies.greedy import greedy
 from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
 from adarank.allocation.strategies.places import blocks_named, last_blocks, mlp_only
 from adarank.allocation.strategies.question import Question
+from adarank.allocation.strategies.strategy import Strategy, Weigh, Weights
 from adarank.errors import input_error
-
-Weights = NDArray[np.float64]
-Weigh = Callable[[Question], Weights]
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """A way to weigh modules, and how the plan that follows is made and trained.
-
-    Attributes:
-        weigh: Returns a weight per module, `(n_modules,)`, in the modules' order.
-        about: One line for lists of strategies.
-        signals: Signals that must have been scored.
-        tuner: What trains the plan.
-        growth: How the tuner `growing` changes ranks; None for other tuners.
-        states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
-        literal: Whether the weights, rounded down, are the ranks, whatever the budget.
-        selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
-        random: Whether the weights depend on the question's seed and draw.
-        rslora: Whether the plan's scale is alpha / sqrt(rank).
-        start: How the factors begin.
-        rate_ratio: B's learning rate over A's; None for finetune.rate_ratio.
-        source: Paper or project that it comes from.
-    """
-
-    weigh: Weigh
-    about: str
-    signals: tuple[str, ...] = ()
-    tuner: Tuner = "lora"
-    growth: Growth | None = None
-    states_ranks: bool = False
-    literal: bool = False
-    selects: bool = False
-    random: bool = False
-    rslora: bool = False
-    start: StartName = "kaiming"
-    rate_ratio: float | None = None
-    source: str = ""
 
 
 def uniform(question: Question) -> Weights:
@@ -68,42 +35,6 @@ def uniform(question: Question) -> Weights:
 def by_signal(name: str) -> Weigh:
     """Return the strategy whose weights are a signal's scores."""
     return lambda question: question.signal(name).score
-
-
-def reversed_of(strategy: Strategy) -> Strategy:
-    """Make the control that gives the k-th highest weight to the k-th lowest module.
-
-    The weights stay the same, so a strategy that beats this control owes it to which module got
-    which weight, not to their inequality. Equal weights are ordered by block, then name: the
-    reverse of the last blocks are the first.
-    """
-
-    def weigh_reversed(question: Question) -> Weights:
-        weights = strategy.weigh(question)
-        ascending = np.lexsort((np.array(question.names), question.blocks, weights))
-        swapped = np.empty_like(weights)
-        swapped[ascending] = weights[ascending[::-1]]
-        return swapped
-
-    return replace(strategy, weigh=weigh_reversed)
-
-
-def permuted_of(strategy: Strategy) -> Strategy:
-    """Make the control that assigns the strategy's weights to modules at random.
-
-    Draw 0 of a seed is PCG64(seed)'s permutation, every other that of PCG64([seed, draw]).
-    """
-
-    def weigh_permuted(question: Question) -> Weights:
-        weights = strategy.weigh(question)
-        by_name = np.argsort(np.array(question.names), kind="stable")
-        entropy = [question.seed, question.draw] if question.draw else question.seed
-        shuffled = np.random.Generator(np.random.PCG64(entropy)).permutation(by_name)
-        permuted = np.empty_like(weights)
-        permuted[by_name] = weights[shuffled]
-        return permuted
-
-    return replace(strategy, weigh=weigh_permuted, random=True)
 
 
 def literal_of(strategy: Strategy) -> Strategy:
@@ -122,42 +53,6 @@ def literal_of(strategy: Strategy) -> Strategy:
             remedy="leave `literal_` out",
         )
     return replace(strategy, literal=True)
-
-
-def start_of(strategy: Strategy, start: StartName) -> Strategy:
-    """Make the form whose factors begin in another way; the ranks stay the strategy's.
-
-    Raises:
-        InputError: The strategy's tuner begins its factors itself, or has none.
-    """
-    if strategy.tuner != "lora":
-        raise input_error(
-            f"the tuner {strategy.tuner} decides itself how its weights begin",
-            where=f"strategy {start}_start_...",
-            got=strategy.about,
-            expected="a strategy that LoRA trains with the plan's ranks, such as uniform",
-            remedy=f"leave `{start}_start_` out",
-        )
-    others = [name for name in strategy.signals if name not in SIGNALS.values()]
-    needed = (*others, *([SIGNALS[start]] if start in SIGNALS else []))
-    return replace(strategy, start=start, signals=needed)
-
-
-def rate_ratio_of(strategy: Strategy, ratio: float) -> Strategy:
-    """Make the form that trains B at so many times A's rate.
-
-    Raises:
-        InputError: The strategy trains no factors.
-    """
-    if strategy.tuner == "full":
-        raise input_error(
-            "full fine-tuning has no factors A and B",
-            where=f"strategy rate_ratio_{ratio:g}_...",
-            got=strategy.about,
-            expected="a strategy that trains adapters, such as uniform",
-            remedy=f"leave `rate_ratio_{ratio:g}_` out",
-        )
-    return replace(strategy, rate_ratio=float(ratio))
 
 
 DONG = "Dong 2024, arXiv 2408.09015"

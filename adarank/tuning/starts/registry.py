@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor
 
@@ -25,7 +27,7 @@ STARTS: dict[StartName, Rows] = {
 def set_start(
     model: PeftModel,
     start: StartName,
-    directions: Mapping[str, Tensor] | None = None,
+    directions: Mapping[str, Tensor] | Mapping[str, NDArray[np.float32]] | None = None,
     *,
     seed: int = 0,
 ) -> None:
@@ -46,7 +48,9 @@ def set_start(
         raise input_error(
             "no such start", where="start", got=start, expected=f"one of {', '.join(STARTS)}"
         )
-    given = (directions or {}) if start in SIGNALS else {}
+    given = {
+        name: torch.as_tensor(rows) for name, rows in (directions or {}).items() if start in SIGNALS
+    }
     layers = layers_of(model)
     if start in SIGNALS:
         check_directions(

@@ -10,13 +10,13 @@ from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import (
     FORMS,
     STRATEGIES,
-    Strategy,
     find_strategy,
     is_reserved,
     permuted_of,
     reversed_of,
     weigh,
 )
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError
 from tests.tables import BERT, llama, score_table, with_components
 
