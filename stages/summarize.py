@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from adarank.allocation.strategies.controls import form, meaning, original
+from adarank.allocation.strategies.controls import form, has_ranks_of, meaning, original
 from adarank.comparison.across_tasks.table import TaskMetric
 from adarank.comparison.baseline import BaselineCheck, check_baseline
 from adarank.comparison.caveats import Circumstances, caveats, costs
@@ -154,6 +154,9 @@ class _Task:
         description = read_description(self.name)
         known = Circumstances(
             controls=self.controls,
+            same_ranks=frozenset(
+                s for s in study.strategies if has_ranks_of(s, study.reference, "uniform")
+            ),
             project_data=source.startswith("builtin:"),
             cut_rows=cut_caveats(self.cells),
             shared_texts=shared_in_words(

@@ -45,3 +45,19 @@ def rate_ratio_named(name: str) -> tuple[int, str] | None:
     """
     match = _RATE_RATIO.fullmatch(name)
     return (int(match.group(1)), match.group(2)) if match else None
+
+
+def split_training(name: str) -> tuple[str, str]:
+    """Split a strategy's name into what changes its training alone, and what decides its ranks.
+
+    Example:
+        >>> split_training("rate_ratio_8_gradient_start_permuted_fisher")
+        ('rate_ratio_8_gradient_start_', 'permuted_fisher')
+        >>> split_training("uniform")
+        ('', 'uniform')
+    """
+    found = start_named(name) or rate_ratio_named(name)
+    if found is None:
+        return "", name
+    prefix, rest = split_training(found[1])
+    return name.removesuffix(found[1]) + prefix, rest

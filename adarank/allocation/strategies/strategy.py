@@ -48,3 +48,8 @@ class Strategy:
     start: StartName = "kaiming"
     rate_ratio: float | None = None
     source: str = ""
+
+    @property
+    def owns_training(self) -> bool:
+        """Whether it says how its plan is trained, and not only how modules are weighed."""
+        return self.tuner != "lora" or self.start != "kaiming" or self.rate_ratio is not None
