@@ -103,7 +103,7 @@ def test_a_custom_strategy_and_its_controls_cost_the_same(
 
 def test_a_start_by_hand_trains_as_the_pipelines_does(pico: Path) -> None:
     """The pipeline's training of the same plan, start, rows and head: the same loss every step."""
-    description = {"type": "classification", "labels": ["person", "place"]}
+    description: Any = {"type": "classification", "labels": ["person", "place"]}
     task = make_task(description, pico_tokenizer(), 64)
     config: Any = pico_bert_config()
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
@@ -115,8 +115,9 @@ def test_a_start_by_hand_trains_as_the_pipelines_does(pico: Path) -> None:
     state = json.loads((pico / "by-hand/trainer_state.json").read_text())
     by_hand = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
 
-    lines = [line.split(",") for line in ROWS.splitlines()[1:]]
-    examples = task.encode(pd.DataFrame(lines, columns=["text", "label"])).examples
+    texts, labels = zip(*(line.split(",") for line in ROWS.splitlines()[1:]), strict=True)
+    numbers = [description["labels"].index(label) for label in labels]
+    examples = task.encode(pd.DataFrame({"text": texts, "label": numbers})).examples
     modules = find_modules(model)
     found = gradient_directions(model, [task.collate(examples)], modules, Objective(task.loss))
     directions = {n: torch.from_numpy(rows) for n, rows in directions_of(found.table).items()}
