@@ -134,7 +134,7 @@ def test_allocation_can_read_it(signal: TaskSignalName) -> None:
     assert (read.components is not None) == KINDS[signal].spectrum
 
 
-@pytest.mark.parametrize("signal", ["gradient_spectrum", "activation_variance"])
+@pytest.mark.parametrize("signal", [name for name in KINDS if KINDS[name].spectrum])
 def test_components_descend_and_are_counted_from_0(signal: str) -> None:
     table = scored(signal)[0]
     assert table["component"].dtype == np.int64
