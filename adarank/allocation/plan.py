@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -101,6 +101,12 @@ class RankPlan:
         if schema != self.schema:
             what = "variants and notes need schema 2, other plans schema 1"
             problems.append(Problem(what, "plan.schema", self.schema, f"{schema}", _REMEDY))
+        if self.start != "kaiming" and self.tuner != "lora":
+            what = f"the tuner {self.tuner} decides itself how its weights begin"
+            problems.append(Problem(what, "plan.start", self.start, "kaiming", _REMEDY))
+        if self.rate_ratio is not None and not 0 < self.rate_ratio < inf:
+            what, expected = "no ratio of learning rates", "a finite number above 0"
+            problems.append(Problem(what, "plan.rate_ratio", self.rate_ratio, expected, _REMEDY))
         if problems:
             raise InputError(*problems)
 
