@@ -15,9 +15,13 @@ _HOMES = {
     "Scale": "adarank.allocation.scale",
     "SortNet": "adarank.ordering.estimator",
     "allocate": "adarank.allocation.allocate",
+    "directions_of": "adarank.allocation.directions",
     "find_modules": "adarank.models.modules",
+    "gradient_directions": "adarank.scoring.signals.gradient_directions",
+    "input_directions": "adarank.scoring.signals.input_directions",
     "merge": "adarank.pipeline.merging.merge",
     "score": "adarank.scoring.score",
+    "set_start": "adarank.tuning.starts.registry",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -7,7 +7,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import adarank
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy
+from adarank.allocation.strategies.strategy import Strategy
 
 PROBE = [
     "Who wrote the first long letter?",

@@ -4,24 +4,31 @@ Run: python -m stages.allocate --strategy disagreement --budget 4
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from pydantic import Field
+from safetensors.numpy import save
 
 from adarank.allocation.allocate import allocate
+from adarank.allocation.directions import directions_of
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import Signal, read_signal
-from adarank.allocation.strategies.registry import Strategy, find_strategy
+from adarank.allocation.starts import SIGNALS as START_SIGNALS
+from adarank.allocation.strategies.registry import find_strategy
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import input_error, within
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.tables import read_parquet
-from adarank.pipeline.files.whole import whole_folder, write_json
+from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.signal import SIGNALS
@@ -54,7 +61,8 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog=describe(Params))
 def main(
     strategy: Annotated[
-        str, typer.Option(help="Its name, with reversed_, permuted_ or literal_ before it or not.")
+        str,
+        typer.Option(help="Its name, with or without prefixes such as permuted_."),
     ],
     budget: Annotated[str, typer.Option(help="Average rank: spend what this uniform rank costs.")],
     params: ParamsFile = PARAMS_FILE,
@@ -66,6 +74,9 @@ def main(
 
 def run(params: Params, strategy: str, budget: str) -> None:
     """Read the scores that the strategy needs and write the plan of every task.
+
+    Beside a plan whose factors begin along directions lie these, in TASK.safetensors; beside any
+    other, a file of no tensors, so that training depends on the file of its own plan alone.
 
     A strategy that needs no task gets one plan, written for each of them.
     """
@@ -88,6 +99,30 @@ def run(params: Params, strategy: str, budget: str) -> None:
     with whole_folder(PLANS / plan_name(strategy, budget)) as folder:
         for task, plan in plans.items():
             write_json(folder / f"{task}.json", plan.to_json())
+            write_bytes(folder / f"{task}.safetensors", save(_directions(plan, task)))
+
+
+def _directions(plan: RankPlan, task: str) -> dict[str, NDArray[np.float32]]:
+    """Read as many directions of every module as any draw of the plan's ranks needs."""
+    if plan.start not in START_SIGNALS:
+        return {}
+    path = SCORES / task / f"{START_SIGNALS[plan.start]}.parquet"
+    table, _ = read_parquet(path)
+    with within(str(path)):
+        found = directions_of(table)
+    most = Counter[str]()
+    for modules in (plan.modules, *plan.variants):
+        most |= Counter({module.name: module.rank for module in modules})
+    short = {name: len(found[name]) for name, rank in most.items() if len(found[name]) < rank}
+    if short:
+        raise input_error(
+            f"ranks above the directions kept of {len(short)} modules",
+            where=f"strategy {plan.strategy}, {path}",
+            got={name: f"rank {most[name]}, {kept} directions" for name, kept in short.items()},
+            expected=f"at least {max(most.values())} directions of every module",
+            remedy=f"signal.components: {max(most.values())}",
+        )
+    return {name: found[name][:rank] for name, rank in sorted(most.items()) if rank}
 
 
 def _planned(

@@ -16,6 +16,7 @@ import torch
 import typer
 
 from adarank.allocation.plan import RankPlan
+from adarank.allocation.starts import SIGNALS as START_SIGNALS
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.cell import (
     RATES,
@@ -56,7 +57,7 @@ from adarank.tasks.registry import make_task
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.rates import choose_rate
 from adarank.tuning.loop.watch import Trained
-from adarank.tuning.saving import name_base
+from adarank.tuning.saving import name_base, read_tensors
 from adarank.tuning.tuners.registry import TUNERS
 
 
@@ -135,6 +136,7 @@ def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) ->
     without = {"learning_rate", "tuning_seed", "device", "bf16"}
     decides = {
         "plan": sha256(cell.plan),
+        "directions": sha256(cell.directions) if work.directions else None,
         "data": folder_sha256(task_folder(cell.task), _READ),
         "task": asdict(params.tasks.find(cell.task).options),
         "finetune": section.model_dump(exclude=without),
@@ -175,7 +177,8 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout)
+    directions = read_tensors(cell.directions) if plan.start in START_SIGNALS else {}
+    return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout, directions)
 
 
 def _chosen_rate(

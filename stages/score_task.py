@@ -49,7 +49,9 @@ from adarank.pipeline.scratch.store import Key, make_key, open_store
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.activation_variance import activation_variance
 from adarank.scoring.signals.fisher import fisher
+from adarank.scoring.signals.gradient_directions import gradient_directions
 from adarank.scoring.signals.gradient_spectrum import gradient_spectrum
+from adarank.scoring.signals.input_directions import input_directions
 from adarank.scoring.signals.objective import Objective
 from adarank.scoring.signals.warmup import WarmUp, warm_up
 from adarank.scoring.signals.weight_gradient import weight_gradient
@@ -58,7 +60,14 @@ from adarank.tasks.registry import make_task
 
 SIGNAL_MODULES = tuple(
     f"adarank.scoring.signals.{name}"
-    for name in ("weight_gradient", "fisher", "gradient_spectrum", "activation_variance")
+    for name in (
+        "weight_gradient",
+        "fisher",
+        "gradient_spectrum",
+        "gradient_directions",
+        "activation_variance",
+        "input_directions",
+    )
 )
 CODE = {
     name.rpartition(".")[2]: fingerprint(
@@ -99,7 +108,9 @@ KINDS: dict[TaskSignalName, SignalKind] = {
     "weight_gradient": SignalKind(weight_gradient, labels=True, spectrum=False),
     "fisher": SignalKind(fisher, labels=True, spectrum=False),
     "gradient_spectrum": SignalKind(gradient_spectrum, labels=True, spectrum=True),
+    "gradient_directions": SignalKind(gradient_directions, labels=True, spectrum=True),
     "activation_variance": SignalKind(activation_variance, labels=False, spectrum=True),
+    "input_directions": SignalKind(input_directions, labels=False, spectrum=True),
 }
 
 
@@ -259,8 +270,9 @@ SignalOption = Annotated[
     TaskSignalName,
     typer.Option(
         "--signal",
-        help="weight_gradient, fisher and gradient_spectrum learn from labels; "
-        "activation_variance and task_disagreement read the texts alone. Train rows only.",
+        help="weight_gradient, fisher, gradient_spectrum and gradient_directions learn from "
+        "labels; activation_variance, input_directions and task_disagreement read the texts "
+        "alone. Train rows only.",
     ),
 ]
 

@@ -5,12 +5,26 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 from transformers import AutoModel
 
+from adarank.allocation.directions import directions_of
+from adarank.allocation.plan import RankPlan
+from adarank.models.modules import find_modules
+from adarank.scoring.signals.gradient_directions import gradient_directions
+from adarank.scoring.signals.objective import Objective
+from adarank.tasks.registry import make_task
+from adarank.tuning.loop.schedules import Schedule
+from adarank.tuning.loop.training import Settings, train
+from adarank.tuning.tuners.base import Start
+from adarank.tuning.tuners.lora import Lora
 from tests.pico import pico_bert_config, pico_tokenizer
+from tests.plans import plan_json
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ROWS = "text,label\n" + "who did live in the city,person\nwhere is the river,place\n" * 8
@@ -41,7 +55,7 @@ def trained(pico: Path) -> Path:
 
 def test_every_example_is_tested() -> None:
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"ranks_then_train", "resume", "custom_strategy"}
+    assert names == {"ranks_then_train", "resume", "custom_strategy", "gradient_start"}
 
 
 def test_the_trained_adapter_has_the_plans_ranks(trained: Path) -> None:
@@ -85,3 +99,33 @@ def test_a_custom_strategy_and_its_controls_cost_the_same(
     assert list(costs) == ["late", "reversed_late", "permuted_late"]
     assert len(set(costs.values())) == 1
     assert sum(line[0].isdigit() for line in lines) == 3 * 12
+
+
+def test_a_start_by_hand_trains_as_the_pipelines_does(pico: Path) -> None:
+    """The pipeline's training of the same plan, start, rows and head: the same loss every step."""
+    description: Any = {"type": "classification", "labels": ["person", "place"]}
+    task = make_task(description, pico_tokenizer(), 64)
+    config: Any = pico_bert_config()
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    AutoModel.from_config(config).save_pretrained(pico / "still")
+    model: Any = task.build(pico / "still", 0).model
+    model.save_pretrained(pico / "with-head")
+    pico_tokenizer().save_pretrained(pico / "with-head")
+    run("gradient_start", pico / "with-head", pico / "rows.csv", pico / "by-hand")
+    state = json.loads((pico / "by-hand/trainer_state.json").read_text())
+    by_hand = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+
+    texts, labels = zip(*(line.split(",") for line in ROWS.splitlines()[1:]), strict=True)
+    numbers = [description["labels"].index(label) for label in labels]
+    examples = task.encode(pd.DataFrame({"text": texts, "label": numbers})).examples
+    modules = find_modules(model)
+    found = gradient_directions(model, [task.collate(examples)], modules, Objective(task.loss))
+    directions = {n: torch.from_numpy(rows) for n, rows in directions_of(found.table).items()}
+    start = Start(task, examples, 10, 16, dropout=0.0, seed=0, directions=directions)
+    form = plan_json(pico / "still", lambda _: 4, ratio=1.0, budget=4) | {"start": "gradient"}
+    plan = RankPlan.from_json(form)
+    adapted = Lora().attach(task.build(pico / "still", 0), plan, start)
+    settings = Settings(1e-2, Schedule("linear"), 10, 16, evaluate_every=10)
+    curve = train(adapted, task, examples, examples, settings, 0).curve
+    assert curve["train_loss"].tolist() == pytest.approx(by_hand, rel=1e-3, abs=1e-4)
+    assert by_hand[-1] < 0.9 * by_hand[0]

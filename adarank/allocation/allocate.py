@@ -15,7 +15,8 @@ from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy, find_strategy, weigh
+from adarank.allocation.strategies.registry import find_strategy, weigh
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError, Problem, input_error
 
 Integers = NDArray[np.int64]
@@ -124,6 +125,8 @@ def allocate(
         variants=tuple(variants),
         note=note,
         growth=chosen.growth,
+        start=chosen.start,
+        rate_ratio=chosen.rate_ratio,
     )
 
 

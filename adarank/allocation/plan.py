@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -12,6 +12,7 @@ from adarank.allocation import peft_form
 from adarank.allocation.growth import Growth
 from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
+from adarank.allocation.starts import StartName
 from adarank.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ Tuner = Literal["lora", "adalora", "eva", "full", "growing"]
 Modules = tuple[PlannedModule, ...]
 
 _REMEDY = "make the plan again: `dvc repro`"
-_OPTIONAL = ("variants", "note", "growth")
+_DEFAULTS = {"variants": [], "note": "", "growth": None, "start": "kaiming", "rate_ratio": None}
+"""What the JSON form leaves out."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class RankPlan:
             seeds train different draws; see `for_seed`.
         note: Why the plan is not what its strategy's name promises; mostly empty.
         growth: How `growing` changes the ranks; None for other tuners.
+        start: How the factors of `lora` begin; see adarank.tuning.starts.
+        rate_ratio: B's learning rate over A's; None for the training's own.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -84,6 +88,8 @@ class RankPlan:
     variants: tuple[Modules, ...] = ()
     note: str = ""
     growth: Growth | None = None
+    start: StartName = "kaiming"
+    rate_ratio: float | None = None
 
     def __post_init__(self) -> None:
         problems = [p for place, modules in self._lists() for p in self._faults(place, modules)]
@@ -95,6 +101,12 @@ class RankPlan:
         if schema != self.schema:
             what = "variants and notes need schema 2, other plans schema 1"
             problems.append(Problem(what, "plan.schema", self.schema, f"{schema}", _REMEDY))
+        if self.start != "kaiming" and self.tuner != "lora":
+            what = f"the tuner {self.tuner} decides itself how its weights begin"
+            problems.append(Problem(what, "plan.start", self.start, "kaiming", _REMEDY))
+        if self.rate_ratio is not None and not 0 < self.rate_ratio < inf:
+            what, expected = "no ratio of learning rates", "a finite number above 0"
+            problems.append(Problem(what, "plan.rate_ratio", self.rate_ratio, expected, _REMEDY))
         if problems:
             raise InputError(*problems)
 
@@ -158,7 +170,7 @@ class RankPlan:
     def to_json(self) -> dict[str, Any]:
         """Convert to the JSON form: schema, strategy, budget, unit, parameters, modules ..."""
         form = json.loads(json.dumps(asdict(self)))  # tuples become lists
-        return {key: value for key, value in form.items() if value or key not in _OPTIONAL}
+        return {k: v for k, v in form.items() if k not in _DEFAULTS or v != _DEFAULTS[k]}
 
     @property
     def draws(self) -> int:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from adarank.allocation.strategies.registry import FAMILIES, FORMS, STRATEGIES, Strategy
+from adarank.allocation.starts import SIGNALS as START_SIGNALS
+from adarank.allocation.strategies.registry import (
+    FAMILIES,
+    FORMS,
+    STRATEGIES,
+    TRAINED_FORMS,
+)
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.tasks import TaskSection
 from adarank.pipeline.params.whole import WholeParams
@@ -29,6 +36,10 @@ def strategies() -> Rows:
     for name, about in FAMILIES.items():
         yield f"`{name}`", about, "-", "this project"
     yield f"{', '.join(f'`{form}_`' for form in FORMS)} before any", *_FORMS_ABOUT
+    for form, about in TRAINED_FORMS.items():
+        signal = next((s for start, s in START_SIGNALS.items() if form == f"{start}_start"), None)
+        needs = f"also `study.task_signals: {signal}`" if signal else "as the strategy"
+        yield f"`{form}_` before any that LoRA trains", f"the same ranks; {about}", needs, ""
 
 
 _FORMS_ABOUT = (

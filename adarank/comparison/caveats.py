@@ -1,6 +1,6 @@
 """What weakens a comparison of cells, as sentences that every page can show."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,12 +43,14 @@ class Circumstances:
 
     Attributes:
         controls: Which strategies are controls, and of what.
+        same_ranks: Strategies with the ranks of the reference or of uniform, trained otherwise.
         project_data: Whether the data were made by this project.
         cut_rows: How many rows were cut to the longest text allowed, a sentence a split.
         shared_texts: How many texts the splits share, a sentence each.
     """
 
     controls: Controls = field(default_factory=dict)
+    same_ranks: frozenset[str] = frozenset()
     project_data: bool = False
     cut_rows: Sequence[str] = ()
     shared_texts: Sequence[str] = ()
@@ -81,7 +83,7 @@ def caveats(
     if len(seeds) == 1:
         text = "One seed gives no estimate of the variance, so there are no intervals and no tests."
         found.append(Caveat("one_seed", text))
-    found += _controls(cells, reference, known.controls)
+    found += _controls(cells, {reference, "uniform"} | known.same_ranks, known.controls)
     found += _rates(cells)
     if known.project_data:
         text = "The data set was made by this project; results on it say little about other data."
@@ -143,12 +145,12 @@ def _unequal(budget: float, cells: Sequence[Cell], reference: str) -> list[Cavea
     return found
 
 
-def _controls(cells: Sequence[Cell], reference: str, controls: Controls) -> list[Caveat]:
+def _controls(cells: Sequence[Cell], exempt: Set[str], controls: Controls) -> list[Caveat]:
     """Name the strategies without a control: their gain may come from unequal ranks alone."""
     tested = {cell["strategy"] for cell in cells if cell["tuner"] == "lora"} - controls.keys()
     controlled = {control.of for control in controls.values()}
     without = [name for name in dict.fromkeys(c["strategy"] for c in cells) if name in tested]
-    without = [name for name in without if name not in controlled | {reference, "uniform"}]
+    without = [name for name in without if name not in controlled | exempt]
     if not without:
         return []
     text = f"No control in the study for {listed(without)}: a difference may come from unequal "

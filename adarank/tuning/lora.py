@@ -70,7 +70,7 @@ def attach(
     with torch.random.fork_rng(devices=[]), quietly():
         model = get_peft_model(headed.model, config)
     for name, layer in layers_of(model).items():
-        weight = _factors(layer)[0]
+        weight = factors_of(layer)[0]
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator(seed, "lora", name))
     verify(model, plan, headed.head)
     _verify_trainable(model)
@@ -161,14 +161,15 @@ def quietly() -> Generator[None]:
 
 
 def _built(layer: LoraLayer) -> Built:
-    a, b = _factors(layer)
+    a, b = factors_of(layer)
     rank = int(a.shape[0])
     assert rank == b.shape[1] == layer.r[ADAPTER]
     scale, alpha = float(layer.scaling[ADAPTER]), float(layer.lora_alpha[ADAPTER])
     return Built(rank, scale, alpha, a.numel() + b.numel())
 
 
-def _factors(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+def factors_of(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """Return A, shape (rank, d_in), and B, shape (d_out, rank), of an adapted layer."""
     a: Any = layer.lora_A[ADAPTER]
     b: Any = layer.lora_B[ADAPTER]
     return a.weight, b.weight

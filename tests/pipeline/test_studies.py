@@ -115,6 +115,7 @@ def write_rows(dataset: dict[str, Any], folder: Path) -> None:
             rows_of(dataset, N_ROWS[split], place).to_csv(folder / f"{split}.csv", index=False)
             dataset["splits"][split] = f"{split}.csv"
     dataset |= {"source": f"file:{folder}", "sha256": {}, "validation_fraction": 0.2}
+    dataset |= {"validation_rows": None, "test_rows": None}
     if dataset["train_rows"]:
         dataset["train_rows"] = N_ROWS["train"]
     if dataset["test_fraction"]:

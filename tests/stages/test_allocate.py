@@ -1,12 +1,15 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from adarank.allocation.allocate import allocate
@@ -273,3 +276,57 @@ def test_the_schema_names_the_roundings_there_are():
 def test_the_stage_needs_no_torch():
     code = "import sys, stages.allocate; sys.exit(bool({'torch', 'peft'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=TOP).returncode == 0
+
+
+def with_directions(components: int, width: int = 64) -> pd.DataFrame:
+    """A table of gradient_directions: the first axes, whatever the module."""
+    table = score_table(BERT, 12)
+    draws = np.random.default_rng(0).gamma(1.0, size=(len(table), components)).tolist()
+    scores = with_components(table, draws)
+    axes = [np.eye(width, dtype=np.float32)[c] for c in scores["component"]]
+    return scores.assign(direction=pd.Series(axes, dtype=object, index=scores.index))
+
+
+def test_a_start_along_the_gradient_has_as_many_directions_as_rank():
+    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(5), ABOUT)
+    result = call("gradient_start_disagreement", "4")
+    assert result.exit_code == 2 and "ranks above the directions kept" in result.output
+    assert "remedy:   signal.components: " in result.output
+    most = re.search(r"signal.components: (\d+)", result.output)
+    assert most
+    write_parquet(
+        SCORES / "questions/gradient_directions.parquet", with_directions(int(most[1])), ABOUT
+    )
+    assert call("gradient_start_disagreement", "4").exit_code == 0
+    folder = Path("data/plans/gradient_start_disagreement-4")
+    plan = RankPlan.from_json(json.loads((folder / "questions.json").read_text()))
+    assert plan.start == "gradient"
+    plain = call("disagreement", "4")
+    assert plain.exit_code == 0
+    assert (
+        json.loads(Path("data/plans/disagreement-4/questions.json").read_text())["modules"]
+        == json.loads((folder / "questions.json").read_text())["modules"]
+    )
+    rows = load_file(folder / "questions.safetensors")
+    assert {name: len(found) for name, found in rows.items()} == plan.ranks
+    name, rank = next(iter(plan.ranks.items()))
+    assert np.array_equal(rows[name], np.eye(64, dtype=np.float32)[:rank])
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "orthogonal_start_uniform"])
+def test_a_drawn_start_has_a_file_of_no_directions(strategy):
+    assert call(strategy, "1").exit_code == 0
+    assert load_file(f"data/plans/{strategy}-1/questions.safetensors") == {}
+
+
+def test_every_draw_of_a_permuted_plan_finds_its_directions():
+    write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(40), ABOUT)
+    assert call("permuted_gradient_start_disagreement", "4").exit_code == 0
+    folder = Path("data/plans/permuted_gradient_start_disagreement-4")
+    plan = RankPlan.from_json(json.loads((folder / "questions.json").read_text()))
+    rows = load_file(folder / "questions.safetensors")
+    ranks = [plan.for_seed(seed).ranks for seed in range(plan.draws)]
+    assert plan.draws == 5
+    assert {name: max(one[name] for one in ranks) for name in plan.ranks} == {
+        name: len(found) for name, found in rows.items()
+    }

@@ -8,11 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from peft import PeftConfig, PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from adarank.errors import Problem
+from adarank.pipeline.files.whole import write_json
 from adarank.pipeline.running import one_run as runs
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.watch import Trained
@@ -299,3 +302,62 @@ def test_what_training_cost_is_timed_beside_the_results(finished: tuple[Path, Re
         told["tokens"] / told["training_seconds"], rel=0.05
     )
     assert 0 < told["training_seconds"] < told["seconds"]
+
+
+def begin_along(start: str, sign: float = 1.0) -> None:
+    """Have the cell's factors begin along the first axes."""
+    path = Path("data/plans/explicit-2/questions.json")
+    plan = json.loads(path.read_text()) | {"start": start}
+    write_json(path, plan)
+    rows = {
+        module["name"]: sign * torch.eye(module["rank"], 64 if module["kind"] == "down" else 32)
+        for module in plan["modules"]
+        if module["rank"]
+    }
+    save_file(rows, path.with_suffix(".safetensors"))
+
+
+def a_of(seed: int) -> dict[str, torch.Tensor]:
+    saved = load_file(f"data/adapters/questions/explicit-2/seed-{seed}/adapter_model.safetensors")
+    return {name: value for name, value in saved.items() if "lora_A" in name}
+
+
+@pytest.mark.usefixtures("project")
+def test_factors_begin_along_the_plans_directions_whatever_the_seed():
+    write_params(learning_rate=1e-7, steps=2, evaluate_every=2)
+    begin_along("gradient")
+    assert finetune().exit_code == 0
+    for rows in a_of(0).values():
+        assert torch.allclose(rows, torch.eye(*rows.shape) / 3**0.5, atol=1e-5)
+    assert all(torch.allclose(a_of(1)[name], rows, atol=1e-5) for name, rows in a_of(0).items())
+    # Other directions are other work, whatever the scratch store holds.
+    begin_along("gradient", sign=-1.0)
+    shutil.rmtree("data/adapters")
+    assert finetune().exit_code == 0
+    for rows in a_of(0).values():
+        assert torch.allclose(rows, torch.eye(*rows.shape) / -(3**0.5), atol=1e-5)
+
+
+@pytest.mark.usefixtures("project")
+def test_directions_that_are_absent_are_named():
+    begin_along("inputs")
+    Path("data/plans/explicit-2/questions.safetensors").unlink()
+    result = finetune()
+    assert result.exit_code == 2
+    assert "data/plans/explicit-2/questions.safetensors" in result.output
+
+
+@pytest.mark.usefixtures("project")
+def test_a_plans_rate_ratio_goes_before_the_sections():
+    def b_of(**finetune_section: Any) -> float:
+        write_params(steps=1, evaluate_every=1, seeds=[0], warmup_fraction=0.0, **finetune_section)
+        shutil.rmtree("data/adapters", ignore_errors=True)
+        assert finetune().exit_code == 0
+        saved = load_file("data/adapters/questions/explicit-2/seed-0/adapter_model.safetensors")
+        return max(float(v.abs().max()) for name, v in saved.items() if "lora_B" in name)
+
+    assert b_of() == pytest.approx(2e-2, rel=1e-3)
+    assert b_of(rate_ratio=4.0) == pytest.approx(8e-2, rel=1e-3)
+    path = Path("data/plans/explicit-2/questions.json")
+    write_json(path, json.loads(path.read_text()) | {"rate_ratio": 2.0})
+    assert b_of(rate_ratio=4.0) == pytest.approx(4e-2, rel=1e-3)

@@ -111,7 +111,9 @@ def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: TaskSignalNa
     model_hash = folder_sha256(Path("data/model"))
     assert note == {"signal": signal, "estimator": signal, "model_sha256": model_hash}
     spectrum = KINDS[signal].spectrum
-    assert list(table.columns) == [*COLUMNS[:-1], *(["component"] if spectrum else []), "score"]
+    directions = ["direction"] if signal.endswith("_directions") else []
+    components = ["component"] if spectrum else []
+    assert list(table.columns) == [*COLUMNS[:-1], *components, "score", *directions]
     modules = find_modules(load_model(Path("data/model")))
     assert table["module"].drop_duplicates().tolist() == [m.name for m in modules]
     assert len(table) == len(modules) * (4 if spectrum else 1)
@@ -129,7 +131,7 @@ def test_allocation_can_read_it(signal: TaskSignalName) -> None:
     assert (read.components is not None) == KINDS[signal].spectrum
 
 
-@pytest.mark.parametrize("signal", ["gradient_spectrum", "activation_variance"])
+@pytest.mark.parametrize("signal", [name for name in KINDS if KINDS[name].spectrum])
 def test_components_descend_and_are_counted_from_0(signal: str) -> None:
     table = scored(signal)[0]
     assert table["component"].dtype == np.int64

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from adarank.allocation.growth import Growth
 from adarank.allocation.strategies.question import Question
-from adarank.allocation.strategies.registry import Strategy, find_strategy, uniform, weigh
+from adarank.allocation.strategies.registry import find_strategy, uniform, weigh
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.kinds import ATTENTION, FEED_FORWARD
 
@@ -84,13 +85,13 @@ def combined(name: str, parts: Mapping[str, float]) -> Strategy:
             remedy="such as {disagreement: 1, linear_decay: 0.5}",
         )
     named = {part: find_strategy(part) for part in parts}
-    if peers := [part for part, strategy in named.items() if strategy.tuner != "lora"]:
+    if peers := [part for part, strategy in named.items() if strategy.owns_training]:
         raise input_error(
-            "strategies that own their training have no weights to combine",
+            "strategies that decide how to train have more than weights to combine",
             where=f"strategies.{name}.combined",
             got=", ".join(peers),
             expected="strategies that weigh modules, such as disagreement or linear_decay",
-            remedy="leave them out",
+            remedy=f"leave them out; a start or rate goes before the whole: gradient_start_{name}",
         )
 
     def weights(question: Question) -> Weights:

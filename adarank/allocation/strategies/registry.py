@@ -6,53 +6,25 @@ a function from a Question to weights and enter it in STRATEGIES; its controls (
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
-from adarank.allocation.plan import Tuner
+from adarank.allocation.starts import ABOUT, rate_ratio_named, start_named
 from adarank.allocation.strategies.controls import DEFAULT
+from adarank.allocation.strategies.forms import (
+    permuted_of,
+    rate_ratio_of,
+    reversed_of,
+    start_of,
+)
 from adarank.allocation.strategies.greedy import greedy
 from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
 from adarank.allocation.strategies.places import blocks_named, last_blocks, mlp_only
 from adarank.allocation.strategies.question import Question
+from adarank.allocation.strategies.strategy import Strategy, Weigh, Weights
 from adarank.errors import input_error
-
-Weights = NDArray[np.float64]
-Weigh = Callable[[Question], Weights]
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """A way to weigh modules, and how the plan that follows is made and trained.
-
-    Attributes:
-        weigh: Returns a weight per module, `(n_modules,)`, in the modules' order.
-        about: One line for lists of strategies.
-        signals: Signals that must have been scored.
-        tuner: What trains the plan.
-        growth: How the tuner `growing` changes ranks; None for other tuners.
-        states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
-        literal: Whether the weights, rounded down, are the ranks, whatever the budget.
-        selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
-        random: Whether the weights depend on the question's seed and draw.
-        rslora: Whether the plan's scale is alpha / sqrt(rank).
-        source: Paper or project that it comes from.
-    """
-
-    weigh: Weigh
-    about: str
-    signals: tuple[str, ...] = ()
-    tuner: Tuner = "lora"
-    growth: Growth | None = None
-    states_ranks: bool = False
-    literal: bool = False
-    selects: bool = False
-    random: bool = False
-    rslora: bool = False
-    source: str = ""
 
 
 def uniform(question: Question) -> Weights:
@@ -63,42 +35,6 @@ def uniform(question: Question) -> Weights:
 def by_signal(name: str) -> Weigh:
     """Return the strategy whose weights are a signal's scores."""
     return lambda question: question.signal(name).score
-
-
-def reversed_of(strategy: Strategy) -> Strategy:
-    """Make the control that gives the k-th highest weight to the k-th lowest module.
-
-    The weights stay the same, so a strategy that beats this control owes it to which module got
-    which weight, not to their inequality. Equal weights are ordered by block, then name: the
-    reverse of the last blocks are the first.
-    """
-
-    def weigh_reversed(question: Question) -> Weights:
-        weights = strategy.weigh(question)
-        ascending = np.lexsort((np.array(question.names), question.blocks, weights))
-        swapped = np.empty_like(weights)
-        swapped[ascending] = weights[ascending[::-1]]
-        return swapped
-
-    return replace(strategy, weigh=weigh_reversed)
-
-
-def permuted_of(strategy: Strategy) -> Strategy:
-    """Make the control that assigns the strategy's weights to modules at random.
-
-    Draw 0 of a seed is PCG64(seed)'s permutation, every other that of PCG64([seed, draw]).
-    """
-
-    def weigh_permuted(question: Question) -> Weights:
-        weights = strategy.weigh(question)
-        by_name = np.argsort(np.array(question.names), kind="stable")
-        entropy = [question.seed, question.draw] if question.draw else question.seed
-        shuffled = np.random.Generator(np.random.PCG64(entropy)).permutation(by_name)
-        permuted = np.empty_like(weights)
-        permuted[by_name] = weights[shuffled]
-        return permuted
-
-    return replace(strategy, weigh=weigh_permuted, random=True)
 
 
 def literal_of(strategy: Strategy) -> Strategy:
@@ -254,13 +190,19 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
 FAMILIES = {"last_K_blocks": "the same rank in the last K blocks, no adapters elsewhere"}
 """Strategies with a number in their name, such as last_3_blocks."""
 
+TRAINED_FORMS = {
+    **{f"{start}_start": about for start, about in ABOUT.items()},
+    "rate_ratio_K": "B's learning rate K times A's (LoRA+, Hayou et al. 2024, arXiv 2402.12354)",
+}
+"""Prefixes that change how a strategy's plan is trained and leave its ranks alone."""
+
 
 def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:
     """Find a strategy by its name.
 
     Args:
-        name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one; `reversed` and
-            `permuted` alone are those of disagreement.
+        name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one by a prefix of FORMS or
+            TRAINED_FORMS; `reversed` and `permuted` alone are those of disagreement.
         defined: User-defined strategies, by name.
 
     Raises:
@@ -271,6 +213,8 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
         ('fisher',)
         >>> find_strategy("last_3_blocks").about
         'the same rank in the last 3 blocks, no adapters elsewhere'
+        >>> find_strategy("rate_ratio_8_gradient_start_uniform").signals
+        ('gradient_directions',)
     """
     known = {**STRATEGIES, **(defined or {})}
     if name in known:
@@ -278,6 +222,10 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
     if (k := blocks_named(name)) is not None:
         about = FAMILIES["last_K_blocks"].replace("K", str(k))
         return Strategy(last_blocks(k), about, selects=True, source="this project")
+    if (begun := start_named(name)) is not None:
+        return start_of(find_strategy(begun[1], defined), begun[0])
+    if (rated := rate_ratio_named(name)) is not None:
+        return rate_ratio_of(find_strategy(rated[1], defined), rated[0])
     form, _, rest = name.partition("_")
     if form not in FORMS or (not rest and form == "literal"):
         raise _unknown(name, known)
@@ -287,11 +235,12 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
 def is_reserved(name: str) -> bool:
     """Whether a name has a meaning already, so that no user-defined strategy can have it."""
     taken = name in STRATEGIES or blocks_named(name) is not None
-    return taken or name.partition("_")[0] in FORMS
+    trained = start_named(name) is not None or rate_ratio_named(name) is not None
+    return taken or trained or name.partition("_")[0] in FORMS
 
 
 def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
-    forms = ", ".join(f"{form}_" for form in FORMS)
+    forms = ", ".join(f"{form}_" for form in (*FORMS, *TRAINED_FORMS))
     return input_error(
         "unknown strategy",
         where="strategy",

@@ -111,6 +111,11 @@ class Cell:
         return PLANS / plan_name(self.strategy, self.budget) / f"{self.task}.json"
 
     @property
+    def directions(self) -> Path:
+        """Where the directions are that its factors begin along; no tensors for a drawn start."""
+        return self.plan.with_suffix(".safetensors")
+
+    @property
     def curves(self) -> Path:
         """Where its training curves are, a file a seed."""
         return Path("data/curves") / self.name

@@ -26,6 +26,8 @@ Rates = Annotated[
     AfterValidator(distinct),
 ]
 
+Ratio = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
 
 class FinetuneSection(Section):
     """How a plan is trained."""
@@ -33,6 +35,12 @@ class FinetuneSection(Section):
     learning_rate: Rates = Field(
         default=[0.001],
         description="AdamW's highest rate; of a list, the one that does best on validation",
+    )
+    rate_ratio: Ratio = Field(
+        default=1.0, description="the learning rate of B over that of A (LoRA+); adapters alone"
+    )
+    head_rate_ratio: Ratio = Field(
+        default=1.0, description="the learning rate of the head over that of A; adapters alone"
     )
     tuning_seed: int = Field(
         default=100,

@@ -10,7 +10,13 @@ SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank"
 """Signals of the model alone: scored once, whatever the tasks."""
 
 TaskSignalName = Literal[
-    "task_disagreement", "weight_gradient", "fisher", "gradient_spectrum", "activation_variance"
+    "task_disagreement",
+    "weight_gradient",
+    "fisher",
+    "gradient_spectrum",
+    "gradient_directions",
+    "activation_variance",
+    "input_directions",
 ]
 """Signals of a task's train rows: scored once for each task."""
 
@@ -40,7 +46,8 @@ class SignalSection(Section):
         default=64,
         ge=1,
         description="gradient_spectrum, activation_variance: most ranks of a module that get a "
-        "score; at least the highest rank a plan may give",
+        "score; gradient_directions, input_directions: most directions; at least the highest rank "
+        "a plan may give",
     )
     seed: int = Field(
         default=0, ge=0, description="decides the sample, the new head and the warm-up's order"

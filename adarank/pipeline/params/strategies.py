@@ -9,9 +9,10 @@ from adarank.allocation.strategies.registry import (
     FAMILIES,
     FORMS,
     STRATEGIES,
-    Strategy,
+    TRAINED_FORMS,
     is_reserved,
 )
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.pipeline.params.growing import GrowingSection
 from adarank.pipeline.params.loader import Section
 
@@ -62,7 +63,7 @@ class StrategiesSection(RootModel[dict[Name, Definition]]):
         for name in value if isinstance(value, dict) else ():
             if is_reserved(str(name)):
                 names = ", ".join([*STRATEGIES, *FAMILIES])
-                taken = f"{names}, and all that begin with {', '.join(FORMS)}"
+                taken = f"{names}, and all that begin with {', '.join([*FORMS, *TRAINED_FORMS])}"
                 raise ValueError(f"{name} has a meaning already; these are taken: {taken}")
         return value
 

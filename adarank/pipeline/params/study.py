@@ -51,7 +51,8 @@ class StudySection(Section):
     )
     task_signals: Names = Field(
         description="scored for each task, on rows of its train split: task_disagreement, "
-        "weight_gradient, fisher, gradient_spectrum, activation_variance"
+        "weight_gradient, fisher, gradient_spectrum, activation_variance, and for starts "
+        "gradient_directions, input_directions"
     )
     strategies: Strategies = Field(
         description="ways to share ranks out; those by a signal need it in one of the two above"

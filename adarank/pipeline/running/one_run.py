@@ -1,9 +1,11 @@
 """One training run of a cell, from the pretrained model to files that were read back."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from adarank.allocation.plan import RankPlan
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
@@ -35,6 +37,7 @@ class Work:
         validation: Encoded rows to select by.
         settings: How a run goes; its learning rate is the first candidate's and is not used.
         dropout: On the adapters' inputs.
+        directions: Along which the factors begin, by module; empty where the start is drawn.
     """
 
     plan: RankPlan
@@ -44,6 +47,7 @@ class Work:
     validation: Sequence[Example]
     settings: Settings
     dropout: float
+    directions: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 def run(
@@ -73,6 +77,8 @@ def run(
     """
     task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
     settings = replace(work.settings, learning_rate=rate)
+    if plan.rate_ratio is not None:
+        settings = replace(settings, ratios=replace(settings.ratios, b=plan.rate_ratio))
 
     headed = task.build(MODEL, seed)
     start = _start(work, seed)
@@ -146,6 +152,7 @@ def _start(work: Work, seed: int) -> Start:
         dropout=work.dropout,
         seed=seed,
         device=work.settings.device,
+        directions=work.directions,
     )
 
 

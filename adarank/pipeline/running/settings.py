@@ -8,6 +8,7 @@ from adarank.errors import input_error
 from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.params.finetune import HEADLINE, FinetuneSection
 from adarank.tasks.base import Task
+from adarank.tuning.loop.ratios import RateRatios
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.training import Settings
 
@@ -37,6 +38,7 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
         max_grad_norm=section.max_grad_norm,
         bf16=_bf16(section.bf16, device),
         device=device,
+        ratios=RateRatios(section.rate_ratio, section.head_rate_ratio),
     )
 
 

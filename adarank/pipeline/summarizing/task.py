@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from adarank.allocation.strategies.controls import form, meaning, original
+from adarank.allocation.strategies.controls import form, has_ranks_of, meaning, original
 from adarank.comparison.baseline import BaselineCheck, check_baseline
 from adarank.comparison.caveats import Circumstances, caveats, costs
 from adarank.comparison.cells import Comparison, comparisons
@@ -46,6 +46,9 @@ class TaskComparisons:
         description = read_description(self.name)
         known = Circumstances(
             controls=self.controls,
+            same_ranks=frozenset(
+                s for s in study.strategies if has_ranks_of(s, study.reference, "uniform")
+            ),
             project_data=source.startswith("builtin:"),
             cut_rows=cut_caveats(self.cells),
             shared_texts=shared_in_words(

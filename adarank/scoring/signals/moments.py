@@ -1,6 +1,6 @@
 """Second moments of the inputs of layers, gathered once for layers that share their input."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -71,18 +71,29 @@ def gather_moments(
         RunError: An input is not finite.
     """
     model.eval()
-    encoder = _encoder_layers(model)
     found: Shared = {}
     for batch in batches:
-        inputs = _inputs(model, batch, modules, objective)
-        for group in _same_inputs(inputs):
-            mask = _mask(model, batch, modules[group[0]], encoder)
-            new = _moments([_real(one, mask) for one in inputs[group[0]]])
+        for group, tokens in real_inputs(model, batch, modules, objective):
+            new = _moments(tokens.double())
             if not bool(torch.isfinite(new.products).all()):
                 raise not_finite("the input", modules[group[0]])
             found[group] = found[group] + new if group in found else new
         advance()
     return found
+
+
+def real_inputs(
+    model: nn.Module, batch: Batch, modules: Sequence[Module], objective: Objective
+) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+    """Yield the modules' inputs at a batch's real tokens, shape (tokens, d_in).
+
+    Each comes once, with the indices of the modules that are given the very same tensors.
+    """
+    encoder = _encoder_layers(model)
+    inputs = _inputs(model, batch, modules, objective)
+    for group in _same_inputs(inputs):
+        mask = _mask(model, batch, modules[group[0]], encoder)
+        yield group, torch.cat([_real(one, mask) for one in inputs[group[0]]])
 
 
 def _inputs(
@@ -110,8 +121,7 @@ def _same_inputs(inputs: list[list[Tensor]]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _moments(inputs: list[Tensor]) -> Moments:
-    tokens = torch.cat(inputs).double()
+def _moments(tokens: Tensor) -> Moments:
     return Moments(len(tokens), tokens.sum(dim=0), tokens.mT @ tokens)
 
 

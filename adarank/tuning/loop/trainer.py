@@ -15,6 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from adarank.tasks.base import Example, Task
 from adarank.tuning.loop.batches import LengthBatches, length
 from adarank.tuning.loop.finite import check_finite
+from adarank.tuning.loop.ratios import SAME, split_groups
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.stepping import Stepping
@@ -39,6 +40,7 @@ class PlanTrainer(Trainer):
     Attributes:
         looking_seconds: Time that `evaluate` has taken so far.
         last_loss: The last step's loss.
+        ratios: Rates of B and of the head over A's; set before training.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -64,6 +66,7 @@ class PlanTrainer(Trainer):
         self._last: tuple[Tensor, dict[str, Any]]
         self.looking_seconds = 0.0
         self.last_loss = 0.0
+        self.ratios = SAME
         self._schedule_from = resuming.schedule_from if resuming else 0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
@@ -85,6 +88,14 @@ class PlanTrainer(Trainer):
         rows: Any = self._train_rows
         loader = DataLoader(rows, batch_sampler=batches, collate_fn=self._task.collate)
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:
+        """Make the Trainer's optimizer, with groups for B and the head where their rates differ."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if self.ratios != SAME:
+            assert self.model is not None
+            split_groups(optimizer, self.model, self.ratios)
+        return optimizer
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: Optimizer | None = None

@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 from adarank.tasks.base import Example, Task
 from adarank.tuning.loop.changing import Changing
 from adarank.tuning.loop.checkpoint import Checkpoints
+from adarank.tuning.loop.ratios import SAME, RateRatios
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.trainer import PlanTrainer
@@ -26,7 +27,7 @@ class Settings:
     """How an adapter is trained.
 
     Attributes:
-        learning_rate: The schedule's height, for adapters and head alike (AdamW).
+        learning_rate: The schedule's height (AdamW).
         schedule: The learning rate's shape.
         steps: Optimiser steps at most.
         batch_size: Rows an optimiser step.
@@ -38,6 +39,7 @@ class Settings:
         max_grad_norm: The gradient is scaled down to this norm; 0 for never.
         bf16: Whether forwards run in bfloat16 where that is safe; weights stay float32.
         device: `cpu`, or `cuda` for the current GPU.
+        ratios: Rates of B and of the head over A's.
     """
 
     learning_rate: float
@@ -51,6 +53,7 @@ class Settings:
     max_grad_norm: float = 1.0
     bf16: bool = False
     device: str = "cpu"
+    ratios: RateRatios = SAME
 
 
 def train(
@@ -97,6 +100,7 @@ def train(
         trainer = PlanTrainer(
             model, arguments, task, train_rows, validation_rows, settings.schedule, beside, resuming
         )
+        trainer.ratios = settings.ratios
         trainer.add_callback(watch)
         if beside.change:
             trainer.add_callback(Changing(beside.change, trainer, watch))

@@ -1,7 +1,7 @@
 """What a tuner is: one way to make a model trainable, to save what was trained, to load it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,8 @@ class Start:
         dropout: On the adapters' inputs.
         seed: Decides the initial weights.
         device: Where the run will be, `cpu` or `cuda`.
+        directions: Along which the factors begin, where the plan's start needs some: orthonormal
+            rows by module name, shape (at least its rank, d_in).
     """
 
     task: Task
@@ -39,6 +41,7 @@ class Start:
     dropout: float
     seed: int
     device: str = "cpu"
+    directions: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Headed
 from adarank.tuning.lora import attach, head_parameters, verify
 from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
+from adarank.tuning.starts.registry import set_start
 from adarank.tuning.tuners.base import During, Found, Start
 
 
@@ -17,14 +18,17 @@ class Lora:
     """An adapter of the planned rank on every planned module; ranks stay as they are."""
 
     def attach(self, headed: Headed, plan: RankPlan, start: Start) -> PeftModel:
-        """Put the plan's adapters into the model; see `adarank.tuning.lora.attach`."""
-        return attach(
+        """Put the plan's adapters into the model, and begin their factors as the plan says."""
+        model = attach(
             headed,
             plan,
             peft_type=start.task.peft_type,
             dropout=start.dropout,
             seed=start.seed,
         )
+        if plan.start != "kaiming":
+            set_start(model, plan.start, start.directions, seed=start.seed)
+        return model
 
     def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
         """Do nothing beside."""

@@ -472,3 +472,16 @@ def test_a_plan_that_can_differ_has_no_note(budget):
 
 def test_uniform_needs_no_note():
     assert plan_of(1, min_rank=1, strategy="uniform").note == ""
+
+
+def test_start_and_rate_ratio_travel_in_the_plan_and_are_checked():
+    plan = plan_of(strategy="rate_ratio_8_orthogonal_start_uniform")
+    form = json.loads(json.dumps(plan.to_json()))
+    assert (form["start"], form["rate_ratio"]) == ("orthogonal", 8.0)
+    assert RankPlan.from_json(form) == plan
+    assert not {"start", "rate_ratio"} & plan_of().to_json().keys()
+    with pytest.raises(InputError) as raised:
+        RankPlan.from_json(form | {"tuner": "eva", "rate_ratio": -1.0})
+    text = str(raised.value)
+    assert "eva decides itself how its weights begin" in text
+    assert "no ratio of learning rates" in text

@@ -11,12 +11,13 @@ from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import (
     FORMS,
     STRATEGIES,
-    Strategy,
     find_strategy,
+    is_reserved,
     permuted_of,
     reversed_of,
     weigh,
 )
+from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError
 from tests.tables import BERT, llama, score_table, with_components
 
@@ -223,3 +224,38 @@ def test_the_spread_order_ignores_the_order_of_rows():
     shuffled = table.sample(frac=1, random_state=2).reset_index(drop=True)
     here, there = (t["module"].to_numpy()[even_spread(t)] for t in (table, shuffled))
     assert here.tolist() == there.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "ratio", "signals"),
+    [
+        ("gradient_start_uniform", "gradient", None, ("gradient_directions",)),
+        ("inputs_start_fisher", "inputs", None, ("fisher", "input_directions")),
+        ("orthogonal_start_permuted", "orthogonal", None, ("disagreement",)),
+        ("kaiming_start_gradient_start_uniform", "kaiming", None, ()),
+        ("rate_ratio_8_uniform", "kaiming", 8.0, ()),
+        ("rate_ratio_2_gradient_start_gradient_spectrum", "gradient", 2.0, None),
+        ("gradient_spectrum", "kaiming", None, ("gradient_spectrum",)),
+    ],
+)
+def test_forms_of_training_leave_the_weights_alone(name, start, ratio, signals):
+    found = find_strategy(name)
+    assert (found.start, found.rate_ratio) == (start, ratio)
+    expected = ("gradient_spectrum", "gradient_directions") if signals is None else signals
+    assert found.signals == expected
+
+
+@pytest.mark.parametrize("name", ["adalora", "eva", "growing", "squeezed", "full"])
+def test_a_tuner_that_begins_its_own_factors_takes_no_start(name):
+    with pytest.raises(InputError, match="decides itself how its weights begin"):
+        find_strategy(f"gradient_start_{name}")
+
+
+def test_full_fine_tuning_takes_no_rate_ratio():
+    with pytest.raises(InputError, match="no factors A and B"):
+        find_strategy("rate_ratio_8_full")
+
+
+def test_forms_of_training_are_reserved_names():
+    assert is_reserved("gradient_start_mine") and is_reserved("rate_ratio_4_mine")
+    assert not is_reserved("gradient_mine")

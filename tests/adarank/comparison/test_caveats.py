@@ -49,6 +49,13 @@ def test_a_strategy_without_a_control_is_named() -> None:
     assert "for fisher:" in found(both, controls=CONTROLS)["no_controls"]
 
 
+def test_the_references_ranks_trained_otherwise_need_no_control_of_ranks() -> None:
+    name = "gradient_start_uniform"
+    cells = [tuned(n, 2.0, [1.0, 2.0, 3.0]) for n in ("uniform", name, "fisher")]
+    assert f"for {name} and fisher:" in found(cells)["no_controls"]
+    assert "for fisher:" in found(cells, same_ranks=frozenset({name}))["no_controls"]
+
+
 def test_data_cut_rows_and_shared_texts_are_said_where_they_are_so() -> None:
     cells = [tuned("uniform", 2.0, [1.0, 2.0, 3.0]), tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
     cut, shared = ["7 rows of test are cut"], ["3 rows of test have a text that train has, too"]

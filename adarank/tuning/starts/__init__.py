@@ -1,0 +1,1 @@
+"""Ways in which an adapter's factors begin, a pure function each."""
