@@ -20,7 +20,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
-from adarank.commands import model_cache
+from adarank.commands import model_cache, scored_modules
 from adarank.commands.app import app
 from adarank.pipeline.files.whole import folder_sha256
 from tests.architectures import CONFIGS
@@ -158,11 +158,9 @@ def test_a_causal_models_logits_can_be_compared(models):
     assert all(a["score"] != b["score"] for a, b in zip(pooled, logits, strict=True))
 
 
-def test_learned_ranks_need_no_texts_and_no_tokenizer(models, tmp_path):
-    folder = tmp_path / "bare"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((models / "bert" / name).read_bytes())
+def test_learned_ranks_need_no_texts(models, monkeypatch):
+    monkeypatch.setattr(scored_modules, "make_probe", lambda *_, **__: pytest.fail("a probe"))
+    folder = models / "bert"
     result = call(folder, "--estimator", "learned")
     assert result.exit_code == 0, result.output
     about = json.loads(result.stdout)["about"]
