@@ -77,7 +77,7 @@ def by_disturbing(folder: Path, reading: Reading, scoring: Scoring, check: Check
 def by_weights(folder: Path, reading: Reading, scoring: Scoring, check: Check) -> ScoredModules:
     """Score modules by an order learned from other models: no texts, no forward of a probe.
 
-    The model runs once, on eight arbitrary tokens, to see which layers run at all.
+    The model runs on eight arbitrary tokens, to see which layers run at all.
     """
     model = _loaded(folder, reading, with_head=False)
     covered = _covered(model, any_text(model), scoring.modules)
