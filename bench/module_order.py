@@ -36,6 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from adarank.ordering.estimator import SortNet
+from adarank.ordering.learned import shares_by_place
 from adarank.ordering.metrics import ndcg, ranked_by
 from adarank.pipeline.console.reporting import say, telling_errors
 from bench.agreement import spearman, total_variation
@@ -45,6 +46,15 @@ Floats = NDArray[np.float64]
 GRADES = 5
 SEEDS = range(5)
 HELD_OUT = 0.25
+SORTNET_SETTINGS: Mapping[str, Any] = {
+    "hidden": 10,
+    "iterations": 20,
+    "epochs": 20,
+    "learning_rate": 0.003,
+    "weight_decay": 1e-3,
+    "metric": "concordance",
+    "ranking": "wins",
+}
 DEPTH, STABLE, LINEAR, TREES, SORTNET = (
     "depth alone",
     "stable rank alone",
@@ -83,7 +93,7 @@ def main(
 def left_out(model: Scored, models: Sequence[Scored]) -> dict[str, Any]:
     """Learn from all models but one, and measure every method on that one."""
     training = [other for other in models if other is not model]
-    profile = _profile(training)
+    profile = profile_of(training)
     grades = _grades(model.shares)
     found: dict[str, Any] = {}
     for name, method in METHODS.items():
@@ -121,29 +131,27 @@ def _stable_rank(features: pd.DataFrame) -> Floats:
 
 def _regression(make: Callable[[int], Any]) -> Callable[[Sequence[Scored], Scored, int], Floats]:
     def method(training: Sequence[Scored], model: Scored, seed: int) -> Floats:
-        items, logs, _ = _stacked(training)
+        items, logs, _ = stacked(training)
         return np.asarray(make(seed).fit(items, logs).predict(_items(model)))
 
     return method
 
 
-def _sortnet(training: Sequence[Scored], model: Scored, seed: int) -> Floats:
-    net = SortNet(
-        hidden=10,
-        iterations=20,
-        epochs=20,
-        learning_rate=0.003,
-        weight_decay=1e-3,
-        metric="concordance",
-        random_state=seed,
-    )
-    # A quarter of every training model's modules validates: a whole model is too much to lose
-    # where there are so few.
-    items, logs, groups = _stacked(training)
+def fit_sortnet(training: Sequence[Scored], seed: int) -> SortNet:
+    """Train a comparator on some models' modules.
+
+    A quarter of every model's modules validates: a whole model is too much to lose where there
+    are so few.
+    """
+    items, logs, groups = stacked(training)
     held_out = np.random.default_rng(seed).random(len(items)) < HELD_OUT
     validation = (items[held_out], logs[held_out], groups[held_out])
-    net.fit(items[~held_out], logs[~held_out], groups[~held_out], validation=validation)
-    return net.predict(_items(model))
+    net = SortNet(**SORTNET_SETTINGS, random_state=seed)
+    return net.fit(items[~held_out], logs[~held_out], groups[~held_out], validation=validation)
+
+
+def _sortnet(training: Sequence[Scored], model: Scored, seed: int) -> Floats:
+    return fit_sortnet(training, seed).predict(_items(model))
 
 
 METHODS: Mapping[str, Callable[[Sequence[Scored], Scored, int], Floats]] = {
@@ -171,7 +179,7 @@ def _items(model: Scored) -> Floats:
     return model.features.to_numpy(dtype=np.float64)
 
 
-def _stacked(models: Sequence[Scored]) -> tuple[Floats, Floats, NDArray[np.intp]]:
+def stacked(models: Sequence[Scored]) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Features, log disagreement less the model's mean, and which model each row is of."""
     logs = [np.log(model.shares) for model in models]
     return (
@@ -181,7 +189,7 @@ def _stacked(models: Sequence[Scored]) -> tuple[Floats, Floats, NDArray[np.intp]
     )
 
 
-def _profile(models: Sequence[Scored], points: int = 101) -> Floats:
+def profile_of(models: Sequence[Scored], points: int = 101) -> Floats:
     """The mean, over models, of shares in descending order, as multiples of an equal share."""
     at = np.linspace(0, 1, points)
     curves = []
@@ -192,9 +200,7 @@ def _profile(models: Sequence[Scored], points: int = 101) -> Floats:
 
 
 def _measured(scores: Floats, model: Scored, grades: Floats, profile: Floats) -> dict[str, float]:
-    # Modules of equal scores share the mean of their places' shares.
-    places = (len(scores) - rankdata(scores, method="average")) / max(len(scores) - 1, 1)
-    shares = np.interp(places, np.linspace(0, 1, len(profile)), profile)
+    shares = shares_by_place(scores, profile)
     found = ndcg(ranked_by(scores, grades))
     assert found is not None
     return {

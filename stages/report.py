@@ -32,7 +32,7 @@ from adarank.pipeline.report.look import shown_first
 from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
 from adarank.pipeline.report.rank_map import rank_map, read_plans
-from adarank.pipeline.report.scores import read_scores, score_chart
+from adarank.pipeline.report.scores import read_caveats, read_scores, score_chart
 from adarank.pipeline.report.seeds import read_values, seed_chart
 
 REPORT = Path("report/index.html")
@@ -97,7 +97,7 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
         frontier(part),
         confusion_chart(read_confusions(task, cells)),
         rank_map(plans),
-        score_chart(read_scores(places)),
+        score_chart(read_scores(places), read_caveats(places)),
         curve_chart(part, read_curves(task, cells, part.seeds)),
     )
     # Figures of several tasks stand on one page: each needs a name of its own there.

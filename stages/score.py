@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from adarank.models.coverage import cover
+from adarank.ordering.learned_order import learned_order
 from adarank.pipeline.artifacts.model import check_model, load_model, pick_device
 from adarank.pipeline.artifacts.places import MODEL, OF_MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
@@ -50,7 +51,7 @@ Signal = Annotated[
     SignalName,
     typer.Option(
         help="disagreement, by score.estimator; linearized or as_published, whatever that says; "
-        "stable_rank, from the weights alone",
+        "stable_rank or learned_order, from the weights alone",
     ),
 ]
 
@@ -75,8 +76,8 @@ def run(params: Params, signal: SignalName) -> None:
     check_model(MODEL)
     admit_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
-    if signal == "stable_rank":
-        scores, estimator, facts = _by_weights(params.score)
+    if signal in ("stable_rank", "learned_order"):
+        scores, estimator, facts = _by_weights(params.score, signal)
     else:
         scores, estimator, facts = score_by_disturbing(
             fingerprint("stages.score"),
@@ -90,14 +91,20 @@ def run(params: Params, signal: SignalName) -> None:
         write_scores(OF_MODEL, signal, estimator, scores, facts, model_sha256)
 
 
-def _by_weights(section: ScoreSection) -> Scored:
+def _by_weights(section: ScoreSection, signal: SignalName) -> Scored:
     model = load_model(MODEL).to(pick_device(section.device))
     covered = cover(model, any_text(model), section.modules)
     modules = list(covered.modules)
-    say(f"score: stable_rank, {len(modules)} modules, from their weights alone")
+    say(f"score: {signal}, {len(modules)} modules, from their weights alone")
+    facts = {**about_coverage(covered), **about_modules(modules)}
     with progress("score", len(modules)) as advance:
-        scores = stable_rank(model, modules, advance=advance)
-    return scores, "stable_rank", {**about_coverage(covered), **about_modules(modules)}
+        if signal == "stable_rank":
+            return stable_rank(model, modules, advance=advance), signal, facts
+        ordered = learned_order(model, modules, advance=advance)
+    for line in ordered.caveats:
+        say(f"score: {line}")
+    facts |= {"caveats": list(ordered.caveats), "cyclic_triples": ordered.cyclic}
+    return ordered.scores, signal, facts
 
 
 if __name__ == "__main__":

@@ -107,8 +107,11 @@ def ranks(
         typer.Option(help="Kinds: query, value ...; repeat, or commas.", show_default="all-linear"),
     ] = None,
     estimator: Annotated[
-        Literal["linearized", "exact"],
-        typer.Option(help="linearized: one backward a batch, close. exact: the paper's, slower."),
+        Literal["linearized", "exact", "learned"],
+        typer.Option(
+            help="linearized: one backward a batch, close. exact: the paper's, slower. learned: a "
+            "guess from the weights alone, without texts."
+        ),
     ] = "linearized",
     trials: Annotated[
         int | None,
@@ -121,12 +124,13 @@ def ranks(
         Literal["pooled", "logits", "last_hidden"], typer.Option(help="What disturbance may move.")
     ] = "pooled",
     strategy: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="disagreement, uniform, linear_decay, attention_heavy or empirical, with "
-            "reversed_, permuted_ or literal_ before it or not."
+            help="disagreement, sortnet, uniform, linear_decay, attention_heavy or empirical, with "
+            "reversed_, permuted_ or literal_ before it or not.",
+            show_default="disagreement; sortnet with --estimator learned",
         ),
-    ] = "disagreement",
+    ] = None,
     rounding: Annotated[
         Literal["spend_all", "hamilton", "floor"], typer.Option(help="To whole ranks.")
     ] = "spend_all",
@@ -161,17 +165,19 @@ def ranks(
         _refuse_output(output)
         # These take torch and seconds; --help needs neither.
         from adarank.allocation.allocate import default_min_rank
-        from adarank.commands import ranks as at_work
         from adarank.commands.rank_json import as_json
+        from adarank.commands.ranks import decide_ranks
+        from adarank.commands.settings import Reading, Scoring, Sharing
 
-        reading = at_work.Reading(model, probe, rows, max_length, device, refresh, convert_pickle)
-        scoring = at_work.Scoring(
+        reading = Reading(model, probe, rows, max_length, device, refresh, convert_pickle)
+        scoring = Scoring(
             _kinds(modules), estimator, trials, _positive(noise), output_compared, seed
         )
         how = Scale(scale, scale_value)
         least = default_min_rank(budget) if min_rank is None else min_rank
-        sharing = at_work.Sharing(budget, strategy, rounding, least, max_rank, how, seed)
-        value = at_work.decide_ranks(reading, scoring, sharing)
+        weigh = strategy or ("sortnet" if estimator == "learned" else "disagreement")
+        sharing = Sharing(budget, weigh, rounding, least, max_rank, how, seed)
+        value = decide_ranks(reading, scoring, sharing)
         text = as_json(value)
         if output is None:
             typer.echo(text, nl=False)

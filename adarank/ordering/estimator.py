@@ -12,16 +12,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from adarank.errors import InputError, Problem
 from adarank.ordering.comparator import Comparator
 from adarank.ordering.lists import (
-    OrderingError,
+    check_measurable,
     informative,
     ranked_lists,
     refuse,
     rows_by_group,
 )
 from adarank.ordering.metrics import Discount, Empty, list_metric
+from adarank.ordering.ranges import check_parameters
 from adarank.ordering.sorting import merge_sort, wins
 from adarank.ordering.training import RankedList, Schedule, Selection, train
 
@@ -127,9 +127,10 @@ class SortNet(BaseEstimator):
 
         Raises:
             OrderingError: Values that are not finite, groups that do not fit the rows, no pair
-                of unequal relevance, or a parameter out of its range.
+                of unequal relevance, nothing relevant to validate on, or a parameter out of its
+                range.
         """
-        _check_parameters(self)
+        check_parameters(self.get_params(deep=False))
         items, relevance = self._checked(X, y, reset=True)
         self.mean_ = items.mean(axis=0)
         spread = items.std(axis=0)
@@ -141,12 +142,14 @@ class SortNet(BaseEstimator):
         else:
             checked = self._checked(validation[0], validation[1], reset=False)
             training, held_out = lists, self._lists(*checked, validation[2])
+        metric = list_metric(self.metric, self.discount)
+        check_measurable(held_out, metric, self.metric)
         seed = int(rng.randint(2**31 - 1))
         trained = train(
             Comparator(self.n_features_in_, self.hidden, seed),
             training,
             held_out,
-            list_metric(self.metric, self.discount),
+            metric,
             self._schedule(),
             empty=self.empty,
             seed=seed,
@@ -244,51 +247,6 @@ class SortNet(BaseEstimator):
             selection=self.selection,
             totals=self.totals,
         )
-
-
-_AT_LEAST = {
-    "hidden": 1,
-    "iterations": 1,
-    "epochs": 1,
-    "batch_size": 1,
-    "patience": 1,
-    "weight_decay": 0,
-}
-_CHOICES = {
-    "selection": ("active", "random"),
-    "discount": ("letor", "standard"),
-    "empty": ("zero", "one", "skip"),
-    "ranking": ("sort", "wins"),
-}
-
-
-def _check_parameters(model: SortNet) -> None:
-    """Refuse parameters out of range, all at once: OrderingError."""
-    expected = {
-        name: f"at least {low}"
-        for name, low in _AT_LEAST.items()
-        if not getattr(model, name) >= low
-    }
-    expected |= {
-        name: f"one of {', '.join(known)}"
-        for name, known in _CHOICES.items()
-        if getattr(model, name) not in known
-    }
-    if not model.learning_rate > 0:
-        expected["learning_rate"] = "above 0"
-    if not 0 < model.validation_fraction < 1:
-        expected["validation_fraction"] = "above 0 and below 1"
-    if expected:
-        raise OrderingError(
-            *(
-                Problem("out of range", where=name, got=getattr(model, name), expected=limit)
-                for name, limit in expected.items()
-            )
-        )
-    try:
-        list_metric(model.metric, model.discount)
-    except InputError as error:
-        raise OrderingError(*error.problems) from None
 
 
 def _split(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,9 @@ class ModuleWeight:
     weight: Tensor
 
 
-def module_features(modules: Sequence[ModuleWeight]) -> pd.DataFrame:
+def module_features(
+    modules: Sequence[ModuleWeight], *, advance: Callable[[], None] = lambda: None
+) -> pd.DataFrame:
     """Compute every module's features.
 
     With s the singular values of a weight, highest first, and m their number:
@@ -52,6 +54,10 @@ def module_features(modules: Sequence[ModuleWeight]) -> pd.DataFrame:
       those of the same kind in the block before and after, |V^T V'|_F^2 / k with k up to 8; 0
       where there is none of that shape.
 
+    Args:
+        modules: All modules that are to be ordered; their neighbours and means count.
+        advance: Called after each module's decomposition.
+
     Returns:
         A row per module, indexed by name, float64.
 
@@ -59,7 +65,10 @@ def module_features(modules: Sequence[ModuleWeight]) -> pd.DataFrame:
         OrderingError: No modules, two of the same name, or a weight that is not finite.
     """
     _check(modules)
-    spectra = [_spectrum(module.weight) for module in modules]
+    spectra: list[tuple[Floats, Floats]] = []
+    for module in modules:
+        spectra.append(_spectrum(module.weight))
+        advance()
     n_blocks = max(module.block for module in modules) + 1
     vectors = {
         (module.block, module.kind): leading
@@ -124,7 +133,7 @@ def _spectrum(weight: Tensor) -> tuple[Floats, Floats]:
     From the smaller Gram matrix, in float64: values below 1e-8 of the largest are lost, which
     no feature can notice.
     """
-    matrix = weight.detach().double().cpu()
+    matrix = weight.detach().double()
     wide = matrix.shape[1] > matrix.shape[0]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     squares, vectors = torch.linalg.eigh(gram)
@@ -132,7 +141,7 @@ def _spectrum(weight: Tensor) -> tuple[Floats, Floats]:
     leading = vectors.flip(1)[:, :_ALIGNED]
     if wide:
         leading = torch.nn.functional.normalize(matrix.T @ leading, dim=0)
-    return values.numpy(), leading.numpy()
+    return values.cpu().numpy(), leading.cpu().numpy()
 
 
 def _check(modules: Sequence[ModuleWeight]) -> None:

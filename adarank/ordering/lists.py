@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from adarank.errors import InputError, Problem
+from adarank.ordering.metrics import ListMetric
 from adarank.ordering.training import RankedList
 
 Floats = NDArray[np.float64]
@@ -37,9 +39,15 @@ def rows_by_group(groups: Any, n_rows: int) -> list[Rows]:
     labels = np.asarray(groups)
     if labels.shape != (n_rows,):
         raise _not_a_label_per_row(labels, n_rows)
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+    if pd.isna(labels).any() or (labels.dtype.kind == "f" and np.isinf(labels).any()):
         raise refuse("a group is missing", where="groups", expected="a finite label per row")
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    try:
+        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    except TypeError as error:
+        expected = "labels of one type, all text or all numbers"
+        raise refuse(
+            "labels cannot be compared", where="groups", got=str(error), expected=expected
+        ) from None
     members = [np.flatnonzero(inverse == group) for group in range(len(first))]
     return [members[group] for group in np.argsort(first)]
 
@@ -66,6 +74,23 @@ def informative(lists: Sequence[RankedList]) -> list[RankedList]:
             remedy="check that y and groups belong to the same rows",
         )
     return useful
+
+
+def check_measurable(lists: Sequence[RankedList], metric: ListMetric, name: str) -> None:
+    """Refuse validation lists that a metric says nothing about: any comparator would be best.
+
+    Raises:
+        OrderingError: The metric is undefined for every list.
+    """
+    if all(metric(one.relevance) is None for one in lists):
+        raise refuse(
+            f"{name} is undefined for every validation list",
+            where="y",
+            got=f"{len(lists)} lists without a relevant item",
+            expected="an item of relevance of at least 1 (map, p@n), above 0 (ndcg), or two "
+            "different ones (concordance)",
+            remedy="give other validation data, or metric='concordance' for relevance on any scale",
+        )
 
 
 def _not_a_label_per_row(labels: NDArray[Any], n_rows: int) -> OrderingError:

@@ -62,6 +62,42 @@ def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+GOOD = "2 qid:1 1:0.5 2:0.1 #docid = GX0\n0 qid:1 1:0.3 2:0.2\n"
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("", "train.txt: no documents"),
+        ("2 1:0.5 2:0.1\n0 1:0.3 2:0.2\n", "without a query.*2 documents, 0 of them with qid:"),
+        (GOOD.replace("0.5", "nan"), "not finite.*1 documents, the first in row 1"),
+        (GOOD.replace("2 qid", "-1 qid"), "negative or missing.*-1"),
+        (GOOD.replace("2 qid", "nan qid"), "negative or missing"),
+        (GOOD.replace("2 qid", "0 qid"), "no pair of documents.*1 queries"),
+        (GOOD.replace("0 qid:1", "0 qid:2"), "no pair of documents.*2 queries"),
+        (GOOD.replace("2:0.1", "1:0.1"), "sorted and unique"),
+        (GOOD.replace("qid:1", "qid:a"), "not LETOR data"),
+    ],
+)
+def test_text_that_cannot_be_ranked_is_refused(tmp_path: Path, train: str, message: str) -> None:
+    (tmp_path / "train.txt").write_text(train)
+    (tmp_path / "test.txt").write_text(GOOD)
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        read(tmp_path)
+
+
+def test_a_source_s_prefix_and_comments_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text(GOOD)
+    (tmp_path / "test.txt").write_text(GOOD)
+    assert read(Path(f"file:{tmp_path}"))["train"].grades.tolist() == [2, 0]
+
+
+def test_parts_of_other_widths_are_refused(tmp_path: Path) -> None:
+    narrow = Part(PARTS["test"].items[:, :4], PARTS["test"].grades, PARTS["test"].queries)
+    with pytest.raises(InputError, match="unequal numbers of features"):
+        read(parquet(tmp_path, PARTS | {"test": narrow}))
+
+
 def test_a_small_run_gives_every_figure_and_goes_on_from_its_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
 from adarank.models.modules import find_modules
+from adarank.ordering.learned_order import learned_order
 from adarank.pipeline.artifacts.model import load_model
 from adarank.pipeline.files.tables import read_parquet, write_parquet
 from adarank.pipeline.files.whole import folder_sha256, sha256
@@ -122,6 +123,25 @@ def test_stable_rank_is_of_the_weights_alone() -> None:
     first = sha256(Path("data/scores/model/stable_rank.parquet"))
     assert call("stable_rank", score__seed=1).exit_code == 0
     assert sha256(Path("data/scores/model/stable_rank.parquet")) == first
+
+
+def test_a_learned_order_is_of_the_weights_alone_and_says_what_it_is() -> None:
+    Path("probe.txt").unlink()
+    result = call("learned_order")
+    assert result.exit_code == 0
+    table, note = read_parquet(Path("data/scores/model/learned_order.parquet"))
+    model = load_model(Path("data/model"))
+    ordered = learned_order(model, find_modules(model, ["query", "up"]))
+    pd.testing.assert_frame_equal(table, ordered.scores.table)
+    assert (note["signal"], note["estimator"]) == ("learned_order", "learned_order")
+    metrics = json.loads(Path("metrics/scores/model/learned_order.json").read_text())
+    assert (metrics["engine"], metrics["forwards"], metrics["trials"]) == ("weights", 0, 1)
+    assert metrics["caveats"] == list(ordered.caveats)
+    assert metrics["cyclic_triples"] == ordered.cyclic
+    assert all(line in " ".join(result.output.split()) for line in ordered.caveats)
+    first = sha256(Path("data/scores/model/learned_order.parquet"))
+    assert call("learned_order", score__seed=1).exit_code == 0
+    assert sha256(Path("data/scores/model/learned_order.parquet")) == first
 
 
 def test_an_unknown_signal_is_told() -> None:

@@ -114,6 +114,12 @@ STRATEGIES: dict[str, Strategy] = {
         ("stable_rank",),
         source="Rudelson and Vershynin 2007",
     ),
+    "sortnet": Strategy(
+        by_signal("learned_order"),
+        "its place in an order that was learned from five models; needs the weights alone",
+        ("learned_order",),
+        source="Rigutini et al. 2011, arXiv 2311.01864; docs/ordering.md",
+    ),
     "linear_decay": Strategy(
         linear_decay, "16 at the first block to 4 at the last", states_ranks=True, source=PLACEMENT
     ),

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from adarank.pipeline.params.loader import Section
 
-SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank"]
+SignalName = Literal["disagreement", "linearized", "as_published", "stable_rank", "learned_order"]
 """Signals of the model alone: scored once, whatever the tasks."""
 
 TaskSignalName = Literal[

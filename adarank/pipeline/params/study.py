@@ -47,7 +47,7 @@ class StudySection(Section):
     )
     signals: Names = Field(
         description="scored once, for all tasks: disagreement, linearized, as_published, "
-        "stable_rank"
+        "stable_rank, learned_order"
     )
     task_signals: Names = Field(
         description="scored for each task, on rows of its train split: task_disagreement, "

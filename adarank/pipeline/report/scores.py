@@ -22,18 +22,33 @@ def read_scores(places: Mapping[str, str]) -> dict[str, list[Row]]:
     Args:
         places: By signal, the task it was scored for, or `model`.
     """
+    return {signal: found["modules"] for signal, found in _records(places)}
+
+
+def read_caveats(places: Mapping[str, str]) -> list[str]:
+    """Read what the score stages said of some signals' worth, a sentence each."""
+    return [f"{s}: {line}." for s, found in _records(places) for line in found.get("caveats", ())]
+
+
+def _records(places: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
     paths = {signal: SCORE_METRICS / place / f"{signal}.json" for signal, place in places.items()}
-    return {s: read_json(path)["modules"] for s, path in paths.items() if path.exists()}
+    return [(signal, read_json(path)) for signal, path in paths.items() if path.exists()]
 
 
-def score_chart(scores: Mapping[str, Sequence[Row]]) -> Chart | None:
-    """Draw every signal; None where there is none."""
+def score_chart(scores: Mapping[str, Sequence[Row]], caveats: Sequence[str] = ()) -> Chart | None:
+    """Draw every signal; None where there is none.
+
+    Args:
+        scores: A row a module, by signal.
+        caveats: What to say below the rest.
+    """
     if not scores:
         return None
     about = (
         "The mean score of every module by the depth of its block, a line a kind. Bars are 1.96 "
         "standard errors over the trials; a signal that is computed once has none.",
         "Signals differ in their units: compare the shapes, not the heights.",
+        *caveats,
     )
     views = tuple(_view(signal, rows) for signal, rows in scores.items())
     return Chart("scores", "Scores by block", about, views, choice="Signal")

@@ -81,6 +81,15 @@ def test_controls_keep_the_weights_and_change_their_owners(control, name):
     assert weights.tolist() != original.tolist()
 
 
+def test_sortnet_weighs_by_the_learned_order_and_has_its_controls():
+    asked = question(score_table(BERT, 1, np.array(SCORES)[:, None]), "learned_order")
+    weights = weights_of("sortnet", asked)
+    assert weights.tolist() == asked.signal("learned_order").score.tolist()
+    for control in ("reversed_sortnet", "permuted_sortnet"):
+        swapped = weights_of(control, asked)
+        assert sorted(swapped) == sorted(weights) and swapped.tolist() != weights.tolist()
+
+
 def test_a_control_alone_is_disagreements(asked):
     for control in ("reversed", "permuted"):
         alone, of = weights_of(control, asked), weights_of(f"{control}_disagreement", asked)

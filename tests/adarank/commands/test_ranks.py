@@ -20,7 +20,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
-from adarank.commands import model_cache
+from adarank.commands import model_cache, scored_modules
 from adarank.commands.app import app
 from adarank.pipeline.files.whole import folder_sha256
 from tests.architectures import CONFIGS
@@ -158,6 +158,26 @@ def test_a_causal_models_logits_can_be_compared(models):
     assert all(a["score"] != b["score"] for a, b in zip(pooled, logits, strict=True))
 
 
+def test_learned_ranks_need_no_texts(models, monkeypatch):
+    monkeypatch.setattr(scored_modules, "make_probe", lambda *_, **__: pytest.fail("a probe"))
+    folder = models / "bert"
+    result = call(folder, "--estimator", "learned")
+    assert result.exit_code == 0, result.output
+    about = json.loads(result.stdout)["about"]
+    assert (about["probe"], about["plan"]["strategy"]) == (None, "sortnet")
+    assert about["score"]["estimator"] == "learned"
+    assert "a guess learned from 5 models" in result.stderr
+    assert "2 blocks are few" in result.stderr
+    assert about["score"]["caveats"][1].startswith("2 blocks are few")
+    assert {module["standard_error"] for module in about["modules"]} == {None}
+    given = sorted(about["modules"], key=lambda module: module["score"])
+    assert given[0]["rank"] < given[-1]["rank"]
+
+    other = ranks(folder, "--estimator", "learned", "--strategy", "reversed_sortnet")["about"]
+    swapped = {module["name"]: module["rank"] for module in other["modules"]}
+    assert swapped[given[0]["name"]] > swapped[given[-1]["name"]]
+
+
 def test_a_pooler_without_weights_is_left_out(tmp_path):
     folder = save_pico_model(tmp_path / "headless", _config("bert"))
     weights = load_file(folder / "model.safetensors")
@@ -238,6 +258,12 @@ def refused(result, *words: str, code: int = 2) -> None:
         (["--modules", "query,foo"], ["foo", "query (2)"]),
         (["--strategy", "foo"], ["foo", "uniform"]),
         (["--strategy", "reversed_fisher"], ["fisher", "was not scored"]),
+        (["--strategy", "sortnet"], ["learned_order", "was not scored", "--estimator learned"]),
+        (["--estimator", "learned", "--strategy", "reversed"], ["--strategy sortnet"]),
+        (
+            ["--estimator", "learned", "--probe", "texts", "--trials", "3"],
+            ["--probe: the learned estimator does not read", "--trials: the learned estimator"],
+        ),
         (["--strategy", "adalora"], ["--strategy", "adalora", "owns its training"]),
         (["--budget", "0.5", "--min-rank", "1"], ["budget", "average rank 1 to 32", "--min-rank"]),
         (["--budget", "nan"], ["budget", "above 0"]),

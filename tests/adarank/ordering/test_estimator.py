@@ -111,6 +111,9 @@ BAD_FIT: dict[str, tuple[Any, Any, Any, str]] = {
     "sizes for labels": (X, GRADES, np.full(8, 10), "np.repeat"),
     "sizes that do not sum": (X, GRADES, np.full(7, 10), "not one label per row"),
     "a missing group": (X, GRADES, np.where(GROUPS == 1, np.nan, GROUPS), "a group is missing"),
+    "a missing label": (X, GRADES, np.array([None, *GROUPS[1:]], dtype=object), "is missing"),
+    "labels of two types": (X, GRADES, np.array(["a", *GROUPS[1:]], dtype=object), "compared"),
+    "nothing relevant enough for map": (X, GRADES * 0.3, GROUPS, "map is undefined for every"),
     "rows that differ": (X[:-1], GRADES, GROUPS, "inconsistent numbers of samples"),
     "no rows": (X[:0], GRADES[:0], GROUPS[:0], "0 sample"),
 }
@@ -119,8 +122,15 @@ BAD_FIT: dict[str, tuple[Any, Any, Any, str]] = {
 @pytest.mark.parametrize("case", BAD_FIT)
 def test_fit_refuses(case: str) -> None:
     items, grades, groups, message = BAD_FIT[case]
+    metric = "map" if "map" in case else "ndcg@10"
     with pytest.raises(OrderingError, match=message):
-        SortNet(**QUICK).fit(items, grades, groups)
+        SortNet(**QUICK, metric=metric).fit(items, grades, groups)
+
+
+def test_validation_that_measures_nothing_is_refused() -> None:
+    nothing = (X[60:], np.zeros(20), GROUPS[60:])
+    with pytest.raises(OrderingError, match=r"(?s)undefined for every validation list.*2 lists"):
+        SortNet(**QUICK).fit(X[:60], GRADES[:60], GROUPS[:60], validation=nothing)
 
 
 def test_items_of_another_number_of_features_are_refused() -> None:

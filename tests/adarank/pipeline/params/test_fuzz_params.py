@@ -13,6 +13,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from adarank.errors import AdaRankError
 from adarank.pipeline.params.loader import load, parse, read_yaml
+from adarank.pipeline.params.signal import SIGNALS
 from adarank.pipeline.params.whole import WholeParams, check_params, resolved
 from tests.fuzzing import JUNK, fuzz, mutated
 from tests.whole import TOP
@@ -101,7 +102,7 @@ MAY: dict[str, Callable[[Any], bool]] = {
     "allocate.scale.policy": word("ratio", "rslora", "constant"),
     "allocate.scale.value": POSITIVE,
     "allocate.seed": whole(0),
-    "study.signals": each(word("disagreement", "linearized", "as_published", "stable_rank"), 0),
+    "study.signals": each(word(*SIGNALS), 0),
     "study.strategies": each(word()),
     "study.budgets": each(budget),
     "study.seeds": each(whole(0, 2**32 - 1)),

@@ -20,7 +20,7 @@ from adarank.pipeline.report.full_table import full_table
 from adarank.pipeline.report.look import looks
 from adarank.pipeline.report.palette import SYMBOLS, exchange
 from adarank.pipeline.report.rank_map import rank_map, read_plans
-from adarank.pipeline.report.scores import read_scores, score_chart
+from adarank.pipeline.report.scores import read_caveats, read_scores, score_chart
 from adarank.pipeline.report.seeds import SeedValue, read_values, seed_chart
 from tests.reports import TASK, Fixture, change_summary, full_study, write_study
 
@@ -200,6 +200,16 @@ def test_scores_have_bars_where_the_error_is_known() -> None:
     assert (trace["name"], trace["y"]) == ("query", [row["mean"] for row in query])
     assert trace["error_y"]["array"] == pytest.approx([1.96 * 2e-4] * 6)
     assert not data(chart, 1)[0]["error_y"]["visible"]
+
+
+def test_what_a_signal_is_worth_stands_below_its_chart() -> None:
+    write_study(Fixture(signals=("disagreement", "learned_order")))
+    path = Path("metrics/scores/model/learned_order.json")
+    path.write_text(json.dumps(read_json(path) | {"caveats": ["a guess"]}))
+    places = dict.fromkeys(["disagreement", "learned_order", "absent"], "model")
+    assert read_caveats(places) == ["learned_order: a guess."]
+    chart = score_chart(read_scores(places), read_caveats(places))
+    assert chart is not None and chart.about[-1] == "learned_order: a guess."
 
 
 def test_curves_hold_train_and_validation_of_every_seed() -> None:
