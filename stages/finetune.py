@@ -63,6 +63,7 @@ from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.rates import choose_rate
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import name_base
+from adarank.tuning.shortcuts.shortcuts import PrefixStore
 from adarank.tuning.tuners.registry import TUNERS
 
 
@@ -181,7 +182,20 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout)
+    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
+    runs = len(params.study.seeds) + tries
+    passes = runs * settings.steps * settings.batch_size / len(rows)
+    return Work(
+        plan,
+        tuner,
+        task,
+        rows,
+        looked_at.examples,
+        settings,
+        section.dropout,
+        section.base_dropout,
+        PrefixStore(section.prefix_cache_gb, passes),
+    )
 
 
 def _chosen_rate(

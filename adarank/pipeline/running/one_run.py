@@ -1,11 +1,15 @@
 """One training run of a cell, from the pretrained model to files that were read back."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from adarank.allocation.plan import RankPlan
+from adarank.models.modules import Module, find_modules
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import say
@@ -16,7 +20,9 @@ from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import verify_saved
-from adarank.tuning.tuners.base import Found, Start, Tuner
+from adarank.tuning.shortcuts.dropout import without_dropout
+from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
+from adarank.tuning.tuners.base import During, Found, Start, Tuner
 
 CURVE = "curve.tsv"
 """The training curve among the files of a run."""
@@ -34,6 +40,8 @@ class Work:
         validation: Encoded rows to select by.
         settings: How a run goes; its learning rate is the first candidate's and is not used.
         dropout: On the adapters' inputs.
+        base_dropout: Whether the pretrained model's own dropout is active.
+        prefixes: Outputs of frozen first blocks, kept from run to run.
     """
 
     plan: RankPlan
@@ -43,6 +51,8 @@ class Work:
     validation: Sequence[Example]
     settings: Settings
     dropout: float
+    base_dropout: bool = True
+    prefixes: PrefixStore = field(default_factory=PrefixStore)
 
 
 def run(
@@ -74,6 +84,9 @@ def run(
     settings = replace(work.settings, learning_rate=rate)
 
     headed = task.build(MODEL, seed)
+    if not work.base_dropout:
+        without_dropout(headed.model)
+    modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
     begun = tuner.verify(model, plan, headed.head)
@@ -82,9 +95,10 @@ def run(
     steps = _Steps(settings.steps, advance)
     rows = work.train, work.validation
     try:
-        trained = train(
-            model, task, *rows, settings, seed, steps.one, during, checkpoints=checkpoints
-        )
+        with _shortcuts(work, model, modules, during):
+            trained = train(
+                model, task, *rows, settings, seed, steps.one, during, checkpoints=checkpoints
+            )
     except DivergedError as error:
         if folder is not None:
             _record_failure(folder, seed, rate, begun, error)
@@ -109,6 +123,31 @@ def run(
     write_tsv(folder / CURVE, trained.curve)
     _say_saved(seed, trained, record["peak_parameters"], saved)
     return trained
+
+
+@contextmanager
+def _shortcuts(
+    work: Work, model: nn.Module, modules: Sequence[Module], during: During
+) -> Iterator[None]:
+    """Take the shortcuts that change nothing, and say once a cell why one is not taken."""
+    if during.change is not None:  # what is frozen now may be trained later
+        yield
+        return
+    rows, settings = [*work.train, *work.validation], work.settings
+    with shortcuts(
+        model,
+        modules,
+        work.task,
+        rows,
+        work.prefixes,
+        device=settings.device,
+        bf16=settings.bf16,
+    ) as taken:
+        for note in taken.notes:
+            if note not in work.prefixes.said:
+                work.prefixes.said.add(note)
+                say(note)
+        yield
 
 
 def _record_failure(

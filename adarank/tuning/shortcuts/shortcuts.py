@@ -47,11 +47,13 @@ class PrefixStore:
         limit_gb: Memory for them at most, in GiB; 0 for none at all.
         passes: How often the cell's runs read each row of theirs, on average.
         by_blocks: States by the number of frozen blocks: seeds may train different draws.
+        said: Notes that the cell's earlier runs have given.
     """
 
     limit_gb: float = 1.0
     passes: float = math.inf
     by_blocks: dict[int, States] = field(default_factory=dict[int, States])
+    said: set[str] = field(default_factory=set[str])
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class _Proof:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             loss = self.task.loss(self.model, self.batch)
-        found = torch.autograd.grad(loss, self._trained, allow_unused=True)
+        found: Any = torch.autograd.grad(loss, self._trained, allow_unused=True)
         return loss.detach(), [torch.zeros(()) if g is None else g for g in found]
 
     def holds(self) -> bool:
