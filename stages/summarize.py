@@ -186,6 +186,7 @@ def _compared(task: str, cells: Sequence[Cell], study: StudySection) -> _Task:
         seeds=study.seeds,
         rows=rows.intervals,
         task=task,
+        margin=study.margin,
     )
     return _Task(task, named, headline, better, rows, found, controls)
 
@@ -295,6 +296,9 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "rows_low": low,
         "rows_high": high,
         "detectable": one.detectable,
+        "margin": one.margin,
+        "equivalence_p": one.equivalence_p,
+        "equivalence_p_holm": one.equivalence_p_holm,
         "gain": one.gain,
         "verdict": verdict(one),
         "sentence": sentence(one),
