@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.lora import attach, quietly
 from adarank.tuning.seeds import generator
 from adarank.tuning.shortcuts.dropout import without_dropout
-from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
+from adarank.tuning.shortcuts.shortcuts import PrefixStore, Taken, shortcuts
 
 RATE = 1e-3
 MAX_LENGTH = 64
@@ -146,8 +147,8 @@ def in_turns(subject: Subject, effort: Effort) -> dict[str, list[Run]]:
     return runs
 
 
-def ours(subject: Subject, effort: Effort, store: PrefixStore) -> Run:
-    """Train as the pipeline does, from the model to the last step."""
+def ours(subject: Subject, effort: Effort, store: PrefixStore | None) -> Run:
+    """Train as the pipeline does; without a store, without any shortcut."""
     headed, modules = subject.build()
     model = attached(subject, headed, subject.plan)
     settings = Settings(
@@ -159,7 +160,10 @@ def ours(subject: Subject, effort: Effort, store: PrefixStore) -> Run:
     )
     device = str(pick_device("auto").type)
     began = _now()
-    with shortcuts(model, modules, subject.task, subject.rows, store, device=device) as taken:
+    taking = nullcontext(Taken())
+    if store is not None:
+        taking = shortcuts(model, modules, subject.task, subject.rows, store, device=device)
+    with taking as taken:
         set_up = _now() - began
         subject.prefix_seconds = max(subject.prefix_seconds, set_up)
         subject.prefix, subject.last_row = taken.prefix_blocks > 0, taken.last_row
