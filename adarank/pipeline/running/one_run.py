@@ -14,7 +14,7 @@ from adarank.pipeline.artifacts.cell import FAILED, TRAINED
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import write_json, write_tsv
-from adarank.tasks.base import Example, Task
+from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.training import Settings, train
@@ -83,9 +83,7 @@ def run(
     task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
     settings = replace(work.settings, learning_rate=rate)
 
-    headed = task.build(MODEL, seed)
-    if not work.base_dropout:
-        without_dropout(headed.model)
+    headed = _headed(work, seed)
     modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
@@ -94,11 +92,10 @@ def run(
     during = tuner.during(model, plan, start)
     steps = _Steps(settings.steps, advance)
     rows = work.train, work.validation
+    beside = steps.one, during, checkpoints
     try:
         with _shortcuts(work, model, modules, during):
-            trained = train(
-                model, task, *rows, settings, seed, steps.one, during, checkpoints=checkpoints
-            )
+            trained = train(model, task, *rows, settings, seed, *beside)
     except DivergedError as error:
         if folder is not None:
             _record_failure(folder, seed, rate, begun, error)
@@ -123,6 +120,13 @@ def run(
     write_tsv(folder / CURVE, trained.curve)
     _say_saved(seed, trained, record["peak_parameters"], saved)
     return trained
+
+
+def _headed(work: Work, seed: int) -> Headed:
+    headed = work.task.build(MODEL, seed)
+    if not work.base_dropout:
+        without_dropout(headed.model)
+    return headed
 
 
 @contextmanager
