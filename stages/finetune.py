@@ -58,6 +58,7 @@ from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.rates import choose_rate
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import name_base, read_tensors
+from adarank.tuning.shortcuts.shortcuts import PrefixStore
 from adarank.tuning.tuners.registry import TUNERS
 
 
@@ -177,8 +178,21 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    directions = read_tensors(cell.directions) if plan.start in START_SIGNALS else {}
-    return Work(plan, tuner, task, rows, looked_at.examples, settings, section.dropout, directions)
+    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
+    runs = len(params.study.seeds) + tries
+    passes = runs * settings.steps * settings.batch_size / len(rows)
+    return Work(
+        plan=plan,
+        tuner=tuner,
+        task=task,
+        train=rows,
+        validation=looked_at.examples,
+        settings=settings,
+        dropout=section.dropout,
+        directions=read_tensors(cell.directions) if plan.start in START_SIGNALS else {},
+        base_dropout=section.base_dropout,
+        prefixes=PrefixStore(section.prefix_cache_gb, passes),
+    )
 
 
 def _chosen_rate(

@@ -15,6 +15,7 @@ from adarank.comparison.records import Cell, measured, missing_values, values_by
 from adarank.comparison.significance import (
     Estimate,
     detectable,
+    equivalence_p,
     estimate,
     holm,
     paired,
@@ -57,6 +58,9 @@ class Comparison:
         family_size: How many comparisons are corrected for together; 0 outside a family.
         unfinished: What is wrong with planned seeds of either cell, each in words.
         task: The task's name in a study of several; empty for the only one.
+        margin: The largest difference that does not matter; None where the study sets none.
+        equivalence_p: p of the two one-sided tests that the difference is within the margin.
+        equivalence_p_holm: The same, corrected for its family; None outside a family.
     """
 
     pair: Pair
@@ -76,6 +80,9 @@ class Comparison:
     family_size: int
     unfinished: tuple[str, ...]
     task: str = ""
+    margin: float | None = None
+    equivalence_p: float | None = None
+    equivalence_p_holm: float | None = None
 
 
 def comparisons(
@@ -86,6 +93,7 @@ def comparisons(
     seeds: Sequence[int],
     rows: Mapping[tuple[str, str], Interval],
     task: str = "",
+    margin: float | None = None,
 ) -> list[Comparison]:
     """Compare pairs of cells by one metric on test; `corrected` then corrects for their number.
 
@@ -96,12 +104,16 @@ def comparisons(
         seeds: The seeds that every cell should have been trained with.
         rows: Intervals over rows and seeds by the pair's names, where there are any.
         task: The task's name, in a study of several.
+        margin: The largest difference that does not matter, in the metric's unit, as it was set
+            before the results were known; None for no test of equivalence.
 
     Raises:
         RunError: A metric that is not finite.
     """
     sign = 1 if better == "higher" else -1
-    compare_pair = [_comparison(p, metric, sign, seeds, rows.get(p.names)) for p in compared]
+    compare_pair = [
+        _comparison(p, metric, sign, seeds, rows.get(p.names), margin) for p in compared
+    ]
     return [replace(comparison, task=task) for comparison in compare_pair]
 
 
@@ -122,6 +134,11 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
             one = found[at]
             least = detectable(one.sd, one.n, family=size)
             result[at] = replace(one, t_p_holm=p, family_size=size, detectable=least)
+        # Equivalence is a family of tests of its own, of the same comparisons.
+        with_margin = [at for at in members if found[at].equivalence_p is not None]
+        ps = holm([found[at].equivalence_p or 0.0 for at in with_margin])
+        for at, p in zip(with_margin, ps, strict=True):
+            result[at] = replace(result[at], equivalence_p_holm=p)
     return result
 
 
@@ -163,7 +180,12 @@ def measured_on_test(cell: Cell) -> dict[str, Estimate]:
 
 
 def _comparison(
-    pair: Pair, metric: str, sign: int, seeds: Sequence[int], rows: Interval | None
+    pair: Pair,
+    metric: str,
+    sign: int,
+    seeds: Sequence[int],
+    rows: Interval | None,
+    margin: float | None,
 ) -> Comparison:
     first, second = (values_by_seed(cell, "test", metric) for cell in (pair.cell, pair.against))
     result = paired(first, second)
@@ -189,6 +211,8 @@ def _comparison(
             for cell in (pair.cell, pair.against)
             for fault in missing_values(cell, seeds, metric)
         ),
+        margin=margin,
+        equivalence_p=equivalence_p(each, margin) if each and margin else None,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from adarank.comparison.baseline import BaselineCheck
 from adarank.comparison.cells import Comparison
-from adarank.comparison.verdict import Verdict, rows_may_undo, verdict
+from adarank.comparison.verdict import Verdict, equivalent, rows_may_undo, verdict
 from adarank.comparison.wording import amount, digits, is_share, listed, number
 
 
@@ -34,7 +34,8 @@ def study_verdict(
         return " ".join([*first, text + "estimate of the variance."])
     lead = _lead(primary, reference, size)
     sentences = [*first, lead, *_failures(found), *_worse(primary, reference)]
-    return " ".join([*sentences, *_better(primary, reference), *_controls(found)])
+    sentences += [*_better(primary, reference), *_equivalent(primary, reference)]
+    return " ".join([*sentences, *_controls(found)])
 
 
 def baseline_sentence(check: BaselineCheck | None) -> str:
@@ -111,6 +112,18 @@ def _better(primary: Sequence[Comparison], reference: str) -> list[str]:
     if not unsure:
         return [text]
     return [text, f"On other test rows the difference of {listed(unsure)} could be zero."]
+
+
+def _equivalent(primary: Sequence[Comparison], reference: str) -> list[str]:
+    """Name the cells that are as good as the reference within the margin, where one is set."""
+    tested = [one for one in primary if one.margin is not None]
+    if not tested:
+        return []
+    within = f"within {number(tested[0].metric, tested[0].margin or 0.0)}"
+    same = [one.pair.cell["cell"] for one in tested if equivalent(one)]
+    if not same:
+        return [f"Nothing is shown to be as good as {reference} {within}."]
+    return [f"As good as {reference} {within}: {listed(same)}."]
 
 
 def _controls(found: Sequence[Comparison]) -> list[str]:

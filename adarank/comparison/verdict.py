@@ -34,7 +34,18 @@ def sentence(found: Comparison) -> str:
         "not tested": _untested,
     }
     text = words.get(verdict(found), _decided)(found)
-    return " ".join([text, *_parameters(found)])
+    return " ".join([text, *_equivalence(found), *_parameters(found)])
+
+
+def equivalent(found: Comparison) -> bool:
+    """Whether the two are shown to be as good as each other within the study's margin.
+
+    By the two one-sided tests' p, corrected for its family. That a difference is not shown says
+    nothing of the kind: few seeds show neither a difference nor that there is none.
+    """
+    if found.pair.family is None or found.unfinished or found.equivalence_p_holm is None:
+        return False
+    return found.equivalence_p_holm <= LEVEL
 
 
 def rows_may_undo(found: Comparison) -> bool:
@@ -134,6 +145,16 @@ def _power(found: Comparison) -> list[str]:
     least = number(found.metric, found.detectable)
     among = " after the correction" if found.family_size > 1 else ""
     return [f"A true difference of {least} would be found with 80 % power{among}."]
+
+
+def _equivalence(found: Comparison) -> list[str]:
+    if found.margin is None or found.equivalence_p_holm is None or found.unfinished:
+        return []
+    words = "As good as" if equivalent(found) else "Not shown to be as good as"
+    within = f"within {number(found.metric, found.margin)}"
+    corrected = f", corrected for {found.family_size}" if found.family_size > 1 else ""
+    p = f"p {probability(found.equivalence_p_holm)} by two one-sided t tests{corrected}"
+    return [f"{words} {found.pair.against['cell']} {within}: {p}."]
 
 
 def _parameters(found: Comparison) -> list[str]:

@@ -69,6 +69,9 @@ class Comparison(_Part):
             so many pairs can reach.
         rows_low: Lower end of the interval over rows and seeds; `rows_high` its upper.
         detectable: The smallest true difference found with 80 % power after the correction.
+        margin: The difference that does not matter, where the study sets one.
+        equivalence_p: p of the two one-sided tests for a difference within the margin;
+            `equivalence_p_holm` after Holm's correction.
     """
 
     task: str
@@ -91,6 +94,9 @@ class Comparison(_Part):
     rows_low: Number | None
     rows_high: Number | None
     detectable: Number | None
+    margin: Number | None = None
+    equivalence_p: Number | None = None
+    equivalence_p_holm: Number | None = None
     gain: Number | None
     verdict: Verdict
     sentence: str

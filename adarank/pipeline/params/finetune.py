@@ -76,6 +76,17 @@ class FinetuneSection(Section):
         default=None, ge=1, description="looks without a better one that end a run; null for never"
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the adapters' inputs")
+    base_dropout: bool = Field(
+        default=True,
+        description="whether the pretrained model's own dropout is active while training; "
+        "without it a frozen prefix is computed once",
+    )
+    prefix_cache_gb: float = Field(
+        default=1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="memory for the outputs of frozen first blocks, in GiB; 0 for none",
+    )
     weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="AdamW's")
     max_grad_norm: float = Field(
         default=1.0,

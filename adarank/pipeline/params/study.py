@@ -60,6 +60,12 @@ class StudySection(Section):
     reference: str = Field(description="the strategy that all others are compared with")
     budgets: Budgets = Field(description="average ranks; each means uniform's parameters at it")
     seeds: Seeds = Field(description="every cell is trained once with each")
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="the largest difference from the reference that does not matter, in the "
+        "headline metric's unit (0.005: half a point of accuracy), set before the results are "
+        "known; cells are then tested for being as good as it. null: no such test",
+    )
 
 
 def plan_name(strategy: str, budget: float | str) -> str:

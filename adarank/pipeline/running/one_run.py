@@ -1,25 +1,29 @@
 """One training run of a cell, from the pretrained model to files that were read back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
+from adarank.models.modules import Module, find_modules
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.tables import write_tsv
 from adarank.pipeline.files.whole import write_json
-from adarank.tasks.base import Example, Task
+from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import verify_saved
-from adarank.tuning.tuners.base import Found, Start, Tuner
+from adarank.tuning.shortcuts.dropout import without_dropout
+from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
+from adarank.tuning.tuners.base import During, Found, Start, Tuner
 
 CURVE = "curve.tsv"
 """The training curve among the files of a run."""
@@ -38,6 +42,8 @@ class Work:
         settings: How a run goes; its learning rate is the first candidate's and is not used.
         dropout: On the adapters' inputs.
         directions: Along which the factors begin, by module; empty where the start is drawn.
+        base_dropout: Whether the pretrained model's own dropout is active.
+        prefixes: Outputs of frozen first blocks, kept from run to run.
     """
 
     plan: RankPlan
@@ -48,6 +54,8 @@ class Work:
     settings: Settings
     dropout: float
     directions: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    base_dropout: bool = True
+    prefixes: PrefixStore = field(default_factory=PrefixStore)
 
 
 def run(
@@ -80,7 +88,8 @@ def run(
     if plan.rate_ratio is not None:
         settings = replace(settings, ratios=replace(settings.ratios, b=plan.rate_ratio))
 
-    headed = task.build(MODEL, seed)
+    headed = _headed(work, seed)
+    modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
     begun = tuner.verify(model, plan, headed.head)
@@ -88,10 +97,10 @@ def run(
     during = tuner.during(model, plan, start)
     steps = _Steps(settings.steps, advance)
     rows = work.train, work.validation
+    beside = steps.one, during, checkpoints
     try:
-        trained = train(
-            model, task, *rows, settings, seed, steps.one, during, checkpoints=checkpoints
-        )
+        with _shortcuts(work, model, modules, during):
+            trained = train(model, task, *rows, settings, seed, *beside)
     except DivergedError as error:
         if folder is not None:
             _record_failure(folder, seed, rate, begun, error)
@@ -116,6 +125,38 @@ def run(
     write_tsv(folder / CURVE, trained.curve)
     _say_saved(seed, trained, record["peak_parameters"], saved)
     return trained
+
+
+def _headed(work: Work, seed: int) -> Headed:
+    headed = work.task.build(MODEL, seed)
+    if not work.base_dropout:
+        without_dropout(headed.model)
+    return headed
+
+
+@contextmanager
+def _shortcuts(
+    work: Work, model: nn.Module, modules: Sequence[Module], during: During
+) -> Iterator[None]:
+    """Take the shortcuts that change nothing, and say once a cell why one is not taken."""
+    if during.change is not None:  # what is frozen now may be trained later
+        yield
+        return
+    rows, settings = [*work.train, *work.validation], work.settings
+    with shortcuts(
+        model,
+        modules,
+        work.task,
+        rows,
+        work.prefixes,
+        device=settings.device,
+        bf16=settings.bf16,
+    ) as taken:
+        for note in taken.notes:
+            if note not in work.prefixes.said:
+                work.prefixes.said.add(note)
+                say(note)
+        yield
 
 
 def _record_failure(

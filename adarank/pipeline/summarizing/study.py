@@ -95,6 +95,9 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "rows_high": high,
         "detectable": one.detectable,
         "gain": one.gain,
+        "margin": one.margin,
+        "equivalence_p": one.equivalence_p,
+        "equivalence_p_holm": one.equivalence_p_holm,
         "verdict": verdict(one),
         "sentence": sentence(one),
     }

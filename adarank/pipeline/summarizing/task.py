@@ -81,6 +81,7 @@ def compare_task(task: str, cells: Sequence[Cell], study: StudySection) -> TaskC
         seeds=study.seeds,
         rows=rows.intervals,
         task=task,
+        margin=study.margin,
     )
     return TaskComparisons(task, named, headline, better, rows, found, controls)
 

@@ -124,6 +124,10 @@ class PlanTrainer(Trainer):
         self._last = loss, inputs
         return loss
 
+    def floating_point_ops(self, inputs: dict[str, Tensor | Any]) -> int:  # noqa: ARG002
+        """Count nothing: the Trainer would count all parameters of the model at each step."""
+        return 0
+
     def _clip_grad_norm(self, model: nn.Module) -> float:
         return self._checked_norm(model, self.args.max_grad_norm)
 

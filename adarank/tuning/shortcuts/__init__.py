@@ -1,0 +1,1 @@
+"""Computing less of a training step, with equal results."""
