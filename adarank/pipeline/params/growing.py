@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from adarank.allocation.growth import Change, Direction, Grow, Growth, Prune, Trigger
+from adarank.allocation.growth import Change, Direction, Grow, Growth, Keep, Prune, Trigger
 from adarank.errors import InputError
 from adarank.pipeline.params.loader import Section
 
@@ -59,6 +59,10 @@ class GrowingSection(Section):
     prune: Prune | Share = Field(
         default=_DEFAULT.prune,
         description="cut to the budget: end, after a share of the steps, or none",
+    )
+    keep: Keep = Field(
+        default=_DEFAULT.keep,
+        description="ranks that a cut leaves: by energy over all modules, or the plan's",
     )
     loss_metric: bool = Field(
         default=_DEFAULT.loss_metric,

@@ -192,6 +192,8 @@ class Grower:
         target = min(round(multiple * self._plan.parameters), self._sizes()["parameters"])
         # Until the last cut, planned ranks stay: the last one can then spend exactly the budget.
         kept_back = {} if multiple == 1 else self._plan.ranks
+        if self._growth.keep == "plan":
+            kept_back = {name: int(multiple * rank) for name, rank in self._plan.ranks.items()}
         worth = {
             name: [e + (total + 1) * (i < kept_back.get(name, 0)) for i, e in enumerate(values)]
             for name, values in energies.items()

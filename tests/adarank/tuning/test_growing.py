@@ -121,9 +121,6 @@ def test_stock_peft_in_a_fresh_process_computes_the_same(
     Growing().save(model, tmp_path / "adapter")
     code = f"""
 import torch
-from peft import LoraConfig, get_peft_model
-from pydantic import ValidationError
-from transformers import GPT2Config, GPT2LMHeadModel
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 from tests.adarank.tuning.test_tuners import logits
@@ -276,6 +273,17 @@ def test_the_loss_metric_cuts_other_components(pico_model: Path) -> None:
     seen, norm = (one.record["rank_changes"][-1]["ranks"] for one in ranks)
     assert seen != norm
     assert all(0 < one.record["rank_changes"][-1]["energy_lost"] < 1 for one in ranks)
+
+
+@pytest.mark.parametrize("loss_metric", [True, False])
+def test_a_cut_can_keep_the_ranks_of_the_plan(pico_model: Path, loss_metric: bool) -> None:
+    kept = Growth(schedule=(4, 2, 1), rows=16, keep="plan", loss_metric=loss_metric)
+    plan = plan_of(pico_model, kept, uneven)
+    changes = run(pico_model, plan, None)[1].record["rank_changes"]
+    assert changes[0]["ranks"] == {name: 2 * rank for name, rank in plan.ranks.items()}
+    assert changes[1]["ranks"] == plan.ranks
+    by_energy = run(pico_model, plan_of(pico_model, replace(kept, keep="energy"), uneven), None)
+    assert by_energy[1].record["rank_changes"][1]["ranks"] != plan.ranks
 
 
 def test_a_start_below_the_budget_ends_at_it(pico_model: Path) -> None:
