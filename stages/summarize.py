@@ -35,6 +35,7 @@ from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
 from adarank.pipeline.datasets.dividing.overlap import shared_in_words
+from adarank.pipeline.datasets.rows.noise import noise_in_words
 from adarank.pipeline.files.whole import read_json, write_drawable, write_json, write_tsv
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
@@ -155,6 +156,7 @@ class _Task:
         known = Circumstances(
             controls=self.controls,
             project_data=source.startswith("builtin:"),
+            label_noise=noise_in_words(description),
             cut_rows=cut_caveats(self.cells),
             shared_texts=shared_in_words(
                 description.get("shared_texts", {}), description.get("rows", {})

@@ -18,6 +18,7 @@ Kind = Literal[
     "rate_not_tuned",
     "rate_at_end",
     "project_data",
+    "label_noise",
     "cut_rows",
     "shared_texts",
     "rows_unknown",
@@ -44,12 +45,14 @@ class Circumstances:
     Attributes:
         controls: Which strategies are controls, and of what.
         project_data: Whether the data were made by this project.
+        label_noise: How many labels are wrong on purpose, a sentence a split.
         cut_rows: How many rows were cut to the longest text allowed, a sentence a split.
         shared_texts: How many texts the splits share, a sentence each.
     """
 
     controls: Controls = field(default_factory=dict)
     project_data: bool = False
+    label_noise: Sequence[str] = ()
     cut_rows: Sequence[str] = ()
     shared_texts: Sequence[str] = ()
 
@@ -86,6 +89,7 @@ def caveats(
     if known.project_data:
         text = "The data set was made by this project; results on it say little about other data."
         found.append(Caveat("project_data", text))
+    found += [Caveat("label_noise", f"{text}.") for text in known.label_noise]
     found += [Caveat("cut_rows", f"{text}.") for text in known.cut_rows]
     return found + [Caveat("shared_texts", f"{text}.") for text in known.shared_texts]
 
