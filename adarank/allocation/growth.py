@@ -46,8 +46,8 @@ class Growth:
             optimizer and schedule.
         prune: When ranks are cut to the budget: `end`, after the last step; a share of the
             steps, after which the run goes on; or `none`.
-        keep: Which ranks a cut leaves: those of the components with most `energy` per parameter, over
-            all modules; or the `plan`'s own, multiplied as `schedule` says.
+        keep: Which ranks a cut leaves: those of the components with most `energy` per parameter,
+            over all modules; or the `plan`'s own, multiplied as `schedule` says.
         loss_metric: Whether components are cut by what the loss sees of them, not by their norm.
         rows: Train rows on which gradients and the loss metric are measured, at most.
         schedule: Budgets along the run as multiples of the plan's, falling, the last one 1; empty

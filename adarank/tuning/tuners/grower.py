@@ -28,7 +28,9 @@ from adarank.tuning.resizing import (
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import Start
 from adarank.tuning.update_statistics import (
+    EFFECTIVE_RANK,
     components_seen,
+    mean_effective_rank,
     measure_updates,
     sample,
     weight_gradients,
@@ -80,6 +82,11 @@ class Grower:
     def columns(self) -> dict[str, int]:
         """Return what the last step trained, and the rank of what it would have left."""
         return self._row
+
+    def looked(self) -> dict[str, float]:
+        """Return the effective rank, of merged parts and live ones together."""
+        updates = map(self._merged.whole, self._present())
+        return {EFFECTIVE_RANK: mean_effective_rank(updates, len(self._plan.modules))}
 
     def finish(self) -> dict[str, Any]:
         """Make the model one plain adapter on the untouched base; return the run's record."""
