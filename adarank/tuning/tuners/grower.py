@@ -57,6 +57,7 @@ class Grower:
         self._merged = Merged(self._layers)
         self._losses: list[float] = []
         self._cuts_made = 0
+        self._first = self._ranks()
         self._events: list[dict[str, Any]] = []
         self._row = self._sizes()
         self._summed = {"steps": 0, "parameters": 0, "peak": 0}
@@ -96,7 +97,7 @@ class Grower:
         return {
             "peak_parameters": self._summed["peak"],
             "mean_parameters": self._summed["parameters"] / steps,
-            "rank_changes": self._events,
+            "rank_changes": [{"step": 0, "change": "start", "ranks": self._first}, *self._events],
         }
 
     def state(self) -> State:
