@@ -16,7 +16,9 @@ CURVE = pd.DataFrame(
 
 def test_a_look_has_both_splits_and_steps_after_the_last_look_have_no_part() -> None:
     told = looks({7: CURVE, 8: CURVE}).to_dict("records")
-    at_two, at_four = ({"seed": 7, "step": s, "effective_rank": r} for s, r in ((2, 1.5), (4, 1.25)))
+    at_two, at_four = (
+        {"seed": 7, "step": s, "effective_rank": r} for s, r in ((2, 1.5), (4, 1.25))
+    )
     train = [at_two | {"split": "train", "loss": 2.0}, at_four | {"split": "train", "loss": 6.0}]
     validation = [
         at_two | {"split": "validation", "loss": 2.5},
