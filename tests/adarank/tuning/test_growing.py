@@ -371,8 +371,15 @@ def test_params_define_growing_strategies() -> None:
     ).strategies()["halved"]
     assert defined.tuner == "growing"
     assert defined.growth == Growth(schedule=(4, 2, 1), prune="end", loss_metric=False)
-    with pytest.raises(ValidationError, match=r"growing\.schedule: no such schedule"):
+    with pytest.raises(
+        ValidationError,
+        match=r"growing\.schedule: no such schedule \(\(1.0, 2.0\)\); expected two or more falling",
+    ):
         StrategiesSection.model_validate({"bad": {"growing": {"schedule": [1, 2]}}})
+    for bad in (1.0, 200, "later", True):
+        with pytest.raises(ValidationError, match="none, end, or a share of the steps") as caught:
+            GrowingSection(prune=bad)  # pyright: ignore[reportArgumentType]
+        assert caught.value.error_count() == 1
     assert GrowingSection().growth() == Growth()
 
 
