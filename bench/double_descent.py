@@ -21,6 +21,7 @@ MEASURES = {
     "validation_loss": "validation loss",
     "error": "validation error, %",
 }
+_DIGITS = {"train_loss": 3, "validation_loss": 2, "error": 1}
 
 app = typer.Typer(add_completion=False)
 
@@ -85,7 +86,7 @@ def main(
     found = ends(task, strategy)
     table = Table("rank", "seeds", *MEASURES.values(), "effective rank")
     for rank, runs in found.groupby("rank"):
-        shown = [f"{runs[name].mean():.3f} ± {runs[name].std():.3f}" for name in MEASURES]
+        shown = [f"{runs[k].mean():.{d}f} ± {runs[k].std():.{d}f}" for k, d in _DIGITS.items()]
         table.add_row(f"{rank:g}", str(len(runs)), *shown, f"{runs['effective_rank'].mean():.2f}")
     Console().print(table)
     if figure is not None:
