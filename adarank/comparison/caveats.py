@@ -115,7 +115,9 @@ def _cost(cell: Cell, reference: Cell | None) -> str:
     if reference is not None:
         share = 100 * trained / reference["trainable_parameters"]
         text += f", {share:.1f} % of {reference['strategy']}'s"
-    return text + (f"; {peak:,} at its peak" if peak != trained else "")
+    if peak != trained:
+        text += f"; {peak:,} at its peak"
+    return text + (f", {cell['mean_parameters']:,} on average" if "mean_parameters" in cell else "")
 
 
 def _sets_its_cost(cell: Cell) -> bool:
