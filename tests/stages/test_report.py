@@ -81,7 +81,8 @@ def test_the_verdict_comes_first_then_every_sentence_then_the_figures() -> None:
     summary = read_json(Path("metrics/summary.json"))
     said = [summary["verdict"], *(one["sentence"] for one in summary["comparisons"])]
     headings = ["against trainable parameters", "Differences, paired", "Ranks, block", "Scores by"]
-    order = [text.index(part) for part in [*said, *headings, "Training curves", "All cells"]]
+    headings += ["Training curves", "Error against effective rank", "All cells"]
+    order = [text.index(part) for part in [*said, *headings]]
     assert order == sorted(order)
 
 
@@ -116,9 +117,9 @@ def test_several_tasks_stand_side_by_side_with_their_average() -> None:
 def test_ranks_and_curves_open_on_a_strategy_that_is_neither_reference_nor_control() -> None:
     write_study(Fixture(strategies=("uniform", "permuted", "disagreement")))
     page = make()
-    for name in ("ranks-questions", "curves-questions"):
+    for name in ("ranks-questions", "curves-questions", "rank-path-questions"):
         assert f'id="{name}-shown">disagreement-4<' in page
-    assert page.count('" selected>disagreement-4</option>') == 2
+    assert page.count('" selected>disagreement-4</option>') == 3
     assert "constant answer: the commonest label" in page
 
 
