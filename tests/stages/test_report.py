@@ -237,7 +237,7 @@ def test_charts_have_a_text_alternative_each() -> None:
     write_study(Fixture())
     page = Reader(make())
     charts = [attrs for tag, attrs in page.tags if attrs.get("class") == "chart"]
-    assert [chart["role"] for chart in charts] == ["img"] * 5
+    assert [chart["role"] for chart in charts] == ["img"] * 6
     mean = read_json(Path("metrics/summary.json"))["cells"]["questions/uniform-4"]["metrics"][
         "accuracy"
     ]
