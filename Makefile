@@ -38,18 +38,18 @@ install: $(PROJECT) ## Make .venv with the pinned versions
 
 repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's summary
 	@python -m stages.check
-	@python -m adarank.commands.verify
+	@python -m adarank.commands.verify_cache
 	@dvc repro
 	@python -m stages.summarize --show
 
 sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
 	@python -m stages.check
-	@python -m adarank.commands.verify
+	@python -m adarank.commands.verify_cache
 	@python -m adarank.commands.sweep --jobs $(JOBS)
 	@python -m stages.summarize --show
 
 verify: $(PROJECT) ## Hash what DVC keeps of the study; REPAIR=1 restores or removes what is damaged
-	@python -m adarank.commands.verify $(if $(REPAIR),--repair)
+	@python -m adarank.commands.verify_cache $(if $(REPAIR),--repair)
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \

@@ -15,6 +15,7 @@ from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
 from adarank.pipeline.datasets.read import read_dataset
 from adarank.pipeline.datasets.rows.labels import labels
+from adarank.pipeline.datasets.rows.noise import noise_in_words
 from adarank.pipeline.datasets.rows.numbers import numbers
 from adarank.pipeline.datasets.rows.texts import texts
 from adarank.pipeline.datasets.rows.words import words
@@ -93,7 +94,7 @@ def _report(task: str, note: dict[str, Any]) -> None:
         say(f"download: {task}: {note['rows'][split]} rows of {split}{said if dropped else ''}")
     for split, remarks in note["lines"].items():
         say(f"download: {task}, {split}: " + ", ".join(f"{n} {w}" for w, n in remarks.items()))
-    for shared in shared_in_words(note["shared_texts"], note["rows"]):
+    for shared in [*noise_in_words(note), *shared_in_words(note["shared_texts"], note["rows"])]:
         say(f"download: {task}: {shared}")
 
 

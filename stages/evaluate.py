@@ -275,6 +275,7 @@ def _record(
         "better": task.better[task.headline],
         "trainable_parameters": max(one["parameters"] for one in built),
         "peak_parameters": max(one.get("peak_parameters", one["parameters"]) for one in built),
+        **_mean_parameters(built),
         "head_parameters": built[0]["head_parameters"],
         "learning_rate": rates["learning_rate"],
         "tuned": rates["tried"],
@@ -283,6 +284,12 @@ def _record(
         "seeds": [row for one in measured for row in one.rows],
         "gap": [gap(one.rows, metrics) for one in measured],
     }
+
+
+def _mean_parameters(built: list[Record]) -> dict[str, int]:
+    """What was trained on average over steps and seeds; nothing where it never changes."""
+    means = [one["mean_parameters"] for one in built if "mean_parameters" in one]
+    return {"mean_parameters": round(sum(means) / len(means))} if means else {}
 
 
 def _tell(seed: int, rows: list[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from adarank.allocation.starts import SIGNALS as START_SIGNALS
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.cell import (
     RATES,
+    TRAINED,
     Budget,
     Cell,
     Strategy,
@@ -27,7 +28,7 @@ from adarank.pipeline.artifacts.cell import (
     Task,
     seed_folder,
 )
-from adarank.pipeline.artifacts.curves import looks
+from adarank.pipeline.artifacts.curves import looks, rank_history
 from adarank.pipeline.artifacts.model import load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
@@ -40,7 +41,13 @@ from adarank.pipeline.artifacts.task import (
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.tables import read_tsv, write_tsv
-from adarank.pipeline.files.whole import folder_sha256, sha256, whole_folder, write_json
+from adarank.pipeline.files.whole import (
+    folder_sha256,
+    read_json,
+    sha256,
+    whole_folder,
+    write_json,
+)
 from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
@@ -119,6 +126,8 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
             # Not before: a base by another name is no reason to train again.
             name_base(folder, *base)
             shutil.move(folder / CURVE, curves / f"seed-{seed}.tsv")
+            if changes := read_json(folder / TRAINED).get("rank_changes"):
+                write_tsv(curves / f"ranks-{seed}.tsv", rank_history(changes))
         write_tsv(cell.curves.with_name(f"{cell.curves.name}.tsv"), looks(_drawn(curves)))
     return _costs(done, work.settings.device)
 

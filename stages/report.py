@@ -32,6 +32,7 @@ from adarank.pipeline.report.look import shown_first
 from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
 from adarank.pipeline.report.rank_map import rank_map, read_plans
+from adarank.pipeline.report.rank_path import rank_path_chart
 from adarank.pipeline.report.scores import read_caveats, read_scores, score_chart
 from adarank.pipeline.report.seeds import read_values, seed_chart
 
@@ -90,7 +91,7 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
     part = ordered(summary.of(task), study.strategies, study.budgets)
     places = dict.fromkeys(study.signals, OF_MODEL) | dict.fromkeys(study.task_signals, task)
     cells = list(part.cells)
-    plans = read_plans(task, cells)
+    plans, curves = read_plans(task, cells), read_curves(task, cells, part.seeds)
     found = (
         forest(part),
         seed_chart(part, read_values(task, cells)),
@@ -98,7 +99,8 @@ def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:
         confusion_chart(read_confusions(task, cells)),
         rank_map(plans),
         score_chart(read_scores(places), read_caveats(places)),
-        curve_chart(part, read_curves(task, cells, part.seeds)),
+        curve_chart(part, curves),
+        rank_path_chart(part, curves),
     )
     # Figures of several tasks stand on one page: each needs a name of its own there.
     charts = [

@@ -360,6 +360,7 @@ def _write_curves(fixture: Fixture, cell: str) -> None:
                 "learning_rate": 1e-3 * (1 - steps / fixture.steps),
                 "train_loss": 0.3 + 1.4 * fall + draw.normal(0, 0.05, len(steps)),
                 "gradient_norm": 1.0,
+                "effective_rank": np.where(looked, 1 + 2 * steps / fixture.steps, np.nan),
                 "validation_loss": np.where(looked, 0.4 + 1.3 * fall, np.nan),
                 "validation_accuracy": np.where(looked, 0.88 - 0.5 * fall, np.nan),
             }

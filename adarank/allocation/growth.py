@@ -13,6 +13,7 @@ Grow = Literal["all", "by_gradient"]
 Direction = Literal["random", "gradient"]
 Change = Literal["extend", "renew"]
 Prune = Literal["none", "end"]
+Keep = Literal["energy", "plan"]
 
 _PEAK = 16
 """Largest rank over start rank where none is given: 4 to 64, as published."""
@@ -45,6 +46,8 @@ class Growth:
             optimizer and schedule.
         prune: When ranks are cut to the budget: `end`, after the last step; a share of the
             steps, after which the run goes on; or `none`.
+        keep: Which ranks a cut leaves: those of the components with most `energy` per parameter,
+            over all modules; or the `plan`'s own, multiplied as `schedule` says.
         loss_metric: Whether components are cut by what the loss sees of them, not by their norm.
         rows: Train rows on which gradients and the loss metric are measured, at most.
         schedule: Budgets along the run as multiples of the plan's, falling, the last one 1; empty
@@ -72,6 +75,7 @@ class Growth:
     direction: Direction = "random"
     change: Change = "extend"
     prune: Prune | float = 0.6
+    keep: Keep = "energy"
     loss_metric: bool = True
     rows: int = 256
     schedule: tuple[float, ...] = ()
@@ -124,7 +128,13 @@ class Growth:
         return ((steps if self.prune == "end" else round(float(self.prune) * steps), 1.0),)
 
     def _choices(self) -> Iterator[Problem]:
-        allowed = {"trigger": Trigger, "grow": Grow, "direction": Direction, "change": Change}
+        allowed = {
+            "trigger": Trigger,
+            "grow": Grow,
+            "direction": Direction,
+            "change": Change,
+            "keep": Keep,
+        }
         for name, choices in allowed.items():
             value, names = getattr(self, name), get_args(choices)
             if value not in names:

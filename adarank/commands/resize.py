@@ -70,6 +70,9 @@ def resize(
         for part in read.parts:
             if not part.linear:
                 say(f"{part.name}: no linear layer, kept whole ({part.parameters:,} parameters)")
+        before = sum(part.parameters for part in read.linear)
+        after = sum(module.parameters for module in modules)
+        say(f"written to {output}: {after:,} of {before:,} parameters")
         typer.echo(as_json(modules, by_loss=by_loss), nl=False)
 
 

@@ -18,6 +18,7 @@ Kind = Literal[
     "rate_not_tuned",
     "rate_at_end",
     "project_data",
+    "label_noise",
     "cut_rows",
     "shared_texts",
     "rows_unknown",
@@ -45,6 +46,7 @@ class Circumstances:
         controls: Which strategies are controls, and of what.
         same_ranks: Strategies with the ranks of the reference or of uniform, trained otherwise.
         project_data: Whether the data were made by this project.
+        label_noise: How many labels are wrong on purpose, a sentence a split.
         cut_rows: How many rows were cut to the longest text allowed, a sentence a split.
         shared_texts: How many texts the splits share, a sentence each.
     """
@@ -52,6 +54,7 @@ class Circumstances:
     controls: Controls = field(default_factory=dict)
     same_ranks: frozenset[str] = frozenset()
     project_data: bool = False
+    label_noise: Sequence[str] = ()
     cut_rows: Sequence[str] = ()
     shared_texts: Sequence[str] = ()
 
@@ -88,6 +91,7 @@ def caveats(
     if known.project_data:
         text = "The data set was made by this project; results on it say little about other data."
         found.append(Caveat("project_data", text))
+    found += [Caveat("label_noise", f"{text}.") for text in known.label_noise]
     found += [Caveat("cut_rows", f"{text}.") for text in known.cut_rows]
     return found + [Caveat("shared_texts", f"{text}.") for text in known.shared_texts]
 
@@ -113,7 +117,9 @@ def _cost(cell: Cell, reference: Cell | None) -> str:
     if reference is not None:
         share = 100 * trained / reference["trainable_parameters"]
         text += f", {share:.1f} % of {reference['strategy']}'s"
-    return text + (f"; {peak:,} at its peak" if peak != trained else "")
+    if peak != trained:
+        text += f"; {peak:,} at its peak"
+    return text + (f", {cell['mean_parameters']:,} on average" if "mean_parameters" in cell else "")
 
 
 def _sets_its_cost(cell: Cell) -> bool:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from adarank.comparison.cells import Comparison
+from adarank.comparison.records import Cell
 from adarank.comparison.wording import amount, listed, number, probability, span
 
 Verdict = Literal["better", "worse", "not distinguishable", "not comparable", "not tested"]
@@ -161,6 +162,20 @@ def _parameters(found: Comparison) -> list[str]:
     cell, against = found.pair.cell, found.pair.against
     mine, other = cell["trainable_parameters"], against["trainable_parameters"]
     if mine == other:
-        return []
+        return _peak(cell, against)
     share = f"{100 * mine / other:.1f} % of {against['cell']}'s"
     return [f"Not at equal cost: it trains {mine:,} parameters, {share}."]
+
+
+def _peak(cell: Cell, against: Cell) -> list[str]:
+    """Say where equal kept parameters are no equal compute."""
+    mine, other = cell["peak_parameters"], against["peak_parameters"]
+    if mine == other:
+        return []
+    kept = f"{cell['trainable_parameters']:,} parameters kept by both"
+    on_average = cell.get("mean_parameters")
+    mean = f" and {on_average:,} on average" if on_average else ""
+    return [
+        f"Equal in kept parameters, not in compute: of {kept}, {cell['cell']} trains {mine:,} at "
+        f"its peak{mean}, {against['cell']} {other:,}."
+    ]

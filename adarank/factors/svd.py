@@ -153,6 +153,24 @@ def norm(update: Update) -> float:
     return float(torch.linalg.vector_norm(decompose(update).sigma))
 
 
+def effective_rank(update: Update) -> float:
+    """Compute how many directions an update uses: exp of the entropy of its singular values.
+
+    exp(-sum_i p_i log p_i) with p_i = sigma_i / sum_j sigma_j: 1 where one direction holds all,
+    the rank where all hold the same (Roy and Vetterli 2007, "The effective rank: a measure of
+    effective dimensionality", EUSIPCO). 0 for an update of zeros.
+
+    Example:
+        >>> import torch
+        >>> effective_rank(Update(torch.eye(2, 5), torch.eye(4, 2)))
+        2.0
+    """
+    sigma = decompose(update).sigma
+    if not sigma.any():
+        return 0.0
+    return float(torch.special.entr(sigma / sigma.sum()).sum().exp())
+
+
 def _signs(u: Tensor) -> Tensor:
     largest = u.gather(0, u.abs().argmax(dim=0, keepdim=True))[0]
     return torch.where(largest < 0, -1.0, 1.0).to(u.dtype)

@@ -40,6 +40,10 @@ class Merged:
         self._parts.setdefault(name, []).append(part)
         add_to_base(layer, part)
 
+    def whole(self, name: str) -> Update:
+        """Return what was merged into a layer and its own adapter as one update."""
+        return join([*self._parts.get(name, ()), update_of(self._layers[name])])
+
     def take_out(self) -> dict[str, Update]:
         """Restore the base weights.
 
@@ -48,11 +52,11 @@ class Merged:
             most the smaller side of the weight.
         """
         found: dict[str, Update] = {}
-        for name, parts in self._parts.items():
+        for name in self._parts:
             layer = self._layers[name]
             with torch.no_grad():
                 layer.get_base_layer().weight.copy_(self._base[name])
-            whole = join([*parts, update_of(layer)])
+            whole = self.whole(name)
             side = min(layer.in_features, layer.out_features)
             if whole.rank > side:
                 whole = truncate(decompose(whole).components, side)

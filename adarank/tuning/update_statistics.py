@@ -1,6 +1,6 @@
 """What the loss sees of each low-rank update, and where its weight's gradient points."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from adarank.factors.loss_metric import decompose_by_loss, regularised
-from adarank.factors.svd import Components, Update
+from adarank.factors.svd import Components, Update, effective_rank
 from adarank.tasks.base import Batch, Example, Task
 from adarank.tuning.lora import ADAPTER
 
+EFFECTIVE_RANK = "effective_rank"
+"""The curve's column of `mean_effective_rank`."""
+
 _SHARE = 0.01
 """How much of white inputs and gradients is added to the measured ones."""
+
+
+def mean_effective_rank(updates: Iterable[Update], modules: int) -> float:
+    """Average the updates' effective ranks over so many modules; those without one count as 0."""
+    return sum(map(effective_rank, updates)) / modules
 
 
 @dataclass

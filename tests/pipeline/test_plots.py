@@ -128,5 +128,5 @@ def _axis_titles(value: Any, axis: str) -> set[str]:
         return set()
     encoded = value.get("encoding", {}).get(axis) or {}
     own = {encoded["title"]} if encoded.get("title") else set()
-    inner = (value.get(key) for key in ("layer", "spec"))
+    inner = (value.get(key) for key in ("layer", "spec", "hconcat"))
     return own.union(*(_axis_titles(part, axis) for part in inner))

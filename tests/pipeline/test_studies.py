@@ -152,6 +152,7 @@ def shrunk(path: Path, folder: Path) -> dict[str, Any]:
     params["signal"] |= {"rows": 16, "batch_size": 8, "warmup_steps": 2}
     study = params["study"]
     study["seeds"] = study["seeds"][:1]
+    study["budgets"] = [budget for budget in study["budgets"] if budget <= 8]
     if len(study["tasks"]) > 1:
         study["strategies"] = [study["reference"], study["strategies"][-1]]
     params["finetune"] = shorten(params["finetune"])
@@ -194,6 +195,8 @@ def test_a_shipped_study_runs_through(
         cell = read_json(tmp_path / f"metrics/cells/{name}.json")
         assert name in summary["cells"]
         assert cell["trainable_parameters"] > 0
+        seed = cell["seeds"][0]
+        assert path.stem != "mrpc-t5" or {"macro_f1", "f1_positive"} <= seed.keys()
         predictions, _ = read_parquet(tmp_path / f"data/predictions/{name}.parquet")
         assert len(predictions) == sum(cell["seeds"][i]["n"] for i in range(2))
 

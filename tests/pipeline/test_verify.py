@@ -24,7 +24,7 @@ def tiny(tmp_path: Path) -> Tiny:
 
 def verify(tiny: Tiny, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "adarank.commands.verify", *arguments],
+        [sys.executable, "-m", "adarank.commands.verify_cache", *arguments],
         cwd=tiny.path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -166,7 +166,12 @@ def test_every_tuner_is_loaded_and_measured(
     assert (told["peak_parameters"] > record["parameters"]) == (tuner in ("adalora", "growing"))
     if tuner == "growing":  # equal parameters, not an equal sum of ranks
         assert record["parameters"] == plan["parameters"]
+        assert plan["parameters"] < told["mean_parameters"] < told["peak_parameters"]
+        ranks = pd.read_csv("data/curves/questions/explicit-2/ranks-0.tsv", sep="\t")
+        last = ranks[ranks["step"] == ranks["step"].max()].set_index("module")["rank"]
+        assert last[last > 0].to_dict() == record["ranks"]
     else:
+        assert "mean_parameters" not in told
         assert sum(record["ranks"].values()) == (0 if tuner == "full" else 24)
     validation = next(row for row in told["seeds"] if row["split"] == "validation")
     looks = pd.read_csv("data/curves/questions/explicit-2/seed-0.tsv", sep="\t")["validation_loss"]

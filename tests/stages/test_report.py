@@ -87,7 +87,8 @@ def test_the_verdict_comes_first_then_every_sentence_the_table_and_the_figures()
         "Ranks, block",
         "Scores by",
     ]
-    order = [text.index(part) for part in [*said, *headings, "Training curves", "What made it"]]
+    headings += ["Training curves", "Error against effective rank", "What made it"]
+    order = [text.index(part) for part in [*said, *headings]]
     assert order == sorted(order)
 
 
@@ -122,9 +123,10 @@ def test_several_tasks_stand_side_by_side_with_their_average() -> None:
 def test_ranks_and_curves_open_on_a_strategy_that_is_neither_reference_nor_control() -> None:
     write_study(Fixture(strategies=("uniform", "permuted", "disagreement")))
     page = make()
-    for name in ("ranks-questions", "curves-questions", "confusion-questions"):
+    opened = ("ranks", "curves", "confusion", "rank-path")
+    for name in (f"{part}-questions" for part in opened):
         assert f'id="{name}-shown">disagreement-4<' in page
-    assert page.count('" selected>disagreement-4</option>') == 3
+    assert page.count('" selected>disagreement-4</option>') == 4
     assert "constant answer: the commonest label" in page
 
 
@@ -254,7 +256,7 @@ def test_charts_have_a_text_alternative_each() -> None:
     write_study(Fixture())
     page = Reader(make())
     charts = [attrs for tag, attrs in page.tags if attrs.get("class") == "chart"]
-    assert [chart["role"] for chart in charts] == ["img"] * 7
+    assert [chart["role"] for chart in charts] == ["img"] * 8
     mean = read_json(Path("metrics/summary.json"))["cells"]["questions/uniform-4"]["metrics"][
         "accuracy"
     ]

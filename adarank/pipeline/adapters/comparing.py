@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from adarank.errors import Problem, input_error
+from adarank.errors import InputError, Problem, input_error
 from adarank.pipeline.adapters.config import LoraFields, read_fields
 from adarank.pipeline.adapters.reading import Adapter, Part
 from adarank.pipeline.files.whole import read_json
@@ -49,7 +49,11 @@ def read_plan(path: Path, adapter: Adapter) -> dict[str, Expected]:
     Raises:
         InputError: None of these forms.
     """
-    value = read_json(path)
+    try:
+        value = read_json(path)
+    except InputError as error:
+        # Its remedy is for what the pipeline writes and can make again.
+        raise _no_plan(path, str(error.problems[0].got)) from None
     value = value if isinstance(value, dict) else {}
     about = value.get("about")
     modules = value.get("modules") or (about.get("modules") if isinstance(about, dict) else None)
@@ -88,8 +92,15 @@ def _from_modules(modules: Any, rslora: bool, path: Path, adapter: Adapter) -> d
 
 def _from_patterns(value: dict[str, Any], path: Path, adapter: Adapter) -> dict[str, Expected]:
     fields: LoraFields = read_fields(value, path)
-    names = _names(adapter, value["target_modules"])
-    return {name: Expected(fields.rank(name), fields.scale(name), None) for name in names.values()}
+    names = _targeted(adapter, value["target_modules"])
+    return {name: Expected(fields.rank(name), fields.scale(name), None) for name in names}
+
+
+def _targeted(adapter: Adapter, targets: list[str]) -> list[str]:
+    """The adapter's modules that each target names, as PEFT matches: whole, or by its end."""
+    known = [part.name for part in adapter.parts]
+    ends = {one: [n for n in known if n == one or n.endswith(f".{one}")] for one in targets}
+    return [name for one, found in ends.items() for name in found or [one]]
 
 
 def _names(adapter: Adapter, planned: list[str]) -> dict[str, str]:

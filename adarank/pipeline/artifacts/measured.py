@@ -46,6 +46,7 @@ class CellForm(Record):
     better: Literal["higher", "lower"]
     trainable_parameters: int
     peak_parameters: int
+    mean_parameters: int | None = None
     head_parameters: int
     learning_rate: float
     tuned: list[dict[str, Any]] | None

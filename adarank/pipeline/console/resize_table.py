@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adarank.pipeline.adapters.resizing import Resized, lost_share, total_error
+from adarank.pipeline.console.module_names import heading, shared_prefix
 
 
 def show_resized(modules: Sequence[Resized], *, by_loss: bool) -> None:
@@ -18,7 +19,8 @@ def show_resized(modules: Sequence[Resized], *, by_loss: bool) -> None:
     """
     table = Table(title="resized adapter", show_footer=True)
     after = sum(module.parameters for module in modules)
-    table.add_column("module", footer="all")
+    names = [module.name for module in modules]
+    table.add_column(heading(names), footer="all", overflow="fold")
     table.add_column("rank", justify="right")
     table.add_column("parameters", footer=f"{after:,}", justify="right")
     table.add_column("relative error", footer=f"{total_error(modules):.4f}", justify="right")
@@ -29,7 +31,8 @@ def show_resized(modules: Sequence[Resized], *, by_loss: bool) -> None:
         ranks = f"{module.before} -> {module.after}"
         error = f"{module.relative_error:.4f}"
         lost = [f"{module.lost / worth:.4f}"] if by_loss else []
-        table.add_row(module.name, ranks, f"{module.parameters:,}", error, *lost)
+        name = module.name.removeprefix(shared_prefix(names))
+        table.add_row(name, ranks, f"{module.parameters:,}", error, *lost)
     Console(stderr=True).print(table)
 
 

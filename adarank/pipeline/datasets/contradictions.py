@@ -20,12 +20,13 @@ _KEYS = {
     "templates": "at least one template",
     "target_words": "the words of at least two targets",
     "num_classes": "a number of classes",
+    "label_noise": "a share",
 }
-_NONE = {"templates": "[]", "target_words": "{}"}
+_NONE = {"templates": "[]", "target_words": "{}", "label_noise": "0"}
 
 # By kind of rows, and whether there are templates: the keys it needs, and those it can do without.
 _USES: dict[tuple[Rows, bool], tuple[set[str], set[str]]] = {
-    ("labels", False): ({"text_key", "target_key"}, {"pair_key", "num_classes"}),
+    ("labels", False): ({"text_key", "target_key"}, {"pair_key", "num_classes", "label_noise"}),
     ("numbers", False): ({"text_key", "target_key"}, {"pair_key"}),
     ("texts", False): ({"text_key"}, set()),
     ("texts", True): ({"target_key", "templates"}, set()),
@@ -111,7 +112,7 @@ def _uses(section: "DatasetSection") -> Iterator[Problem]:
     needed, optional = _USES[section.kind.rows, templated]
     for key, form in _KEYS.items():
         value = getattr(section, key)
-        given = value not in (None, [], {})
+        given = value not in (None, [], {}, 0)
         if key in needed and not given:
             yield _needed(section, key, form)
         if given and key not in needed | optional:

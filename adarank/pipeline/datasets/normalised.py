@@ -19,6 +19,7 @@ class Rules:
         num_classes: How many classes there must be; None for as many as train has.
         target_words: The words to write for each target, as text; empty for the target itself.
         division: How rows are sampled, and which splits are carved from train.
+        label_noise: Share of train's rows that get a wrong label, once train is divided.
     """
 
     columns: Columns
@@ -26,6 +27,7 @@ class Rules:
     num_classes: int | None = None
     target_words: dict[str, str] = field(default_factory=dict)
     division: Division = field(default_factory=Division)
+    label_noise: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,13 @@ class DatasetSection(Section):
         ge=2,
         description="classification: how many classes there must be; null for as many as train has",
     )
+    label_noise: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="classification: share of train's rows, drawn by validation_seed, that get a "
+        "wrong label on purpose, to study what is memorised; validation and test keep theirs",
+    )
     bad_rows: Literal["refuse", "drop"] = Field(
         default="refuse",
         description="what to do about unusable rows, such as those with empty text, unknown label, "
@@ -246,4 +253,5 @@ class DatasetSection(Section):
             num_classes=self.num_classes,
             target_words={target_name(key): words for key, words in self.target_words.items()},
             division=Division(missing, rows, self.validation_seed),
+            label_noise=self.label_noise,
         )

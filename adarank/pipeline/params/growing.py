@@ -1,10 +1,10 @@
 """The keys of a growing strategy in params.yaml: `strategies.NAME.growing`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from adarank.allocation.growth import Change, Direction, Grow, Growth, Prune, Trigger
+from adarank.allocation.growth import Change, Direction, Grow, Growth, Keep, Prune, Trigger
 from adarank.errors import InputError
 from adarank.pipeline.params.loader import Section
 
@@ -12,6 +12,13 @@ _DEFAULT = Growth()
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _time(value: object) -> object:
+    share = isinstance(value, int | float) and 0 < value < 1
+    if not share and value not in get_args(Prune):
+        raise ValueError("none, end, or a share of the steps between 0 and 1")
+    return value
 
 
 class GrowingSection(Section):
@@ -56,9 +63,13 @@ class GrowingSection(Section):
         default=_DEFAULT.change,
         description="extend the factors, or renew: merge and start a new adapter and optimizer",
     )
-    prune: Prune | Share = Field(
+    prune: Annotated[Prune | Share, BeforeValidator(_time)] = Field(
         default=_DEFAULT.prune,
         description="cut to the budget: end, after a share of the steps, or none",
+    )
+    keep: Keep = Field(
+        default=_DEFAULT.keep,
+        description="ranks that a cut leaves: by energy over all modules, or the plan's",
     )
     loss_metric: bool = Field(
         default=_DEFAULT.loss_metric,
@@ -82,7 +93,8 @@ class GrowingSection(Section):
         try:
             self.growth()
         except InputError as error:
-            raise ValueError("; ".join(f"{p.where}: {p.what}" for p in error.problems)) from None
+            said = (f"{p.where}: {p.what} ({p.got}); expected {p.expected}" for p in error.problems)
+            raise ValueError("; ".join(said)) from None
         return self
 
     def growth(self) -> Growth:

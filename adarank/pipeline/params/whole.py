@@ -1,10 +1,13 @@
 """All sections of params.yaml together, and what they must agree on."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from adarank.allocation.growth import Growth
 from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, Problem
 from adarank.pipeline.params.allocate import AllocateSection
@@ -64,7 +67,7 @@ def check_params(path: Path) -> list[Problem]:
     problems = _unknown_sections(values, path)
     try:
         whole = parse(WholeParams, values, path)
-        problems += _tuning_seeds(whole, path)
+        problems += _tuning_seeds(whole, path) + _growth_beyond_runs(whole, path)
     except InputError as error:
         problems += error.problems
     # Whatever else is wrong, the study may name what is not there.
@@ -161,16 +164,45 @@ def _misplaced(key: str, asked: list[str], offered: tuple[str, ...], path: Path)
 def _tuning_seeds(whole: WholeParams, path: Path) -> list[Problem]:
     """Refuse a tuning seed that is also compared, of every task that tunes its rate."""
     seeds = whole.study.seeds
-    sections = {
+    return [
+        tuning_seed_problem(section.tuning_seed, seeds, f"{path}: task {name}: ")
+        for name, section in _sections(whole).items()
+        if len(section.learning_rate) > 1 and section.tuning_seed in seeds
+    ]
+
+
+def _growth_beyond_runs(whole: WholeParams, path: Path) -> list[Problem]:
+    """Refuse ranks that are to change when a task's run is over; modules are not known yet."""
+    study = whole.study
+    problems: list[Problem] = []
+    for strategy, growth in _growths(whole).items():
+        for task, section in _sections(whole).items():
+            try:
+                for budget in study.budgets:
+                    growth.settle(budget, section.steps, {})
+            except InputError as error:
+                where = f"{path}: strategy {strategy}, task {task}: "
+                problems += [replace(one, where=where + one.where) for one in error.problems]
+    return problems
+
+
+def _growths(whole: WholeParams) -> dict[str, Growth]:
+    """How ranks change, by strategy of the study; unknown ones are another problem's."""
+    defined, found = whole.strategies.strategies(), dict[str, Growth]()
+    for name in whole.study.strategies:
+        with suppress(InputError):
+            if growth := find_strategy(name, defined).growth:
+                found[name] = growth
+    return found
+
+
+def _sections(whole: WholeParams) -> dict[str, FinetuneSection]:
+    """The finetune section of every task of the study that is defined."""
+    return {
         name: finetune_of(whole.finetune, whole.tasks.root[name])
         for name in whole.study.tasks
         if name in whole.tasks.root
     }
-    return [
-        tuning_seed_problem(section.tuning_seed, seeds, f"{path}: task {name}: ")
-        for name, section in sections.items()
-        if len(section.learning_rate) > 1 and section.tuning_seed in seeds
-    ]
 
 
 def _unscored(study: StudySection, needed: dict[str, tuple[str, ...]], path: Path) -> list[Problem]:

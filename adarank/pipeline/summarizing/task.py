@@ -17,6 +17,7 @@ from adarank.pipeline.artifacts.places import TASK_SOURCES
 from adarank.pipeline.artifacts.predictions import PREDICTIONS, Rows, row_intervals
 from adarank.pipeline.artifacts.task import read_description
 from adarank.pipeline.datasets.dividing.overlap import shared_in_words
+from adarank.pipeline.datasets.rows.noise import noise_in_words
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.params.study import StudySection
 from adarank.tasks.cut import cut_caveats
@@ -49,6 +50,7 @@ class TaskComparisons:
             same_ranks=frozenset(
                 s for s in study.strategies if has_ranks_of(s, study.reference, "uniform")
             ),
+            label_noise=noise_in_words(description),
             project_data=source.startswith("builtin:"),
             cut_rows=cut_caveats(self.cells),
             shared_texts=shared_in_words(

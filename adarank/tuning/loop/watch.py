@@ -147,6 +147,7 @@ class Watch(TrainerCallback):
         if not math.isfinite(metrics["loss"]):
             raise non_finite_prediction(state.global_step, metrics["loss"])
         self._rows[-1] |= {f"validation_{name}": value for name, value in metrics.items()}
+        self._rows[-1] |= self._during.looked() if self._during.looked else {}
         if state.global_step < self._during.keep_from:
             return
         self._compare(state.global_step, metrics, model)
@@ -183,11 +184,12 @@ class Watch(TrainerCallback):
         with torch.no_grad():
             for name, weights in self._best.weights.items():
                 parameters[name].copy_(weights)
-        during = self._during
-        added = during.columns() if during.columns else {}
-        columns = ["step", "learning_rate", "train_loss", "gradient_norm", *added, *self._columns]
-        curve = pd.DataFrame(self._rows, columns=columns)
-        record = during.finish() if during.finish else {}
+        own = ["step", "learning_rate", "train_loss", "gradient_norm"]
+        added = dict.fromkeys(
+            name for row in self._rows for name in row if name not in (*own, *self._columns)
+        )
+        curve = pd.DataFrame(self._rows, columns=[*own, *added, *self._columns])
+        record = self._during.finish() if self._during.finish else {}
         return Trained(curve, self._best.step, self._best.metrics, record=record)
 
     def _compare(self, step: int, metrics: dict[str, Any], model: nn.Module) -> None:

@@ -54,6 +54,7 @@ class During:
             step's gradients are still there; None for nothing.
         change: May change what is trained, after each optimiser step; None for nothing.
         columns: Returns what is added to the curve's row of the step just taken; None for nothing.
+        looked: Returns what is added to the curve's row at a look at validation; None for nothing.
         finish: Called once the best weights are back; returns what the run's record is to hold of
             them. None for nothing.
         keep_from: The first optimiser step whose weights may be kept as the best ones.
@@ -64,6 +65,7 @@ class During:
     stepped: Callable[[int], None] | None = None
     change: Change | None = None
     columns: Callable[[], dict[str, int]] | None = None
+    looked: Callable[[], dict[str, float]] | None = None
     finish: Callable[[], dict[str, Any]] | None = None
     keep_from: int = 1
     part: Part | None = None

@@ -28,7 +28,9 @@ from adarank.tuning.resizing import (
 from adarank.tuning.seeds import generator
 from adarank.tuning.tuners.base import Start
 from adarank.tuning.update_statistics import (
+    EFFECTIVE_RANK,
     components_seen,
+    mean_effective_rank,
     measure_updates,
     sample,
     weight_gradients,
@@ -55,6 +57,7 @@ class Grower:
         self._merged = Merged(self._layers)
         self._losses: list[float] = []
         self._cuts_made = 0
+        self._first = self._ranks()
         self._events: list[dict[str, Any]] = []
         self._row = self._sizes()
         self._summed = {"steps": 0, "parameters": 0, "peak": 0}
@@ -81,6 +84,11 @@ class Grower:
         """Return what the last step trained, and the rank of what it would have left."""
         return self._row
 
+    def looked(self) -> dict[str, float]:
+        """Return the effective rank, of merged parts and live ones together."""
+        updates = map(self._merged.whole, self._present())
+        return {EFFECTIVE_RANK: mean_effective_rank(updates, len(self._plan.modules))}
+
     def finish(self) -> dict[str, Any]:
         """Make the model one plain adapter on the untouched base; return the run's record."""
         if self._merged:
@@ -89,7 +97,7 @@ class Grower:
         return {
             "peak_parameters": self._summed["peak"],
             "mean_parameters": self._summed["parameters"] / steps,
-            "rank_changes": self._events,
+            "rank_changes": [{"step": 0, "change": "start", "ranks": self._first}, *self._events],
         }
 
     def state(self) -> State:
@@ -192,6 +200,8 @@ class Grower:
         target = min(round(multiple * self._plan.parameters), self._sizes()["parameters"])
         # Until the last cut, planned ranks stay: the last one can then spend exactly the budget.
         kept_back = {} if multiple == 1 else self._plan.ranks
+        if self._growth.keep == "plan":
+            kept_back = {name: int(multiple * rank) for name, rank in self._plan.ranks.items()}
         worth = {
             name: [e + (total + 1) * (i < kept_back.get(name, 0)) for i, e in enumerate(values)]
             for name, values in energies.items()

@@ -66,6 +66,7 @@ class Growing:
         return During(
             change=grower.change,
             columns=grower.columns,
+            looked=grower.looked,
             finish=grower.finish,
             keep_from=course.cuts[-1][0] if course.cuts else 1,
             part=grower,

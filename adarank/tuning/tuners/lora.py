@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Headed
-from adarank.tuning.lora import attach, head_parameters, verify
+from adarank.tuning.lora import attach, head_parameters, layers_of, verify
+from adarank.tuning.resizing import update_of
 from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
 from adarank.tuning.starts.registry import set_start
 from adarank.tuning.tuners.base import During, Found, Start
+from adarank.tuning.update_statistics import EFFECTIVE_RANK, mean_effective_rank
 
 
 class Lora:
@@ -31,8 +33,15 @@ class Lora:
         return model
 
     def during(self, model: nn.Module, plan: RankPlan, start: Start) -> During:  # noqa: ARG002
-        """Do nothing beside."""
-        return During()
+        """Note the effective rank at each look at validation."""
+        assert isinstance(model, PeftModel)
+        layers = layers_of(model)
+
+        def looked() -> dict[str, float]:
+            updates = map(update_of, layers.values())
+            return {EFFECTIVE_RANK: mean_effective_rank(updates, len(plan.modules))}
+
+        return During(looked=looked)
 
     def verify(self, model: nn.Module, plan: RankPlan, head: Sequence[str]) -> Found:
         """Compare every rank, scale and parameter count with the plan."""

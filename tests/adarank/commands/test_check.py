@@ -130,3 +130,22 @@ def test_all_prints_every_value_that_the_study_uses(folder: Path) -> None:
     assert values["tasks"]["questions"]["validation_fraction"] == 0.1
     assert values["finetune"]["steps"] == 150
     assert values["score"]["noise"] == {"scale": 1.0, "relative_to": "module", "bias": True}
+
+
+@pytest.mark.parametrize(
+    ("growing", "said"),
+    [
+        ({"window": 100}, "growing.window: longer than the run"),
+        ({"warmup_steps": 150}, "growing.warmup_steps: longer than the run"),
+        ({"schedule": [2, 1], "shares": [0.999, 0.001]}, None),
+        ({"schedule": [2, 1], "shares": [0.001, 0.999]}, "a part of the run without a step"),
+    ],
+)
+def test_ranks_that_would_change_after_the_run_are_found_before_it(
+    folder: Path, growing: dict[str, Any], said: str | None
+) -> None:
+    strategies = ["uniform", "mine"]
+    path = changed(folder, strategies={"mine": {"growing": growing}}, study__strategies=strategies)
+    problems = [str(problem) for problem in check(path)]
+    assert len(problems) == (said is not None)
+    assert all(said in one and "strategy mine, task questions" in one for one in problems if said)

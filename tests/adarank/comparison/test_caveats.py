@@ -59,8 +59,11 @@ def test_the_references_ranks_trained_otherwise_need_no_control_of_ranks() -> No
 def test_data_cut_rows_and_shared_texts_are_said_where_they_are_so() -> None:
     cells = [tuned("uniform", 2.0, [1.0, 2.0, 3.0]), tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
     cut, shared = ["7 rows of test are cut"], ["3 rows of test have a text that train has, too"]
-    kinds = found(cells, controls=CONTROLS, project_data=True, cut_rows=cut, shared_texts=shared)
-    assert list(kinds) == ["project_data", "cut_rows", "shared_texts"]
+    noise = ["20 of 100 labels of train are wrong on purpose"]
+    known = {"project_data": True, "label_noise": noise, "cut_rows": cut, "shared_texts": shared}
+    kinds = found(cells, controls=CONTROLS, **known)
+    assert list(kinds) == ["project_data", "label_noise", "cut_rows", "shared_texts"]
+    assert kinds["label_noise"] == f"{noise[0]}."
     assert (
         kinds["cut_rows"] == "7 rows of test are cut." and kinds["shared_texts"] == f"{shared[0]}."
     )

@@ -127,12 +127,15 @@ def test_peers_that_own_their_training_are_told_and_not_warned_of() -> None:
         cell("uniform", two),
         cell("reversed", two),
         cell("adalora", two, parameters=1100, peak=1500, tuner="adalora"),
+        cell("growing", two, peak=9000, tuner="growing") | {"mean_parameters": 4200},
         cell("literal_linear_decay", two, parameters=2500),
         cell("full", two, budget=8.0, parameters=90_000, tuner="full"),
     ]
     assert not any("NOT EQUAL" in note for note in warned(cells, [0, 1]))
     assert costs(cells, reference="uniform") == [
         "adalora-4 trains 1,100 parameters, 110.0 % of uniform's; 1,500 at its peak",
+        "growing-4 trains 1,000 parameters, 100.0 % of uniform's; 9,000 at its peak, 4,200 on "
+        "average",
         "literal_linear_decay-4 trains 2,500 parameters, 250.0 % of uniform's",
         "full-8 trains 90,000 parameters",
     ]

@@ -151,6 +151,17 @@ def test_unequal_parameters_are_said_with_the_numbers() -> None:
     assert "at 250.0 % of the parameters" in study_verdict(found, range(5), "uniform")
 
 
+def test_equal_kept_parameters_at_another_peak_are_no_equal_compute() -> None:
+    grown = cell("growing", above(UNIFORM, 0.02), tuner="growing")
+    grown |= {"peak_parameters": 9000, "mean_parameters": 4200}
+    said = told(cell("uniform", UNIFORM), grown)
+    assert said.endswith(
+        "Equal in kept parameters, not in compute: of 1,000 parameters kept by both, growing-4 "
+        "trains 9,000 at its peak and 4,200 on average, uniform-4 1,000."
+    )
+    assert "not in compute" not in told(cell("uniform", UNIFORM), cell("fisher", UNIFORM))
+
+
 def test_each_is_compared_with_the_reference_and_its_own_controls() -> None:
     names = ["uniform", "disagreement", "permuted", "fisher", "reversed_fisher", "permuted_eva"]
     cells = [cell(name, UNIFORM) for name in names] + [cell("permuted_fisher", UNIFORM, budget=8)]

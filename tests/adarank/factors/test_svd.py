@@ -7,7 +7,7 @@ from adarank.errors import InputError
 from adarank.factors.balancing import balance
 from adarank.factors.joining import distance, join
 from adarank.factors.padding import pad
-from adarank.factors.svd import Update, decompose, norm
+from adarank.factors.svd import Update, decompose, effective_rank, norm
 from tests.adarank.factors.updates import update
 
 SHAPES = [(7, 5, 3), (5, 7, 3), (4, 9, 4), (3, 8, 6), (8, 3, 6), (6, 6, 1)]
@@ -98,3 +98,17 @@ def test_padding_changes_the_rank_and_nothing_else() -> None:
     assert not padded.a[2:].any() and not padded.b[:, 2:].any()
     with pytest.raises(InputError, match="cannot lower"):
         pad(given, 1)
+
+
+def test_the_effective_rank_is_that_of_the_entropy_of_singular_values() -> None:
+    given = update(9, 7, 4)
+    sigma = torch.linalg.svd(given.dense(), full_matrices=False).S[:4]
+    shares = sigma / sigma.sum()
+    expected = float(torch.exp(-(shares * shares.log()).sum()))
+    assert effective_rank(given) == pytest.approx(expected)
+    assert 1 < expected < 4
+    assert effective_rank(Update(given.a, 0 * given.b)) == 0
+    equal = Update(torch.eye(3, 8), torch.eye(6, 3), 5.0)
+    assert effective_rank(equal) == pytest.approx(3)
+    spread = Update(torch.eye(2, 8), torch.diag(torch.tensor([3.0, 1.0]))[:, :2])
+    assert effective_rank(spread) == pytest.approx(0.75**-0.75 * 0.25**-0.25)

@@ -90,7 +90,7 @@ def test_ends_as_a_plain_adapter_at_the_exact_budget(
     found = verify_saved(tuner, model, plan, tmp_path, lambda: fresh(pico_model))
     record = trained.record
     changes = [event["change"] for event in record["rank_changes"]]
-    assert changes, "nothing happened"
+    assert changes[0] == "start" and changes[1:], "nothing happened"
     if "unpruned" in kind:
         assert found.parameters > plan.parameters and "cut" not in changes
     else:
@@ -99,6 +99,8 @@ def test_ends_as_a_plain_adapter_at_the_exact_budget(
             m.name: found.ranks.get(m.name, 0) for m in plan.modules
         }
     assert record["peak_parameters"] == trained.curve["parameters"].max()
+    used = trained.curve["effective_rank"].dropna()
+    assert len(used) and used.between(0, trained.curve["kept_rank"].max() / len(plan.modules)).all()
     assert record["mean_parameters"] == pytest.approx(trained.curve["parameters"].mean())
     if kind != "renew_unpruned":
         assert record["peak_parameters"] > plan.parameters
@@ -121,9 +123,6 @@ def test_stock_peft_in_a_fresh_process_computes_the_same(
     Growing().save(model, tmp_path / "adapter")
     code = f"""
 import torch
-from peft import LoraConfig, get_peft_model
-from pydantic import ValidationError
-from transformers import GPT2Config, GPT2LMHeadModel
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 from tests.adarank.tuning.test_tuners import logits
@@ -226,7 +225,7 @@ def test_by_gradient_grows_some_modules_at_the_same_cost(pico_model: Path) -> No
     grown = {}
     for kind in ("extend", "by_gradient"):
         trained = run(pico_model, plan_of(pico_model, KINDS[kind]), None)[1]
-        grown[kind] = trained.record["rank_changes"][0]["ranks"]
+        grown[kind] = trained.record["rank_changes"][1]["ranks"]
     assert set(grown["extend"].values()) == {4}
     ranks = grown["by_gradient"]
     assert len(set(ranks.values())) > 1 and min(ranks.values()) >= 2 and max(ranks.values()) <= 9
@@ -239,7 +238,7 @@ def test_a_plateau_grows_and_a_falling_loss_does_not(pico_model: Path) -> None:
     stalled = run(pico_model, plan_of(pico_model, FAST), None)[1]
     # With no tolerance, only a loss that rose from one step to the next is a plateau.
     falling = run(pico_model, plan_of(pico_model, replace(FAST, tolerance=0.0)), None)[1]
-    assert [event["step"] for event in stalled.record["rank_changes"]] == [3, 5, 7, 9]
+    assert [event["step"] for event in stalled.record["rank_changes"]] == [0, 3, 5, 7, 9]
     assert stalled.curve["total_rank"].tolist()[:6] == [24, 24, 24, 48, 48, 72]
     losses = falling.curve["train_loss"].tolist()
     expected = [step for step in (3, 5, 7) if losses[step - 2] - losses[step - 1] < 0]
@@ -260,7 +259,7 @@ def test_renewing_begins_optimizer_and_schedule_anew(pico_model: Path) -> None:
 def test_a_run_cut_short_at_a_change_ends_with_the_same_bits(pico_model: Path, kind: str) -> None:
     plan = plan_of(pico_model, KINDS[kind])
     whole = run(pico_model, plan, None)
-    steps = [event["step"] for event in whole[1].record["rank_changes"]]
+    steps = [event["step"] for event in whole[1].record["rank_changes"][1:]]
     kept = Memory(*(step for step in (*steps, steps[0] + 1) if step < STEPS))
     pieces = pieced(pico_model, plan, kept)
     assert_same(pieces, whole)
@@ -276,6 +275,17 @@ def test_the_loss_metric_cuts_other_components(pico_model: Path) -> None:
     seen, norm = (one.record["rank_changes"][-1]["ranks"] for one in ranks)
     assert seen != norm
     assert all(0 < one.record["rank_changes"][-1]["energy_lost"] < 1 for one in ranks)
+
+
+@pytest.mark.parametrize("loss_metric", [True, False])
+def test_a_cut_can_keep_the_ranks_of_the_plan(pico_model: Path, loss_metric: bool) -> None:
+    kept = Growth(schedule=(4, 2, 1), rows=16, keep="plan", loss_metric=loss_metric)
+    plan = plan_of(pico_model, kept, uneven)
+    changes = run(pico_model, plan, None)[1].record["rank_changes"]
+    assert changes[1]["ranks"] == {name: 2 * rank for name, rank in plan.ranks.items()}
+    assert changes[2]["ranks"] == plan.ranks
+    by_energy = run(pico_model, plan_of(pico_model, replace(kept, keep="energy"), uneven), None)
+    assert by_energy[1].record["rank_changes"][2]["ranks"] != plan.ranks
 
 
 def test_a_start_below_the_budget_ends_at_it(pico_model: Path) -> None:
@@ -361,15 +371,22 @@ def test_params_define_growing_strategies() -> None:
     ).strategies()["halved"]
     assert defined.tuner == "growing"
     assert defined.growth == Growth(schedule=(4, 2, 1), prune="end", loss_metric=False)
-    with pytest.raises(ValidationError, match=r"growing\.schedule: no such schedule"):
+    with pytest.raises(
+        ValidationError,
+        match=r"growing\.schedule: no such schedule \(\(1.0, 2.0\)\); expected two or more falling",
+    ):
         StrategiesSection.model_validate({"bad": {"growing": {"schedule": [1, 2]}}})
+    for bad in (1.0, 200, "later", True):
+        with pytest.raises(ValidationError, match="none, end, or a share of the steps") as caught:
+            GrowingSection(prune=bad)  # pyright: ignore[reportArgumentType]
+        assert caught.value.error_count() == 1
     assert GrowingSection().growth() == Growth()
 
 
 def test_losses_before_a_cut_are_remembered(pico_model: Path) -> None:
     plan = plan_of(pico_model, replace(FAST, window=2))
     whole = run(pico_model, plan, None)
-    assert [e["step"] for e in whole[1].record["rank_changes"]] == [5, 9]
+    assert [e["step"] for e in whole[1].record["rank_changes"]] == [0, 5, 9]
     assert_same(pieced(pico_model, plan, Memory(*range(1, STEPS))), whole)
 
 

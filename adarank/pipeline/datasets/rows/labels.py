@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adarank.errors import input_error
@@ -11,6 +12,7 @@ from adarank.pipeline.datasets.keys import key
 from adarank.pipeline.datasets.normalised import Normalised, Rules
 from adarank.pipeline.datasets.raw import Raw
 from adarank.pipeline.datasets.rows.judging import FAULT, blame, judge_texts, settle
+from adarank.pipeline.datasets.rows.noise import flip
 from adarank.pipeline.datasets.rows.values import absent, name_of
 
 NO_LABEL = "no label"
@@ -30,7 +32,7 @@ def labels(raw: Raw, rules: Rules) -> Normalised:
 
     Returns:
         Tables with columns `text` (str), perhaps `pair` (str), and `label` (int64); the note
-        has `labels`, the names in the order of their ids.
+        has `labels`, the names in the order of their ids, and `label_noise` where there is any.
 
     Raises:
         InputError: Unusable rows, an empty split, or too few or unexpected classes.
@@ -44,7 +46,16 @@ def labels(raw: Raw, rules: Rules) -> Normalised:
     frames, dropped = settle(judged, raw, drop=rules.drop, expected=expected)
     _check_classes(names, rules.num_classes)
     frames = {split: _with_ids(frame, ids) for split, frame in frames.items()}
-    return Normalised(divide(frames, rules.division), {"labels": names, "dropped": dropped})
+    frames = divide(frames, rules.division)
+    note: dict[str, Any] = {"labels": names, "dropped": dropped}
+    if rules.label_noise:
+        clean = frames["train"]
+        frames["train"] = flip(clean, rules.label_noise, rules.division.seed)
+        wrong = int(
+            np.count_nonzero(np.asarray(frames["train"]["label"]) != np.asarray(clean["label"]))
+        )
+        note["label_noise"] = {"share": rules.label_noise, "rows": wrong}
+    return Normalised(frames, note)
 
 
 def _judged(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:

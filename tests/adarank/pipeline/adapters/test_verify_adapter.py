@@ -66,6 +66,20 @@ def test_lora_configs_own_arguments_are_a_plan(tmp_path: Path) -> None:
     assert verify(folder, "--plan", path).exit_code == 1
 
 
+@pytest.mark.parametrize("made", [bert_adapter, gpt2_adapter])
+def test_an_adapter_follows_its_own_configuration(made: Any, tmp_path: Path) -> None:
+    folder = made(tmp_path / "a")
+    config = folder / "adapter_config.json"
+    result = verify(folder, "--plan", config)
+    assert result.exit_code == 0, result.output
+    value = json.loads(config.read_text())
+    targets = [*value["target_modules"], "no_such_module"]
+    path = write(tmp_path / "p.json", value | {"target_modules": targets})
+    result = verify(folder, "--plan", path)
+    assert result.exit_code == 1 and "no_such_module" in result.output
+    assert result.output.count("the adapter differs from the plan") == 1
+
+
 @pytest.mark.parametrize("entry", ["rank", "alpha", "parameters"])
 def test_every_module_that_differs_is_named(folder: Path, tmp_path: Path, entry: str) -> None:
     modules = planned(folder)
@@ -89,3 +103,13 @@ def test_modules_too_many_or_too_few(folder: Path, tmp_path: Path) -> None:
 def test_what_is_no_plan(folder: Path, tmp_path: Path, value: object) -> None:
     result = verify(folder, "--plan", write(tmp_path / "p.json", value))
     assert result.exit_code == 2 and "no plan of ranks" in result.output
+
+
+@pytest.mark.parametrize("name", ["absent.json", "torn.json", ""])
+def test_a_plan_that_cannot_be_read_is_not_to_be_deleted(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "torn.json").write_text("model: {}")
+    result = verify(folder, "--plan", str(tmp_path / name))
+    assert result.exit_code == 2 and "no plan of ranks" in result.output
+    assert "delete" not in result.output and "dvc" not in result.output

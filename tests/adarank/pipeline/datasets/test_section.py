@@ -18,7 +18,7 @@ PLACED = {"type": "causal_lm", "text_key": None, "target_key": "output"}
 WRITTEN = {"type": "seq2seq", "text_key": None, "templates": ["{a}"]}
 GOOD = [
     {},
-    {"pair_key": "second", "num_classes": 6},
+    {"pair_key": "second", "num_classes": 6, "label_noise": 0.2},
     {"type": "regression", "pair_key": "second"},
     {"type": "causal_lm", "target_key": None},
     PLACED | {"templates": ["{input}: {output}", "{output}"]},
@@ -31,6 +31,7 @@ BAD = [
     ({"text_key": None, "target_key": None}, ["text_key", "target_key"]),
     ({"templates": ["{a}"], "target_words": {"a": "b", "c": "d"}}, ["templates", "target_words"]),
     ({"type": "regression", "num_classes": 3}, ["num_classes"]),
+    ({"type": "regression", "label_noise": 0.1}, ["label_noise"]),
     ({"type": "causal_lm"}, ["target_key"]),
     ({"type": "causal_lm", "text_key": None, "target_key": None}, ["text_key"]),
     (PLACED | {"text_key": "text", "templates": ["{output}"]}, ["text_key"]),

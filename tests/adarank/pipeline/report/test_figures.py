@@ -20,6 +20,7 @@ from adarank.pipeline.report.full_table import full_table
 from adarank.pipeline.report.look import looks
 from adarank.pipeline.report.palette import SYMBOLS, exchange
 from adarank.pipeline.report.rank_map import rank_map, read_plans
+from adarank.pipeline.report.rank_path import rank_path_chart
 from adarank.pipeline.report.scores import read_caveats, read_scores, score_chart
 from adarank.pipeline.report.seeds import SeedValue, read_values, seed_chart
 from tests.reports import TASK, Fixture, change_summary, full_study, write_study
@@ -224,6 +225,36 @@ def test_curves_hold_train_and_validation_of_every_seed() -> None:
     assert loss["y"] == pytest.approx(looked["validation_loss"].tolist(), rel=1e-4)
     assert accuracy["y"] == pytest.approx((100 * looked["validation_accuracy"]).tolist(), rel=1e-4)
     assert {t["name"] for t in data(chart)} == {"seed 0", "seed 2"}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_error_against_effective_rank_follows_each_run_from_look_to_look(metric: str) -> None:
+    fixture = Fixture(metric=metric, failed={("uniform-4", 1): "lost"})
+    summary = summary_of(fixture)
+    curves = read_curves(TASK, list(summary.cells), summary.seeds)
+    chart = rank_path_chart(summary, curves)
+    assert chart is not None and [view.label for view in chart.views] == list(summary.cells)
+    first = data(chart)[0]
+    looked = curves["uniform-4"][0].dropna(subset="validation_loss")
+    assert first["x"] == pytest.approx(looked["effective_rank"].tolist(), abs=1e-4)
+    share = 100 * (1 - looked["validation_accuracy"])
+    expected = looked["validation_loss"] if metric == "loss" else share
+    assert first["y"] == pytest.approx(expected.tolist(), rel=1e-4)
+    assert [trace["name"] for trace in data(chart)] == ["seed 0", "seed 2"]
+    assert len(chart.views[0].table.rows) == 2 * len(looked)
+
+
+def test_curves_without_an_effective_rank_have_no_such_figure() -> None:
+    summary = summary_of(Fixture())
+    curves = read_curves(TASK, list(summary.cells), summary.seeds)
+    bare = {
+        cell: {seed: curve.drop(columns="effective_rank") for seed, curve in seeds.items()}
+        for cell, seeds in curves.items()
+    }
+    assert rank_path_chart(summary, bare) is None
+    mixed = bare | {"uniform-4": curves["uniform-4"]}
+    chart = rank_path_chart(summary, mixed)
+    assert chart is not None and [view.label for view in chart.views] == ["uniform-4"]
 
 
 def test_long_curves_are_averaged_over_runs_of_steps() -> None:

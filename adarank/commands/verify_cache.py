@@ -3,7 +3,7 @@
 DVC takes a write-protected file of its cache at its word: a byte that flipped there is copied into
 the workspace, and `dvc status` calls it up to date.
 
-Run: python -m adarank.commands.verify, or with --repair to remove or restore what is damaged
+Run: python -m adarank.commands.verify_cache, or with --repair to remove or restore what is damaged
 """
 
 import hashlib
