@@ -155,6 +155,9 @@ def ranks(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Fetch the source again, though it is kept.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what scoring would take, and do nothing.")
+    ] = False,
 ) -> None:
     """Decide the LoRA rank of every module of a model."""
     with telling_errors("adarank ranks"), _in_flags():
@@ -168,6 +171,9 @@ def ranks(
         scoring = at_work.Scoring(
             _kinds(modules), estimator, trials, _positive(noise), output_compared, seed
         )
+        if dry_run:
+            at_work.tell_expected(reading, scoring)
+            return
         how = Scale(scale, scale_value)
         least = default_min_rank(budget) if min_rank is None else min_rank
         sharing = at_work.Sharing(budget, strategy, rounding, least, max_rank, how, seed)

@@ -15,6 +15,7 @@ from torch import nn
 import adarank
 from adarank.allocation.allocate import allocate
 from adarank.allocation.scale import Scale
+from adarank.commands.dry_run import empty_model, expected
 from adarank.commands.model_cache import model_folder
 from adarank.commands.rank_json import about_coverage, about_modules, about_probe, lora_options
 from adarank.errors import input_error
@@ -147,6 +148,25 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
         "versions": {p.__name__: p.__version__ for p in (adarank, torch, transformers)},
     }
     return {**lora_options(plan), "about": about}
+
+
+def tell_expected(reading: Reading, scoring: Scoring) -> None:
+    """Say on standard error what scoring would take, and load no weight.
+
+    Raises:
+        InputError: A config, tokenizer or probe that cannot be used.
+    """
+    folder, _ = model_folder(
+        reading.model, refresh=reading.refresh, convert_pickle=reading.convert_pickle
+    )
+    check_model_type(folder)
+    model = empty_model(folder, with_head=scoring.output == "logits")
+    length, tokenizer = reading.max_length, load_tokenizer(folder)
+    probe = make_probe(
+        _texts(reading), tokenizer, model=model, max_length=length, batch_size=_BATCH
+    )
+    take = expected(model, probe.batches, scoring.modules, scoring.settings)
+    say(f"dry run: {scoring.estimator}, {probe.rows} texts, {take.in_words()}")
 
 
 def _texts(reading: Reading) -> list[str]:
