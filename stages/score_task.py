@@ -78,6 +78,10 @@ CODE = {
 """The code that decides each signal: an edit of one signal recomputes no other."""
 
 
+_UNBOUNDED = (fisher, input_directions)
+"""Signals that score.memory_gb does not bound: one makes all gradients, one needs no bound."""
+
+
 class Params(Slice):
     """What the stage reads."""
 
@@ -200,7 +204,9 @@ def _computed(params: Params, task: str, name: TaskSignalName) -> tuple[Scores, 
     facts |= about_modules(modules, reapplied_blocks(model, batches[0], work.task.loss))
     if kind.labels:
         facts["warmup"] = _warmed(work, section)
-    kept = {"components": section.components} if kind.spectrum else {}
+    kept: dict[str, Any] = {"components": section.components} if kind.spectrum else {}
+    if kind.compute not in _UNBOUNDED:
+        kept["memory_gb"] = params.score.memory_gb
     steps = len(batches) + (len(modules) if kind.spectrum else 0)
     with progress(f"score {name}", steps) as advance:
         scores = kind.compute(model, batches, modules, work.objective, advance=advance, **kept)

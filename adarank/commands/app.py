@@ -159,6 +159,9 @@ def ranks(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Fetch the source again, though it is kept.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what scoring would take, and do nothing.")
+    ] = False,
 ) -> None:
     """Decide the LoRA rank of every module of a model."""
     with telling_errors("adarank ranks"), _in_flags():
@@ -166,13 +169,16 @@ def ranks(
         # These take torch and seconds; --help needs neither.
         from adarank.allocation.allocate import default_min_rank
         from adarank.commands.rank_json import as_json
-        from adarank.commands.ranks import decide_ranks
+        from adarank.commands.ranks import decide_ranks, tell_expected
         from adarank.commands.settings import Reading, Scoring, Sharing
 
         reading = Reading(model, probe, rows, max_length, device, refresh, convert_pickle)
         scoring = Scoring(
             _kinds(modules), estimator, trials, _positive(noise), output_compared, seed
         )
+        if dry_run:
+            tell_expected(reading, scoring)
+            return
         how = Scale(scale, scale_value)
         least = default_min_rank(budget) if min_rank is None else min_rank
         weigh = strategy or ("sortnet" if estimator == "learned" else "disagreement")

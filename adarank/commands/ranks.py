@@ -13,16 +13,20 @@ import transformers
 import adarank
 from adarank.allocation.allocate import allocate
 from adarank.allocation.strategies.registry import find_strategy
+from adarank.commands.dry_run import empty_model, expected
 from adarank.commands.model_cache import model_folder
 from adarank.commands.rank_json import about_coverage, about_modules, lora_options
-from adarank.commands.scored_modules import by_disturbing, by_weights
+from adarank.commands.scored_modules import BATCH, by_disturbing, by_weights, texts_read
 from adarank.commands.settings import Reading, Scoring, Sharing
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.modules import Module
+from adarank.pipeline.artifacts.model import load_tokenizer
+from adarank.pipeline.artifacts.model_type import check_model_type
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import folder_sha256
 from adarank.pipeline.sources.kept import choose
+from adarank.scoring.probe import make_probe
 from adarank.scoring.table import score_table
 
 
@@ -60,6 +64,26 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
         "versions": {p.__name__: p.__version__ for p in (adarank, torch, transformers)},
     }
     return {**lora_options(plan), "about": about}
+
+
+def tell_expected(reading: Reading, scoring: Scoring) -> None:
+    """Print on standard error what scoring would take, and load no weight.
+
+    Raises:
+        InputError: A config, tokenizer or probe that cannot be used.
+    """
+    if scoring.estimator == "learned":
+        say("dry run: learned, no texts and no forward but one of eight tokens; no estimate")
+        return
+    folder, _ = model_folder(
+        reading.model, refresh=reading.refresh, convert_pickle=reading.convert_pickle
+    )
+    check_model_type(folder)
+    model = empty_model(folder, with_head=scoring.output == "logits")
+    texts, tokenizer, length = texts_read(reading), load_tokenizer(folder), reading.max_length
+    probe = make_probe(texts, tokenizer, model=model, max_length=length, batch_size=BATCH)
+    take = expected(model, probe.batches, scoring.modules, scoring.settings)
+    say(f"dry run: {scoring.estimator}, {probe.rows} texts, {take.in_words()}")
 
 
 def _check_options(reading: Reading, scoring: Scoring, sharing: Sharing) -> None:

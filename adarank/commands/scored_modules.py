@@ -27,7 +27,7 @@ from adarank.scoring.text_inputs import any_text, refuse_other_inputs
 
 _SENTENCES = Path(__file__).parents[1] / "pipeline/builtin/sentences.txt"
 # Texts: of like length, and in enough batches for the linearized estimator's standard errors.
-_BATCH = 8
+BATCH = 8
 
 Check = Callable[[Sequence[Module]], None]
 
@@ -60,7 +60,7 @@ def by_disturbing(folder: Path, reading: Reading, scoring: Scoring, check: Check
         scoring: How.
         check: Called with the modules before the long part.
     """
-    texts = _texts(reading)
+    texts = texts_read(reading)
     model, probe = _ready(folder, texts, reading, scoring.output)
     run = partial(compared_output, output=scoring.output)
     covered = _covered(model, probe.batches, scoring.modules, run)
@@ -90,7 +90,8 @@ def by_weights(folder: Path, reading: Reading, scoring: Scoring, check: Check) -
     return ScoredModules(ordered.scores.table, covered, None, about, lines)
 
 
-def _texts(reading: Reading) -> list[str]:
+def texts_read(reading: Reading) -> list[str]:
+    """Read the probe's texts, at most `reading.rows` of them."""
     path = reading.probe or _SENTENCES
     texts = file_texts(path)
     if len(texts) > reading.rows:
@@ -115,7 +116,7 @@ def _ready(
         load_tokenizer(folder),
         model=model,
         max_length=reading.max_length,
-        batch_size=_BATCH,
+        batch_size=BATCH,
         device=next(model.parameters()).device,
     )
     if probe.truncated:

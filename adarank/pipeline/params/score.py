@@ -88,7 +88,9 @@ class ScoreSection(Section):
     )
     batch_size: int = Field(default=8, ge=1, description="most probe texts per forward")
     memory_gb: float | None = Field(
-        default=None, gt=0, description="most GiB that a pass may hold; null: half of what is free"
+        default=None,
+        gt=0,
+        description="most GiB that a pass or a task's signal holds; null: half of what is free",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",

@@ -1,7 +1,7 @@
 """Parts of a scoring run in the scratch store: what scoring's `Kept` asks for."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -11,12 +11,16 @@ from adarank.pipeline.scratch.entry import Entry
 from adarank.pipeline.scratch.pace import Pace, usual_pace
 from adarank.pipeline.scratch.store import Key, Store
 
+_MOST_PENDING = 2**28
+"""Bytes of parts from which on they are written, however soon that is after the last write."""
+
 
 class KeptParts:
     """Parts by name, written now and then, as many together as have come up.
 
     Every write makes an entry of its own under one key, so processes that share the work never
-    overwrite each other's.
+    overwrite each other's. Of what is written only the names stay in memory, and the entry that
+    was read last.
 
     Args:
         store: The scratch store.
@@ -26,19 +30,23 @@ class KeptParts:
 
     def __init__(self, store: Store, key: Key, pace: Pace):
         self._store, self._key, self._pace = store, key, pace
-        self._written: dict[str, dict[str, Tensor]] = {}
+        self._written: dict[str, set[str]] = {}
         self._pending: dict[str, Tensor] = {}
+        self._last: tuple[str, Mapping[str, Tensor]] = ("", {})
         for part in store.parts(key):
             entry = store.get(key, part)
             if entry is not None:
-                self._written[part] = dict(entry.tensors)
+                self._written[part] = set(entry.tensors)
         found = sum(map(len, self._written.values()))
         if found:
             say(f"{key.what}: {found} finished parts taken from {store.name}")
 
     def get(self, name: str) -> Tensor | None:
-        """Return a part that an earlier run saved; None for none."""
-        return next((one[name] for one in self._written.values() if name in one), None)
+        """Return a part that was saved, in this run or an earlier one; None for none."""
+        if name in self._pending:
+            return self._pending[name]
+        part = next((part for part, names in self._written.items() if name in names), None)
+        return None if part is None else self._read(part).get(name)
 
     def put(self, name: str, values: Tensor) -> None:
         """Keep a part, to be written when a write is due."""
@@ -48,12 +56,14 @@ class KeptParts:
         if self._pace.due():
             with self._pace.writing():
                 self.write()
+        elif sum(one.nbytes for one in self._pending.values()) > _MOST_PENDING:
+            self.write()
 
     def drop(self, name: str) -> None:
         """Forget a part; an entry that has no other goes."""
         self._pending.pop(name, None)
-        for part in [part for part, one in self._written.items() if name in one]:
-            del self._written[part][name]
+        for part in [part for part, names in self._written.items() if name in names]:
+            self._written[part].discard(name)
             if not self._written[part]:
                 del self._written[part]
                 self._store.remove(self._key, part)
@@ -63,21 +73,28 @@ class KeptParts:
         if self._pending:
             part = secrets.token_hex(4)
             self._store.put(self._key, Entry(self._pending), part)
-            self._written[part] = self._pending
+            if self._store.has(self._key, part):
+                self._written[part] = set(self._pending)
             self._pending = {}
 
     def join(self) -> None:
         """Make one entry of all."""
         before = list(self._written)
         if len(before) + bool(self._pending) > 1:
-            for one in self._written.values():
-                self._pending = one | self._pending
-            self._written = {}
+            for part in before:
+                found, names = self._read(part), self._written.pop(part)
+                self._pending |= {name: found[name] for name in names & found.keys()}
             self.write()
             for part in before:
                 self._store.remove(self._key, part)
         else:
             self.write()
+
+    def _read(self, part: str) -> Mapping[str, Tensor]:
+        if self._last[0] != part:
+            entry = self._store.get(self._key, part)
+            self._last = (part, {} if entry is None else entry.tensors)
+        return self._last[1]
 
 
 @contextmanager

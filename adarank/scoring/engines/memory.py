@@ -1,12 +1,13 @@
-"""How many draws fit in one pass."""
+"""How much fits in memory: draws in one pass, modules in one turn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 import torch
 from torch import Tensor, nn
 
 from adarank.errors import input_error
+from adarank.models.modules import Module
 from adarank.models.stacks import find_stacks
 from adarank.scoring.outputs import Batch, Output, compared_output
 
@@ -49,6 +50,27 @@ def draws_per_pass(
 def memory_bound(device: torch.device, memory_gb: float | None) -> float:
     """Return a bound in bytes: `memory_gb` GiB, or half of what is free on the device now."""
     return memory_gb * GIB if memory_gb is not None else _free(device) / 2
+
+
+def in_turns(
+    modules: Sequence[Module], needed: Callable[[Module], float], bound: float
+) -> list[list[Module]]:
+    """Cut modules, in order, into parts that each hold at most `bound` bytes, or one module.
+
+    Args:
+        modules: What takes turns.
+        needed: Bytes that one holds.
+        bound: In bytes.
+    """
+    turns: list[list[Module]] = []
+    held = 0.0
+    for module in modules:
+        if not turns or held + needed(module) > bound:
+            turns.append([])
+            held = 0.0
+        turns[-1].append(module)
+        held += needed(module)
+    return turns
 
 
 @torch.no_grad()

@@ -7,21 +7,21 @@ u ~ N(0, I) over the coordinates, E ||d (u . f) / d W||^2 = sum_j ||d f_j / d W|
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from adarank.models.modules import Module, resolve
+from adarank.models.modules import Module
+from adarank.scoring.estimators.gradient_norms import GradientNorms
 from adarank.scoring.kept import Kept, NothingKept, kept_or_made
-from adarank.scoring.noise import Noise, deviation, draw_seed, non_finite
+from adarank.scoring.noise import Noise, draw_seed, non_finite
 from adarank.scoring.outputs import Batch, Output, compared_output
+from adarank.scoring.signals.gradients import only_gradients_of
 from adarank.scoring.table import score_table
 from adarank.scoring.workers import gathered, my_share
 
@@ -63,8 +63,8 @@ def linearized(
     ratio estimator's (Cochran 1977, Sampling Techniques, 6.4); with equal batches they are the
     v_b. A trial may be negative, a score is not. What is left between the two
     estimators at small noise: v_b is a root mean square over a batch's coordinates, exact's a
-    mean. Each gradient is reduced to its norm and freed as soon as it is made. Under
-    torch.distributed, batches are shared out.
+    mean. The norms come from the tokens, see GradientNorms. Under torch.distributed, batches are
+    shared out.
 
     Args:
         model: A transformers model; set to evaluation mode, its weights left as they were.
@@ -83,10 +83,11 @@ def linearized(
     model.eval()
     passes = [(s, b) for s in range(settings.sketches) for b in range(len(batches))]
     found: dict[str, np.ndarray] = {}
-    with _only_gradients_of(model, modules, settings.noise):
+    norms = GradientNorms(model, modules, settings.noise)
+    with only_gradients_of(model, norms.parameters):
         for sketch, index in my_share(passes):
             u_seed = draw_seed(settings.seed, f"sketch {sketch}", index)
-            one = partial(_one_pass, model, batches[index], modules, settings, u_seed)
+            one = partial(_one_pass, model, batches[index], modules, settings, u_seed, norms)
             name = f"sketch {sketch}, batch {index}"
             found[f"{sketch}/{index}"] = kept_or_made(kept or NothingKept(), name, one)
             advance()
@@ -113,68 +114,25 @@ def _weighted_trials(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _one_pass(
-    model: nn.Module, batch: Batch, modules: Sequence[Module], settings: Linearized, u_seed: int
+    model: nn.Module,
+    batch: Batch,
+    modules: Sequence[Module],
+    settings: Linearized,
+    u_seed: int,
+    norms: GradientNorms,
 ) -> np.ndarray:
-    layers = [model.get_submodule(resolve(model, module.name)) for module in modules]
-    with _norms_taken(layers, settings.noise) as squares:
+    coordinates: list[int] = []
+
+    def backward() -> None:
         values = compared_output(model, batch, settings.output).float()
         sketch = torch.randn(values.shape, generator=torch.Generator().manual_seed(u_seed))
         torch.autograd.backward(values, sketch.to(values.device))
-    scores = [
-        2 / math.sqrt(math.pi) * math.sqrt(squares[id(layer)] / values.numel()) for layer in layers
-    ]
+        coordinates[:] = [len(values), values.numel()]
+
+    squares = norms(batch, backward)
+    rows, n = coordinates
+    scores = 2 / math.sqrt(math.pi) * np.sqrt(squares / n)
     for module, score in zip(modules, scores, strict=True):
         if not math.isfinite(score):
             raise non_finite(module.name, settings.noise)
-    return np.array([len(values), *scores])
-
-
-@contextmanager
-def _norms_taken(layers: Sequence[nn.Module], noise: Noise) -> Iterator[dict[int, float]]:
-    squares = {id(layer): 0.0 for layer in layers}
-    handles: list[Any] = []
-    for layer in layers:
-        for parameter in _disturbed_parameters(layer, noise):
-            variance = deviation(parameter, noise) ** 2
-            take = _take_norm(squares, id(layer), variance)
-            handles.append(parameter.register_post_accumulate_grad_hook(take))
-    try:
-        yield squares
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _take_norm(squares: dict[int, float], layer: int, variance: float) -> Callable[[Tensor], None]:
-    def take(parameter: Tensor) -> None:
-        gradient = parameter.grad
-        assert gradient is not None
-        squares[layer] += variance * gradient.float().square().sum().item()
-        parameter.grad = None
-
-    return take
-
-
-@contextmanager
-def _only_gradients_of(model: nn.Module, modules: Sequence[Module], noise: Noise) -> Iterator[None]:
-    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    wanted = {
-        parameter
-        for module in modules
-        for parameter in _disturbed_parameters(
-            model.get_submodule(resolve(model, module.name)), noise
-        )
-    }
-    try:
-        for parameter in before:
-            parameter.requires_grad_(parameter in wanted)
-        yield
-    finally:
-        for parameter, required in before.items():
-            parameter.requires_grad_(required)
-
-
-def _disturbed_parameters(layer: nn.Module, noise: Noise) -> list[nn.Parameter]:
-    names = ("weight", "bias") if noise.bias else ("weight",)
-    found = [getattr(layer, name, None) for name in names]
-    return [parameter for parameter in found if parameter is not None]
+    return np.array([rows, *scores])

@@ -11,7 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from adarank.models.modules import Module
 from adarank.scoring.directions import directions_table
 from adarank.scoring.scores import Scores
-from adarank.scoring.signals.gradients import mean_gradients
+from adarank.scoring.signals.gradients import gradient_turns, mean_gradients
 from adarank.scoring.signals.objective import OWN, Batch, Objective
 from adarank.scoring.signals.weights import layers_of
 
@@ -26,6 +26,7 @@ def gradient_directions(
     objective: Objective = OWN,
     *,
     components: int = 64,
+    memory_gb: float | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Find the leading right singular vectors of each module's mean gradient.
@@ -39,7 +40,8 @@ def gradient_directions(
         modules: Whose gradients are decomposed.
         objective: The loss; the model's own unless given.
         components: Most directions kept per module: the highest rank that can begin along them.
-        advance: Called after each batch, then after each module's decomposition.
+        memory_gb: Bound in GiB on the gradients held at once; see `gradient_spectrum`.
+        advance: Called after each batch of the first turn, then after each module's decomposition.
 
     Returns:
         A row per module and component, with its direction; see `directions_of`.
@@ -48,7 +50,8 @@ def gradient_directions(
         InputError: Nothing labelled.
         RunError: A loss or a gradient is not finite.
     """
-    gradients = mean_gradients(model, batches, modules, objective, advance=advance)
+    turns = gradient_turns(model, modules, memory_gb)
+    gradients = mean_gradients(model, batches, turns, objective, advance=advance)
     spectra: list[np.ndarray] = []
     directions: list[np.ndarray] = []
     for module, gradient in zip(modules, gradients, strict=True):
@@ -57,7 +60,8 @@ def gradient_directions(
         spectra.append(values**2)
         directions.append(vectors)
         advance()
-    return Scores(directions_table(modules, spectra, directions), "backward", len(batches))
+    table = directions_table(modules, spectra, directions)
+    return Scores(table, "backward", len(turns) * len(batches))
 
 
 def leading_right(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ from torch import nn
 
 from adarank.models.modules import Module
 from adarank.scoring.scores import Scores
-from adarank.scoring.signals.gradients import mean_gradients
+from adarank.scoring.signals.gradients import gradient_turns, mean_gradients
 from adarank.scoring.signals.objective import OWN, Batch, Objective
-from adarank.scoring.signals.spectra import squared_singular_values
+from adarank.scoring.signals.spectra import leading_squared_singular_values
 from adarank.scoring.table import spectrum_table
 
 
@@ -20,6 +20,7 @@ def gradient_spectrum(
     objective: Objective = OWN,
     *,
     components: int = 64,
+    memory_gb: float | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Score every rank of every module by what it gains in loss at first order.
@@ -37,18 +38,23 @@ def gradient_spectrum(
         modules: What to score.
         objective: The loss; the model's own unless given.
         components: Most singular values kept per module.
-        advance: Called after each batch, then after each module's decomposition.
+        memory_gb: Bound in GiB on the gradients held at once; modules that do not fit together
+            take turns, a forward and backward of all batches each. None: half of what is free.
+        advance: Called after each batch of the first turn, then after each module's decomposition.
 
     Returns:
-        A row per module and component, `score` being s_(component + 1)^2.
+        A row per module and component, `score` being s_(component + 1)^2; of a module with many
+        more rows and columns than components by a randomised decomposition, see
+        `leading_squared_singular_values`.
 
     Raises:
         InputError: Nothing labelled.
         RunError: A loss or a gradient is not finite.
     """
-    gradients = mean_gradients(model, batches, modules, objective, advance=advance)
+    turns = gradient_turns(model, modules, memory_gb)
+    gradients = mean_gradients(model, batches, turns, objective, advance=advance)
     spectra: list[np.ndarray] = []
     for gradient in gradients:
-        spectra.append(squared_singular_values(gradient)[:components])
+        spectra.append(leading_squared_singular_values(gradient, components))
         advance()
-    return Scores(spectrum_table(modules, spectra), "backward", len(batches))
+    return Scores(spectrum_table(modules, spectra), "backward", len(turns) * len(batches))

@@ -10,50 +10,76 @@ from torch import Tensor, nn
 
 from adarank.errors import run_error
 from adarank.models.modules import Module, resolve
+from adarank.scoring.engines.memory import in_turns, memory_bound
 from adarank.scoring.signals.objective import Batch, Objective, count_terms
 from adarank.scoring.signals.weights import not_finite, weights_of
+
+_FLOAT32 = 4  # bytes
 
 
 def mean_gradients(
     model: nn.Module,
     batches: Sequence[Batch],
-    modules: Sequence[Module],
+    turns: Sequence[Sequence[Module]],
     objective: Objective,
     *,
     advance: Callable[[], None] = lambda: None,
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """Compute the gradient of the mean loss over all terms of all batches, by each weight.
 
     Args:
         model: A transformers model; set to evaluation mode (no dropout), its weights and their
             own gradients left as they were.
         batches: What the loss is computed on.
-        modules: Whose weights are differentiated.
+        turns: Modules whose weights are differentiated; the gradients of one turn are held at
+            once, and each turn is a forward and backward of all batches. See `gradient_turns`.
         objective: The loss, and how a batch weighs: by its number of terms, so that the result
             does not depend on how rows were divided into batches.
-        advance: Called after each batch.
+        advance: Called after each batch of the first turn.
 
-    Returns:
+    Yields:
         A float32 gradient per module, of its weight's shape; zeros where it does not reach the
-        loss.
+        loss. The same however modules are divided into turns.
 
     Raises:
         InputError: Nothing labelled.
         RunError: A loss or a gradient is not finite.
     """
     model.eval()
-    weights = weights_of(model, modules)
     counts = count_terms(model, batches, objective)
-    with only_gradients_of(model, weights):
-        for batch, count in zip(batches, counts, strict=True):
-            if count:
-                loss = finite_loss(model, batch, modules, objective)
-                _backward(loss * (count / sum(counts)))
-            advance()
-        gradients = [_gradient(weight) for weight in weights]
-    for module, gradient in zip(modules, gradients, strict=True):
-        check_gradient(module, bool(torch.isfinite(gradient).all()))
-    return gradients
+    for number, modules in enumerate(turns):
+        weights = weights_of(model, modules)
+        with only_gradients_of(model, weights):
+            for batch, count in zip(batches, counts, strict=True):
+                if count:
+                    loss = finite_loss(model, batch, modules, objective)
+                    _backward(loss * (count / sum(counts)))
+                if number == 0:
+                    advance()
+            gradients = [_gradient(weight) for weight in weights]
+        for module, gradient in zip(modules, gradients, strict=True):
+            check_gradient(module, bool(torch.isfinite(gradient).all()))
+        while gradients:  # so that each is freed when its reader has done with it
+            yield gradients.pop(0)
+
+
+def gradient_turns(
+    model: nn.Module, modules: Sequence[Module], memory_gb: float | None
+) -> list[list[Module]]:
+    """Cut modules into turns whose gradients fit in memory together.
+
+    Args:
+        model: On its device.
+        modules: In order.
+        memory_gb: Bound in GiB on a turn's gradients, and as much again for those of a batch;
+            None: half of what is free.
+    """
+    sizes = {
+        module: 2 * _FLOAT32 * weight.numel()
+        for module, weight in zip(modules, weights_of(model, modules), strict=True)
+    }
+    bound = memory_bound(next(model.parameters()).device, memory_gb)
+    return in_turns(modules, lambda module: sizes[module], bound)
 
 
 @contextmanager

@@ -16,33 +16,67 @@ from adarank.scoring.signals.weights import layers_of, not_finite
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over tokens, in float64, that add up over batches.
+    """Sums over tokens x, in float64, that add up over batches.
 
     Attributes:
         count: Number of tokens.
-        total: Their sum, shape (d_in,).
-        products: Sum of their outer products, shape (d_in, d_in).
+        total: Sum of x, shape (d_in,).
+        squares: Sum of |x|^2.
+        products: Sum of x x^T, shape (d_in, d_in); of x x^T B where there is a basis B, shape
+            (d_in, directions).
+        basis: B, orthonormal, shape (d_in, directions); None for all directions.
     """
 
     count: int
     total: Tensor
+    squares: float
     products: Tensor
+    basis: Tensor | None = None
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
-            self.count + other.count, self.total + other.total, self.products + other.products
+            self.count + other.count,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.products + other.products,
+            self.basis,
         )
 
-    def variances(self) -> np.ndarray:
-        """Compute the variances along the principal directions, highest first, shape (d_in,)."""
+    def whole(self) -> float:
+        """Compute the sum of all variances."""
         mean = self.total / max(self.count, 1)
-        centred = self.products - self.count * torch.outer(mean, mean)
-        values = torch.linalg.eigvalsh(centred / max(self.count, 1))
-        return values.flip(0).clamp(min=0).cpu().numpy()
+        return max(self.squares / max(self.count, 1) - float(mean.square().sum()), 0.0)
+
+    def variances(self) -> np.ndarray:
+        """Compute the variances along the principal directions, highest first.
+
+        Returns:
+            Shape (d_in,), exactly; with a basis shape (directions,), those of the Nystrom
+            approximation C B (B^T C B)^+ B^T C of the covariance C (Halko, Martinsson & Tropp
+            2011, arXiv 0909.4061, section 5.5), which are never too large.
+        """
+        products = self._centred()
+        if self.basis is not None:
+            inner, vectors = torch.linalg.eigh(self.basis.mT @ products)
+            # Directions of no more variance than rounding leaves are none.
+            least = _NOTHING * max(float(inner.max()), self.squares / max(self.count, 1))
+            root = products @ (vectors * inner.clamp(min=least).rsqrt() * (inner > least))
+            products = root.mT @ root
+        return torch.linalg.eigvalsh(products).flip(0).clamp(min=0).cpu().numpy()
+
+    def next_basis(self) -> Tensor:
+        """Find the basis of the next power iteration."""
+        return torch.linalg.qr(self._centred()).Q
+
+    def _centred(self) -> Tensor:
+        mean = self.total / max(self.count, 1)
+        other = mean if self.basis is None else self.basis.mT @ mean
+        return self.products / max(self.count, 1) - torch.outer(mean, other)
 
 
 # Layers by index, and the moments of the input that they share.
 Shared = dict[tuple[int, ...], Moments]
+_NOTHING = 1e-13  # of the largest variance: below it is rounding
 
 
 @torch.no_grad()
@@ -52,6 +86,7 @@ def gather_moments(
     modules: Sequence[Module],
     objective: Objective,
     *,
+    bases: Sequence[Tensor | None] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Shared:
     """Gather the moments of the modules' inputs at the batches' real tokens, padding left out.
@@ -61,6 +96,7 @@ def gather_moments(
         batches: Its inputs; `attention_mask` marks padding.
         modules: Whose inputs are looked at.
         objective: Its loss is what runs the model.
+        bases: For each module its basis, where not all directions are gathered.
         advance: Called after each batch.
 
     Returns:
@@ -71,10 +107,11 @@ def gather_moments(
         RunError: An input is not finite.
     """
     model.eval()
+    bases = bases or [None] * len(modules)
     found: Shared = {}
     for batch in batches:
-        for group, tokens in real_inputs(model, batch, modules, objective):
-            new = _moments(tokens.double())
+        for group, tokens in real_inputs(model, batch, modules, objective, bases):
+            new = _moments(tokens.double(), bases[group[0]])
             if not bool(torch.isfinite(new.products).all()):
                 raise not_finite("the input", modules[group[0]])
             found[group] = found[group] + new if group in found else new
@@ -83,15 +120,20 @@ def gather_moments(
 
 
 def real_inputs(
-    model: nn.Module, batch: Batch, modules: Sequence[Module], objective: Objective
+    model: nn.Module,
+    batch: Batch,
+    modules: Sequence[Module],
+    objective: Objective,
+    bases: Sequence[Tensor | None] | None = None,
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     """Yield the modules' inputs at a batch's real tokens, shape (tokens, d_in).
 
-    Each comes once, with the indices of the modules that are given the very same tensors.
+    Each comes once, with the indices of the modules that are given the very same tensors, and
+    have the same basis where `bases` are given.
     """
     encoder = _encoder_layers(model)
     inputs = _inputs(model, batch, modules, objective)
-    for group in _same_inputs(inputs):
+    for group in _same_inputs(inputs, bases or [None] * len(modules)):
         mask = _mask(model, batch, modules[group[0]], encoder)
         yield group, torch.cat([_real(one, mask) for one in inputs[group[0]]])
 
@@ -112,17 +154,21 @@ def _inputs(
     return inputs
 
 
-def _same_inputs(inputs: list[list[Tensor]]) -> list[tuple[int, ...]]:
+def _same_inputs(
+    inputs: list[list[Tensor]], bases: Sequence[Tensor | None]
+) -> list[tuple[int, ...]]:
     # All inputs are alive, so an identity is one tensor's alone.
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, of_module in enumerate(inputs):
         if of_module:
-            groups.setdefault(tuple(map(id, of_module)), []).append(index)
+            groups.setdefault((id(bases[index]), *map(id, of_module)), []).append(index)
     return [tuple(group) for group in groups.values()]
 
 
-def _moments(tokens: Tensor) -> Moments:
-    return Moments(len(tokens), tokens.sum(dim=0), tokens.mT @ tokens)
+def _moments(tokens: Tensor, basis: Tensor | None) -> Moments:
+    squares = float(tokens.square().sum())
+    seen = tokens if basis is None else tokens @ basis
+    return Moments(len(tokens), tokens.sum(dim=0), squares, tokens.mT @ seen, basis)
 
 
 def _real(values: Tensor, mask: Tensor | None) -> Tensor:

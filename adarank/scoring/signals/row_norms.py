@@ -1,20 +1,17 @@
 """Squared gradient norms of single rows, from one backward of their batch where that can be.
 
-A linear layer's weight gradient for one row is sum_t b_t a_t^T, a_t its inputs and b_t the
-gradients of its outputs at the row's tokens t. Its squared norm is
-sum_(t, t') (a_t . a_t') (b_t . b_t'), without the gradient itself ever being made (Goodfellow
-2015, arXiv 1510.01799; over tokens, Li et al. 2022, arXiv 2110.05679).
+See `token_gradients` for the norms without the gradients themselves. A module's are taken as soon
+as its backward has been, so that no more than one module's gradients are held.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adarank.models.modules import Module
+from adarank.scoring.engines.token_gradients import Parts, squared_norms, token_gradients
 from adarank.scoring.signals.gradients import finite_loss
 from adarank.scoring.signals.objective import Batch, Objective, rows_of
 from adarank.scoring.signals.weights import layers_of, weights_of
@@ -67,19 +64,19 @@ class RowNorms:
         return found
 
     def _together(self, batch: Batch) -> np.ndarray:
-        seen: list[tuple[int, Tensor, Tensor]] = []
-        with ExitStack() as hooks:
-            for index, module in enumerate(self._modules):
-                for layer in layers_of(self._model, module):
-                    hooks.callback(layer.register_forward_hook(_keep(seen, index)).remove)
+        squares, rows = np.zeros((len(self._modules), rows_of(batch))), rows_of(batch)
+
+        def take(index: int, parts: Parts) -> None:
+            squares[index] = _added_up(parts, rows)
+
+        layers = {i: layers_of(self._model, module) for i, module in enumerate(self._modules)}
+        with token_gradients(layers, take):
             loss = self._loss(batch)
-        gradients = _gradients(loss, [output for *_, output in seen])
-        parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self._modules]
-        for (index, inputs, _), gradient in zip(seen, gradients, strict=True):
-            if gradient is not None:
-                rows = rows_of(batch)
-                parts[index].append((_by_row(inputs, rows), _by_row(gradient, rows)))
-        return np.stack([_added_up(part, rows_of(batch)) for part in parts])
+            if loss is not None and loss.requires_grad:
+                loss.backward()
+        for weight in self._weights:
+            weight.grad = None  # What there is of it, the proof has seen or will.
+        return squares
 
     def _one_by_one(self, batch: Batch, rows: Sequence[int]) -> np.ndarray:
         squares = np.zeros((len(self._modules), len(rows)))
@@ -99,15 +96,6 @@ class RowNorms:
         return terms * finite_loss(self._model, batch, self._modules, self._objective)
 
 
-def _keep(
-    seen: list[tuple[int, Tensor, Tensor]], index: int
-) -> Callable[[nn.Module, Any, Tensor], None]:
-    def hook(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.append((index, inputs[0].detach(), output))
-
-    return hook
-
-
 def _gradients(loss: Tensor | None, of: Sequence[Tensor]) -> Sequence[Tensor | None]:
     # A loss without a graph is one that no module reaches.
     if loss is None or not loss.requires_grad:
@@ -122,22 +110,11 @@ def _by_row(values: Tensor, rows: int) -> Tensor:
     return values.reshape(rows, -1, values.shape[-1])
 
 
-def _added_up(parts: list[tuple[Tensor, Tensor]], rows: int) -> np.ndarray:
-    if not parts:
-        return np.zeros(rows)
+def _added_up(parts: Parts, rows: int) -> np.ndarray:
     # A layer applied several times adds up over its applications as it does over tokens.
-    inputs, gradients = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-    return _squared_norms(inputs, gradients).cpu().numpy()
-
-
-def _squared_norms(inputs: Tensor, gradients: Tensor) -> Tensor:
-    (_, tokens, d_in), d_out = inputs.shape, gradients.shape[-1]
-    if tokens * (d_in + d_out) <= d_in * d_out:
-        products = (inputs @ inputs.mT) * (gradients @ gradients.mT)
-        return products.sum(dim=(1, 2), dtype=torch.float64).clamp(min=0)
-    # So many tokens that the gradients themselves are the lesser work; one at a time in memory.
-    whole = (b.mT @ a for a, b in zip(inputs, gradients, strict=True))
-    return torch.stack([gradient.square().sum(dtype=torch.float64) for gradient in whole])
+    inputs = torch.cat([_by_row(inputs, rows) for inputs, _ in parts], dim=1)
+    gradients = torch.cat([_by_row(gradient, rows) for _, gradient in parts], dim=1)
+    return squared_norms(inputs, gradients).cpu().numpy()
 
 
 def _close(found: np.ndarray, plain: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from torch import nn
 
 from adarank.models.modules import Module
 from adarank.scoring.scores import Scores
-from adarank.scoring.signals.gradients import mean_gradients
+from adarank.scoring.signals.gradients import gradient_turns, mean_gradients
 from adarank.scoring.signals.objective import OWN, Batch, Objective
 from adarank.scoring.signals.weights import weights_of
 from adarank.scoring.table import score_table
@@ -20,6 +20,7 @@ def weight_gradient(
     modules: Sequence[Module],
     objective: Objective = OWN,
     *,
+    memory_gb: float | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Score modules by the sensitivity of the loss to scaling their weights.
@@ -32,7 +33,9 @@ def weight_gradient(
         batches: Labelled train rows.
         modules: What to score.
         objective: The loss; the model's own unless given.
-        advance: Called after each batch.
+        memory_gb: Bound in GiB on the gradients held at once; modules that do not fit together
+            take turns, a forward and backward of all batches each. None: half of what is free.
+        advance: Called after each batch of the first turn.
 
     Returns:
         One trial per module.
@@ -41,9 +44,12 @@ def weight_gradient(
         InputError: Nothing labelled.
         RunError: A loss or a gradient is not finite.
     """
-    gradients = mean_gradients(model, batches, modules, objective, advance=advance)
+    turns = gradient_turns(model, modules, memory_gb)
+    gradients = mean_gradients(model, batches, turns, objective, advance=advance)
     scores = [
         float((weight.detach() * gradient).abs().mean(dtype=torch.float64))
         for weight, gradient in zip(weights_of(model, modules), gradients, strict=True)
     ]
-    return Scores(score_table(modules, np.array(scores)[:, None]), "backward", len(batches))
+    return Scores(
+        score_table(modules, np.array(scores)[:, None]), "backward", len(turns) * len(batches)
+    )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
+import adarank
 from adarank.commands import model_cache, scored_modules
 from adarank.commands.app import app
 from adarank.pipeline.files.whole import folder_sha256
@@ -106,6 +108,27 @@ def test_people_get_a_table_and_pipes_get_json(models):
     assert "1,792 of 1,792 parameters; 12 of 12 modules adapted; highest rank" in result.stderr
     assert "linearized, 2 trials; standard error of a module's score" in result.stderr
     assert "first 16 of" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["bert", "t5", "llama-lm"])
+@pytest.mark.parametrize("estimator", ["exact", "linearized"])
+def test_a_dry_run_says_what_scoring_takes_and_loads_no_weight(models, tmp_path, name, estimator):
+    # Without weights: nothing but the config and the tokenizer is read.
+    folder = tmp_path / name
+    shutil.copytree(models / name, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    result = call(folder, "--dry-run", "--estimator", estimator)
+    assert result.exit_code == 0 and result.stdout == ""
+    (line,) = [line for line in result.stderr.splitlines() if "dry run" in line]
+    model = AutoModel.from_pretrained(models / name)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert f"{len(adarank.find_modules(model))} modules, {parameters:,} parameters" in line
+    assert "forwards of the probe" in line and "GiB" in line
+
+
+def test_a_dry_run_of_a_model_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = call(tmp_path / "empty", "--dry-run")
+    assert result.exit_code == 2 and "Traceback" not in result.output
 
 
 def test_the_file_holds_what_standard_output_would(models):

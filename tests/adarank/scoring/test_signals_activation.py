@@ -7,10 +7,10 @@ from peft.utils.incremental_pca import IncrementalPCA
 from torch import Tensor, nn
 
 from adarank.errors import RunError
-from adarank.models.modules import find_modules, resolve
+from adarank.models.modules import Module, find_modules, resolve
 from adarank.scoring.signals.activation_variance import activation_variance
 from adarank.scoring.signals.moments import gather_moments
-from adarank.scoring.signals.objective import OWN
+from adarank.scoring.signals.objective import OWN, Batch
 from tests.adarank.scoring.toys import MODULE, OBJECTIVE, Toy, toy_batch
 from tests.adarank.tasks.labelled import TEXT, headed, labelled, rows
 
@@ -134,3 +134,49 @@ def test_modules_that_do_not_fit_together_take_turns_to_the_same_scores() -> Non
     assert whole.forwards == 2
     assert tight.forwards >= 6
     assert tight.table.equals(whole.table)
+
+
+class Wide(nn.Module):
+    """One layer of 200 inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.ModuleList([nn.Linear(200, 4, bias=False)])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.block[0](inputs)
+
+
+WIDE = Module("block.0", 0, "query", 200, 4)
+
+
+def wide_batches(spread: Tensor, offset: float = 3.0) -> list[Batch]:
+    """Inputs whose standard deviations are given, along random directions, far from the origin."""
+    generator = torch.Generator().manual_seed(0)
+    turned = torch.linalg.qr(torch.randn(200, 200, generator=generator)).Q
+    values = torch.randn(600, 200, generator=generator) * spread @ turned + offset
+    return [{"inputs": part, "labels": torch.zeros(len(part), 4)} for part in values.split(150)]
+
+
+@pytest.mark.parametrize(("power", "close"), [(1.0, 1e-3), (0.5, 2e-2)])
+def test_the_leading_variances_of_wide_inputs_are_those_of_all(power: float, close: float) -> None:
+    batches = wide_batches(torch.arange(1, 201) ** -power)
+    # 200 inputs are over 8 * 4 * 4, so 16 directions are followed through three passes.
+    scores = activation_variance(Wide(), batches, [WIDE], OBJECTIVE, components=4)
+    values = torch.cat([batch["inputs"] for batch in batches]).double()
+    expected = np.linalg.eigvalsh(np.cov(values.numpy(), rowvar=False))[::-1]
+    found = scores.table["score"].to_numpy()
+    assert scores.forwards == 3 * 4
+    assert np.allclose(found, expected[:4] / expected.sum(), rtol=close)
+    assert np.all(found <= expected[:4] / expected.sum() * (1 + 1e-9))
+    again = activation_variance(Wide(), batches, [WIDE], OBJECTIVE, components=4)
+    assert again.table.equals(scores.table)
+
+
+def test_wide_inputs_that_never_vary_score_nothing() -> None:
+    batches = wide_batches(torch.zeros(200))
+    table = activation_variance(Wide(), batches, [WIDE], OBJECTIVE, components=4).table
+    assert len(table) == 4 and table["score"].max() < 1e-6
+    narrow = wide_batches(torch.eye(200)[0])
+    table = activation_variance(Wide(), narrow, [WIDE], OBJECTIVE, components=4).table
+    assert table["score"][0] == pytest.approx(1) and table["score"][1:].max() < 1e-6

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adarank.models.modules import find_modules, resolve
-from adarank.scoring.signals import row_norms
+from adarank.scoring.engines.token_gradients import squared_norms
 from adarank.scoring.signals.fisher import fisher
 from adarank.scoring.signals.objective import Batch
 from adarank.scoring.signals.row_norms import ONE_BY_ONE, TOGETHER
@@ -131,7 +131,7 @@ def test_norms_are_the_same_with_and_without_the_gradients_themselves() -> None:
     inputs = torch.randn(3, 50, 8, generator=generator)
     gradients = torch.randn(3, 50, 4, generator=generator)
     # 50 tokens are many for 8 x 4 entries, 2 are few.
-    few, many = (row_norms._squared_norms(inputs[:, :n], gradients[:, :n]) for n in (2, 50))
+    few, many = (squared_norms(inputs[:, :n], gradients[:, :n]) for n in (2, 50))
     for n, found in ((2, few), (50, many)):
         whole = torch.einsum("rto,rti->roi", gradients[:, :n], inputs[:, :n])
         assert torch.allclose(found.float(), whole.square().sum(dim=(1, 2)), rtol=1e-4)

@@ -66,7 +66,7 @@ def test_gradients_equal_one_plain_backward_over_all_rows(name: str, causal: boo
     batches = [labelled(name, seed, causal=causal) for seed in (0, 1)]
     modules = find_modules(model)
     plain = plain_gradients(model, batches, modules)
-    found = mean_gradients(model, batches, modules, OWN)
+    found = mean_gradients(model, batches, [modules], OWN)
     for one, other in zip(found, plain, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
     weights = [model.get_submodule(resolve(model, m.name)).weight for m in modules]
@@ -106,7 +106,7 @@ def test_the_summary_of_a_spectrum_is_the_squared_norm_of_the_gradient() -> None
     model, batches = headed("bert"), [labelled("bert")]
     modules = find_modules(model)
     table = gradient_spectrum(model, batches, modules).table
-    gradients = mean_gradients(model, batches, modules, OWN)
+    gradients = mean_gradients(model, batches, [modules], OWN)
     sums = summary(table)["mean"].to_numpy()
     assert np.allclose(sums, [float(g.square().sum()) for g in gradients], rtol=1e-4)
     assert table.groupby("module").size().eq(32).all()
@@ -176,3 +176,15 @@ def test_batches_without_a_label_are_refused(signal) -> None:
     alone, beside = (signal(model, b, find_modules(model)).table for b in ([batch], [empty, batch]))
     if signal is not fisher:  # whose mean is over rows, those without a label included
         assert np.allclose(alone["score"], beside["score"], rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("signal", [weight_gradient, gradient_spectrum])
+def test_modules_whose_gradients_do_not_fit_together_take_turns_to_the_same_bits(signal) -> None:
+    model, batches = headed("bert"), [labelled("bert"), labelled("bert", 1)]
+    modules = find_modules(model)
+    whole = signal(model, batches, modules)
+    # Room for the gradients of five attention layers of 32 x 32, twice.
+    tight = signal(model, batches, modules, memory_gb=5 * 2 * 4 * 32**2 / 2**30)
+    assert whole.forwards == 2
+    assert tight.forwards >= 6
+    assert tight.table.equals(whole.table)

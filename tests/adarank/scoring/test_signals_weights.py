@@ -10,6 +10,7 @@ from adarank.errors import RunError
 from adarank.models.modules import find_modules, resolve
 from adarank.scoring.signals.spectra import (
     largest_squared_singular_value,
+    leading_squared_singular_values,
     squared_singular_values,
 )
 from adarank.scoring.signals.stable_rank import stable_rank
@@ -78,3 +79,25 @@ def test_fast_singular_values_are_an_svd_s(
     wanted = torch.linalg.svdvals(matrix).square().numpy()
     assert largest_squared_singular_value(matrix) == pytest.approx(wanted[0], rel=1e-8)
     assert np.allclose(squared_singular_values(matrix) / wanted[0], wanted / wanted[0], atol=1e-12)
+
+
+@pytest.mark.parametrize(("power", "close"), [(0.5, 5e-3), (1.0, 1e-3), (3.0, 1e-4)])
+def test_leading_singular_values_are_those_of_an_svd(power: float, close: float) -> None:
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(n, 100).double())[0] for n in (130, 100))
+    values = torch.arange(1, 101).double() ** -power
+    matrix = ((left * values) @ right.mT).float()
+    # 100 columns are over 8 * 5, so this is the randomised way.
+    found = leading_squared_singular_values(matrix, 5)
+    assert np.allclose(found, values[:5].square(), rtol=close)
+    assert np.array_equal(found, leading_squared_singular_values(matrix, 5))
+    assert np.allclose(leading_squared_singular_values(matrix.mT, 5), found, rtol=close)
+    exact = squared_singular_values(matrix)[:20]
+    assert np.array_equal(leading_squared_singular_values(matrix, 20), exact)
+
+
+def test_leading_singular_values_of_tiny_and_of_no_gradients() -> None:
+    matrix = torch.randn(50, 60, generator=torch.Generator().manual_seed(0))
+    plain = leading_squared_singular_values(matrix, 4)
+    assert np.allclose(leading_squared_singular_values(matrix * 1e-25, 4) * 1e50, plain, rtol=1e-5)
+    assert leading_squared_singular_values(torch.zeros(50, 60), 4).tolist() == [0.0] * 4

@@ -120,7 +120,7 @@ def test_the_first_step_is_the_best_approximation_of_full_fine_tunings(pico_mode
     model = begun(pico_model, "gradient")
     base: Any = fresh(pico_model).model
     modules = {module.name: module for module in find_modules(base)}
-    full = mean_gradients(base, BATCHES, list(modules.values()), OBJECTIVE)
+    full = list(mean_gradients(base, BATCHES, [list(modules.values())], OBJECTIVE))
     gradients = dict(zip(modules, full, strict=True))
     model.eval()
     total = sum(len(batch["labels"]) for batch in BATCHES)

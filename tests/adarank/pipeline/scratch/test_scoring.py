@@ -1,5 +1,6 @@
 """Parts in the scratch store: written now and then, joined in the end, however a run ends."""
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,28 @@ def test_a_damaged_part_costs_that_part_alone(
     kept = KeptParts(store, KEY, Pace(1e9))
     assert kept.get("a") is None and kept.get("b") is not None
     assert "damaged" in capsys.readouterr().err and not path.exists()
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_is_written_is_not_held_in_memory(store: Store) -> None:
+    with kept_parts(store, KEY) as kept:
+        values = torch.arange(5.0)
+        held = weakref.ref(values)
+        kept.put("a", values)
+        kept.put("b", TWO)
+        del values
+        assert held() is None
+        found = kept.get("a")
+        assert found is not None and found.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_much_is_written_before_it_is_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adarank.pipeline.scratch.scoring._MOST_PENDING", 7)
+    kept = KeptParts(store, KEY, Pace(1e9))
+    kept.put("b", TWO)
+    assert store.parts(KEY) == []
+    kept.put("a", ONE)
+    assert len(store.parts(KEY)) == 1
 
 
 def test_an_entry_goes_with_its_last_part(store: Store) -> None:
