@@ -59,6 +59,11 @@ class StudySection(Section):
     reference: str = Field(description="the strategy that all others are compared with")
     budgets: Budgets = Field(description="average ranks; each means uniform's parameters at it")
     seeds: Seeds = Field(description="every cell is trained once with each")
+    merge: Names = Field(
+        default=[],
+        description="ways to merge the tasks' adapters into one model: merging methods, or names "
+        "that merge.methods defines; [] for none",
+    )
 
 
 def plan_name(strategy: str, budget: float | str) -> str:
