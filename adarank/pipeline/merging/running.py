@@ -19,7 +19,7 @@ from adarank.merging.registry import complete, method_named
 from adarank.merging.task_vectors import Vector
 from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.merging.base import read_base
-from adarank.pipeline.merging.merge import check_texts, merge
+from adarank.pipeline.merging.merge import check_texts, learn_from_folders
 from adarank.pipeline.merging.reading import read_members
 from adarank.pipeline.merging.writing import Written, write_full, write_lora
 
@@ -99,18 +99,18 @@ def run(request: Request, output: Path) -> Report:
     learned = None
     vectors: Mapping[str, Vector]
     if method.learned:
-        merged = merge(
-            request.base,
-            dict(request.members),
-            request.method,
-            values=request.values,
-            texts=request.texts,
-            learning=request.learning,
+        learned = learn_from_folders(
+            base,
+            members,
+            method,
+            values,
+            request.texts,
+            request.learning,
             max_length=request.max_length,
             state=_read_state(request.checkpoint),
             on_step=_saving(request),
         )
-        vectors, learned = merged.vectors, merged.learned
+        vectors = learned.vectors
     else:
         vectors = MergedWeights(members, method, values, request.seed)
     excluded = tuple(sorted({name for member in members for name in member.excluded}))
