@@ -29,7 +29,9 @@ FEW = 2
 
 
 QUICK = ("stages.allocate", "stages.summarize", "stages.report", "stages.best")
-"""Stages that take seconds: they may as well rerun for an edit anywhere in adarank/pipeline."""
+QUICK += ("stages.merge", "stages.evaluate_merged")
+"""Stages that take seconds, or whose scratch entries are by the files that they do use: they may as
+well rerun for an edit anywhere in adarank/pipeline."""
 
 
 def room_of(path: str, *, coarse: bool = False) -> str:

@@ -40,6 +40,7 @@ class KeptRank:
         task: The member's.
         components: How many there are.
         kept: How many are on.
+        mask: A character a component, the largest first: 1 for kept, 0 for not.
         leading: Share of the kept components that are among the `kept` largest: 1 where the mask
             is a truncation of the SVD. None where none is kept.
         scaling: lambda.
@@ -51,6 +52,7 @@ class KeptRank:
     kept: int
     leading: float | None
     scaling: float
+    mask: str
 
 
 @dataclass(frozen=True)
@@ -157,4 +159,5 @@ def _result(members: Sequence[Member], coefficients: Coefficients, last: State) 
 def _kept(weight: str, task: str, mask: Tensor, scaling: float) -> KeptRank:
     kept = int(mask.sum())
     leading = float(mask[:kept].sum()) / kept if kept else None
-    return KeptRank(weight, task, len(mask), kept, leading, scaling)
+    shown = "".join("1" if on else "0" for on in mask.tolist())
+    return KeptRank(weight, task, len(mask), kept, leading, scaling, shown)

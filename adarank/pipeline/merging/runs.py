@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from adarank.errors import AdaRankError, InputError, Problem, input_error
 from adarank.merging.parameters import Value
@@ -27,6 +27,12 @@ class MergeRun:
     method: Method
     values: Mapping[str, Value]
     grid: tuple[float, ...]
+
+    def split(self, section: MergeSection) -> Literal["train", "validation", "test"] | None:
+        """The split that is read beside the members; None for none."""
+        if self.method.learned:
+            return "test" if section.transductive else "train"
+        return "validation" if len(self.grid) > 1 else None
 
 
 def merge_run(section: MergeSection, name: str) -> MergeRun:
@@ -117,7 +123,9 @@ def _absent(
     ]
 
 
-def _without_classes(run: MergeRun, tasks: Sequence[str], types: Mapping[str, str]) -> list[Problem]:
+def _without_classes(
+    run: MergeRun, tasks: Sequence[str], types: Mapping[str, str]
+) -> list[Problem]:
     """Tasks whose head gives no classes, so that a learned method has no entropy to lower."""
     return [
         Problem(

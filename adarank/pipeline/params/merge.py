@@ -1,4 +1,4 @@
-"""The section merge of params.yaml: whose adapters are merged, and how; study.merge names by what."""
+"""The section merge of params.yaml: whose adapters are merged, and how."""
 
 from typing import Annotated, Any
 
