@@ -15,8 +15,8 @@ import typer
 from adarank.errors import RunError
 from adarank.merging.learned.learning import Learning
 from adarank.pipeline.artifacts.cell import FAILED, Cell, seed_folder
-from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.artifacts.merged import MERGED
+from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
