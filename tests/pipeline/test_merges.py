@@ -9,9 +9,9 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from adarank.pipeline.files.whole import read_json
+from tests.pipeline import test_contract
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import Project, make_data, make_project
-from tests.pipeline.test_contract import test_a_stage_opens_only_its_deps_and_writes_only_its_outs
 from tests.pipeline.test_repro import kinds
 
 AFTER_MERGES = {"summarize", "report", "best"}
@@ -75,7 +75,7 @@ def test_a_new_method_trains_nothing_and_leaves_the_other_merges(run: Run) -> No
 
 @pytest.mark.pipeline
 def test_merging_opens_what_it_declares(run: Run) -> None:
-    test_a_stage_opens_only_its_deps_and_writes_only_its_outs(run)
+    test_contract.test_a_stage_opens_only_its_deps_and_writes_only_its_outs(run)
 
 
 def test_a_study_without_merges_has_no_such_stage(tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ class TaskValue(_Part):
     normalised: Number | None
 
 
+class OwnValue(_Part):
+    """A task's own member, unmerged: its headline metric."""
+
+    task: str
+    metric: str
+    value: Number | None
+
+
 class Merge(_Part):
     """One merge over its tasks.
 
@@ -114,14 +122,18 @@ class Merges(_Part):
     reference: str
     members: str
     metric: str | None
-    metrics: dict[str, str]
     seeds: tuple[int, ...]
-    own: tuple[TaskValue, ...]
+    own: tuple[OwnValue, ...]
     own_mean: Mean | None
     merges: tuple[Merge, ...]
     comparisons: Annotated[tuple[MergeComparison, ...], EMPTY_AS_NULL]
     kept: Annotated[tuple[KeptComponents, ...], EMPTY_AS_NULL]
     caveats: Annotated[tuple[str, ...], EMPTY_AS_NULL]
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Each task's headline metric, in the order of the tasks."""
+        return {one.task: one.metric for one in self.own}
 
 
 def summarize_merges(study: StudySection) -> dict[str, Any] | None:
@@ -136,7 +148,12 @@ def summarize_merges(study: StudySection) -> dict[str, Any] | None:
     first = records[0]
     _refuse_mixed(records)
     seeds = sorted({seed for record in records for seed in _seeds(record)})
-    metrics = {t: TaskMetric(one["metric"], one["better"]) for t, one in first["tasks"].items()}
+    named: Mapping[str, Any] = first["tasks"]
+    metrics = {
+        task: TaskMetric(named[task]["metric"], named[task]["better"])
+        for task in study.tasks
+        if task in named
+    }
     budget = f"{first['budget']:g}"
     cells = {task: read_cell(cell_name(task, first["strategy"], budget)) for task in metrics}
     own = {task: values_by_seed(cells[task], "test", one.metric) for task, one in metrics.items()}
@@ -148,9 +165,11 @@ def summarize_merges(study: StudySection) -> dict[str, Any] | None:
         "reference": REFERENCE,
         "members": plan_name(first["strategy"], budget),
         "metric": mean_metric(metrics),
-        "metrics": {task: one.metric for task, one in metrics.items()},
         "seeds": seeds,
-        "own": _tasks(alone),
+        "own": [
+            {"task": task, "metric": one.metric, "value": alone.tasks[task].value}
+            for task, one in metrics.items()
+        ],
         "own_mean": alone.mean and asdict(alone.mean),
         "merges": [_merge(r, one) for r, one in zip(records, results, strict=True)],
         "comparisons": [_comparison(one) for one in found],
@@ -255,7 +274,7 @@ def _caveats(
 
 def _at_an_edge(record: Mapping[str, Any]) -> bool:
     for one in record["chosen"]:
-        tried = [trial["value"] for trial in one["tried"]]
+        tried = [trial["value"] for trial in one["tried"] or []]
         if tried and one["values"].get("scaling") in (min(tried), max(tried)):
             return True
     return False
