@@ -233,8 +233,8 @@ def test_masks_and_lambdas_are_recorded() -> None:
     assert {row["task"] for row in kept} == set(TASKS)
     written = load_file(Path("data/merged/masks/seed-0/coefficients.safetensors"))
     for weight in {row["weight"] for row in kept}:
-        told = "".join(row["mask"] for row in kept if row["weight"] == weight)
-        assert told == "".join("1" if on else "0" for on in written[f"mask.{weight}"].tolist())
+        listed = "".join(row["mask"] for row in kept if row["weight"] == weight)
+        assert listed == "".join("1" if on else "0" for on in written[f"mask.{weight}"].tolist())
     assert any("0" in row["mask"] for row in kept)
 
 

@@ -81,10 +81,10 @@ def _bars(merges: Merges, task: str) -> View:
     line = {"color": INK.light, "width": 2}
     at = None if own is None else scaled(own, metric)
     shape = {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
-    told = unit(metric)
+    shown = unit(metric)
     figure.update_layout(
         **layout(_AROUND + _BAR * len(rows)),
-        xaxis=axis(f"{title(metric)} on test{f', {told}' if told else ''}", rangemode="tozero"),
+        xaxis=axis(f"{title(metric)} on test{f', {shown}' if shown else ''}", rangemode="tozero"),
         yaxis=axis(type="category", autorange="reversed", ticks=""),
         shapes=[] if at is None else [shape],
     )
