@@ -10,8 +10,10 @@ from rich.console import Console
 from adarank.comparison.cells import compare
 from adarank.errors import input_error
 from adarank.pipeline.artifacts.measured import CELLS, read_cell
+from adarank.pipeline.artifacts.merges import summarize_merges
 from adarank.pipeline.artifacts.summary import SUMMARY, StudySummary, read_summary
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
+from adarank.pipeline.console.merges_table import MergesTable
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.console.summary_table import SummaryTable, cost_table
 from adarank.pipeline.files.tables import write_tsv
@@ -58,6 +60,7 @@ def run(params: Params) -> None:
     study = params.study
     by_task = {task: _cells(study, task) for task in study.tasks}
     whole = summary(by_task, study)
+    whole["merges"] = summarize_merges(study)
     say(f"summarize: {whole['verdict']}")
     for task, part in whole["tasks"].items():
         for line in [*(c["text"] for c in part["caveats"]), *part["costs"]]:
@@ -79,6 +82,8 @@ def _show(summary: StudySummary) -> None:
         if len(summary.tasks) > 1:
             console.rule(task)
         console.print(SummaryTable(summary.of(task)))
+    if summary.merges:
+        console.print(MergesTable(summary.merges))
     console.print(cost_table(stage_costs(summary.cells), score_costs()))
 
 

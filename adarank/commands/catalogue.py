@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -62,9 +63,11 @@ def parameters() -> Rows:
     yield "key", "default", "meaning"
     sections = {n: f.annotation for n, f in WholeParams.model_fields.items() if n != "tasks"}
     sections["tasks.NAME"] = TaskSection
-    for name, section in sections.items():
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from _leaves(section, f"{name}.")
+    for name, annotation in sections.items():
+        # A section that may be left out is a union with None.
+        for section in get_args(annotation) or (annotation,):
+            if isinstance(section, type) and issubclass(section, BaseModel):
+                yield from _leaves(section, f"{name}.")
 
 
 TABLES: dict[str, Callable[[], Rows]] = {

@@ -8,14 +8,16 @@ from torch import Generator, Tensor
 
 from adarank.errors import input_error
 from adarank.factors.svd import Update
-from adarank.merging.core_space import CoreSpace, core_space
+from adarank.merging.core_space import CoreSpace, core_space, dense_core_space
 from adarank.merging.methods.knots_ties import knots_ties
 from adarank.merging.methods.ties import magnitude_threshold
 from adarank.merging.parameters import Value
 from adarank.merging.registry import METHODS, Method, Site, complete
 from adarank.merging.task_vectors import (
+    MATRICES,
     Member,
     Vector,
+    all_factored,
     check_members,
     dense,
     stacked,
@@ -77,22 +79,18 @@ class MergedWeights(Mapping[str, Vector]):
 
 def merge_weight(vectors: Sequence[Vector | None], method: Method, site: Site) -> Vector:
     """Merge the task vectors of one weight; None is a member that does not change it."""
-    factored = all(vector is None or isinstance(vector, Update) for vector in vectors)
-    if method.space == "core":
-        inner = METHODS[str(site.values["inner"])]
-        matrices = factored or stacked(vectors).ndim == 3
-        return (
-            _in_core(core_space(vectors), inner, site)
-            if matrices
-            else _apply(inner, stacked(vectors), site)
-        )
-    if factored and method.space == "spectral":
-        return _in_core(core_space(vectors), method, site)
+    factored = all_factored(vectors)
     if factored and method.space == "shared":
         return knots_ties(
             _updates(vectors), scaling=site.number("scaling"), density=site.number("density")
         )
-    return _apply(method, stacked(vectors), site)
+    inner = METHODS[str(site.values["inner"])] if method.space == "core" else method
+    if factored and method.space in ("core", "spectral"):
+        return _in_core(core_space(vectors), inner, site)
+    taus = stacked(vectors)
+    if method.space == "core" and taus.ndim == MATRICES:
+        return _in_core(dense_core_space(taus), inner, site)
+    return _apply(inner, taus, site)
 
 
 def whole_thresholds(members: Sequence[Member], density: float) -> Tensor:

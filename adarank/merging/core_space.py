@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adarank.factors.svd import Update
 from adarank.merging.methods.spectra import compact_svd
-from adarank.merging.task_vectors import Vector, stacked
+from adarank.merging.task_vectors import Vector, all_factored, stacked
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,8 @@ def core_space(vectors: Sequence[Vector | None]) -> CoreSpace:
         vectors: One a task; all of adapters, or else all are taken as dense matrices. None is a
             member that does not change the weight.
     """
-    if any(isinstance(vector, Tensor) for vector in vectors):
-        taus = stacked(vectors)
-        left = compact_svd(torch.cat(list(taus), dim=1))[0]
-        right = compact_svd(torch.cat(list(taus)))[2]
-        return CoreSpace(left, right, left.T @ taus @ right.T)
+    if not all_factored(vectors):
+        return dense_core_space(stacked(vectors))
     updates = [vector.double() if isinstance(vector, Update) else None for vector in vectors]
     there = [update for update in updates if update is not None]
     left = compact_svd(torch.cat([update.b for update in there], dim=1))[0]
@@ -65,3 +62,10 @@ def core_space(vectors: Sequence[Vector | None]) -> CoreSpace:
         for update in updates
     ]
     return CoreSpace(left, right, torch.stack(cores))
+
+
+def dense_core_space(taus: Tensor) -> CoreSpace:
+    """Find the same of dense task vectors, shape (n_tasks, d_out, d_in)."""
+    left = compact_svd(torch.cat(list(taus), dim=1))[0]
+    right = compact_svd(torch.cat(list(taus)))[2]
+    return CoreSpace(left, right, left.T @ taus @ right.T)

@@ -56,7 +56,7 @@ def with_body(model: nn.Module, body: nn.Module) -> tuple[nn.Module, str]:
     if not prefix:
         return body, ""
     setattr(headed, prefix, body)
-    return headed.eval(), prefix
+    return headed, prefix
 
 
 def _unwrapped(part: nn.Module | None) -> nn.Module | None:

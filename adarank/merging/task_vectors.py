@@ -40,6 +40,15 @@ def dense(vector: Vector) -> Tensor:
     return vector.dense() if isinstance(vector, Update) else vector
 
 
+MATRICES = 3
+"""Dimensions of the stacked task vectors of a matrix."""
+
+
+def all_factored(vectors: Sequence[Vector | None]) -> bool:
+    """Whether all members that change the weight are adapters, so that factors suffice."""
+    return all(vector is None or isinstance(vector, Update) for vector in vectors)
+
+
 def stacked(vectors: Sequence[Vector | None]) -> Tensor:
     """Stack the members' task vectors of one weight, shape (n_tasks, *weight).
 

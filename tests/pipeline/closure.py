@@ -19,7 +19,7 @@ def rooms(module: str, root: Path = ROOT) -> list[str]:
     by_room: dict[str, list[str]] = {}
     for path in closure(module, root):
         if not _empty(root / path):
-            by_room.setdefault(room_of(path, coarse=module in QUICK), []).append(path)
+            by_room.setdefault(room_of(path, module), []).append(path)
     # One or two files of a room do not make a stage depend on all of it.
     few = {room: files for room, files in by_room.items() if len(files) <= FEW}
     return sorted({*(by_room.keys() - few.keys()), *(f for files in few.values() for f in files)})
@@ -31,11 +31,17 @@ FEW = 2
 QUICK = ("stages.allocate", "stages.summarize", "stages.report", "stages.best")
 """Stages that take seconds: they may as well rerun for an edit anywhere in adarank/pipeline."""
 
+WHOLE = ("stages.merge", "stages.evaluate_merged")
+"""Stages that use nearly every room: they rerun for an edit anywhere, and the scratch store answers
+by the files that they do use."""
 
-def room_of(path: str, *, coarse: bool = False) -> str:
-    """Name the room of a file: adarank/ROOM, adarank/pipeline/ROOM, or the file itself."""
+
+def room_of(path: str, module: str = "") -> str:
+    """Name a file's room, as a stage depends on it: adarank/ROOM or adarank/pipeline/ROOM, coarser
+    for some stages, or the file itself."""
     parts = Path(path).parts
-    depth = 3 if parts[:2] == ("adarank", "pipeline") and not coarse else 2
+    inside = parts[:2] == ("adarank", "pipeline") and module not in QUICK
+    depth = 1 if module in WHOLE else 3 if inside else 2
     return "/".join(parts[:depth]) if parts[0] == "adarank" else path
 
 
@@ -54,7 +60,7 @@ def _with_own_deps(stage: str, root: Path) -> str:
     found = re.search(r"python -m (stages\.\w+)", stage)
     if not found:
         return stage
-    code = re.compile(r"(?m)^( +- )(?:adarank|stages)/.*\n")
+    code = re.compile(r"(?m)^( +- )(?:adarank|stages)(?:/.*)?\n")
     first = code.search(stage)
     lines = "".join(f"{first[1]}{path}\n" for path in rooms(found[1], root)) if first else ""
     at = first.start() if first else 0

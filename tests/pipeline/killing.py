@@ -21,9 +21,13 @@ from adarank.pipeline.files.whole import sha256
 torch.set_num_threads(1)
 
 
-def written() -> dict[str, str]:
+PLACES = ("data/scores", "data/adapters", "data/curves", "metrics")
+OWN = {"merge": ("data/merged",)}
+"""Where a stage writes that reads what others wrote in the places above."""
+
+
+def written(places: tuple[str, ...]) -> dict[str, str]:
     """Hash what stages write, but for what is told of time."""
-    places = ("data/scores", "data/adapters", "data/curves", "metrics")
     files = [path for place in places for path in Path(place).rglob("*") if path.is_file()]
     return {path.as_posix(): sha256(path) for path in sorted(files)}
 
@@ -44,9 +48,9 @@ def begin(app: object, arguments: list[str], log: Path) -> int:
         os._exit(1)
 
 
-def clear() -> None:
+def clear(places: tuple[str, ...]) -> None:
     """Take away what stages wrote, and the scratch store."""
-    for place in ("data/scores", "data/adapters", "data/curves", "metrics", "timings"):
+    for place in (*places, "timings"):
         shutil.rmtree(place, ignore_errors=True)
     shutil.rmtree(os.environ["ADARANK_SCRATCH"], ignore_errors=True)
 
@@ -54,13 +58,14 @@ def clear() -> None:
 def main(stage: str, kills: int, seed: int, arguments: list[str]) -> None:
     """Run once undisturbed, then again and again until killed so often."""
     app, log = importlib.import_module(f"stages.{stage}").app, Path("log.txt")
+    places = OWN.get(stage, PLACES)
     began = time.perf_counter()
     assert os.waitstatus_to_exitcode(os.waitpid(begin(app, arguments, log), 0)[1]) == 0, (
         log.read_text()
     )
-    length, whole = time.perf_counter() - began, written()
+    length, whole = time.perf_counter() - began, written(places)
     moments, killed, ended = random.Random(seed), 0, []
-    clear()
+    clear(places)
     while killed < kills or not ended:
         child = begin(app, arguments, log)
         if killed < kills:
@@ -70,8 +75,8 @@ def main(stage: str, kills: int, seed: int, arguments: list[str]) -> None:
         assert code in (0, -signal.SIGKILL), log.read_text()
         killed += code != 0
         if code == 0:
-            ended.append(written())
-            clear()
+            ended.append(written(places))
+            clear(places)
     lines = log.read_text().splitlines()
     resumed = [line for line in lines if "taken from" in line or "goes on after" in line]
     told = {"kills": killed, "whole": whole, "ended": ended, "resumed": len(resumed)}

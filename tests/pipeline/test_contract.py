@@ -26,13 +26,14 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pipel
     # Not the project itself, whose study need not have every kind of stage.
     folder = tmp_path_factory.mktemp("contract")
     project = make_project(folder / "project", folder)
+    project.change(study__merge=["average"], merge={"strategy": "uniform", "budget": 2})
     with Repo(str(project.path)) as repo:
         yield _by_name(repo)
 
 
 def test_every_stage_is_there(stages: dict[str, PipelineStage]) -> None:
     kinds = ["download", "download_task", "score", "score_task", "allocate", "finetune", "evaluate"]
-    kinds += ["summarize", "report", "best"]
+    kinds += ["merge", "evaluate_merged", "summarize", "report", "best"]
     assert list(dict.fromkeys(name.split("@")[0] for name in stages)) == kinds
 
 

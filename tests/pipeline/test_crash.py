@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.cells import write_params, write_project
+from tests.merged_study import change_params, write_study
 from tests.pico import WORDS
 from tests.pipeline.closure import ROOT
 from tests.stages.test_score import PARAMS
@@ -73,6 +74,20 @@ def test_fine_tuning_survives_kills_at_any_moment(
     assert told["kills"] == KILLS and told["damaged"] == 0
     # The rates; by seed an adapter of three files and a curve; the curves together.
     assert len(told["whole"]) == 1 + 2 * 4 + 1
+    assert all(ended == told["whole"] for ended in told["ended"])
+    assert told["resumed"] > 0
+
+
+def test_learning_masks_survives_kills_at_any_moment(
+    pico_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(pico_model)
+    change_params(merges=("masks",), steps=30)
+    told = killed("merge", tmp_path, "--method", "masks")
+    assert told["kills"] == KILLS and told["damaged"] == 0
+    # By seed: an adapter of two files, two heads, the record, masks and lambdas.
+    assert len(told["whole"]) == 2 * (2 + 2 + 2)
     assert all(ended == told["whole"] for ended in told["ended"])
     assert told["resumed"] > 0
 

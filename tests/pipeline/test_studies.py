@@ -23,7 +23,9 @@ from stages import (
     download,
     download_task,
     evaluate,
+    evaluate_merged,
     finetune,
+    merge,
     score,
     score_task,
     summarize,
@@ -154,9 +156,12 @@ def shrunk(path: Path, folder: Path) -> dict[str, Any]:
     study["seeds"] = study["seeds"][:1]
     study["budgets"] = [budget for budget in study["budgets"] if budget <= 8]
     if len(study["tasks"]) > 1:
-        study["strategies"] = [study["reference"], study["strategies"][-1]]
+        study["strategies"] = [*dict.fromkeys((study["reference"], study["strategies"][-1]))]
     params["finetune"] = shorten(params["finetune"])
     params["evaluate"] |= {"batch_size": 16, "train_rows": 8}
+    if study["merge"]:
+        short = {"steps": 2, "check_every": 1, "validation_rows": 8, "scaling": [0.3, 1.0]}
+        params["merge"] |= short | {"batch_size": 4, "rows": 16}
     return params
 
 
@@ -175,6 +180,8 @@ def stages_of(study: dict[str, Any]) -> Iterator[tuple[Any, list[str]]]:
         yield allocate.app, plan
         for task, stage in product(study["tasks"], (finetune, evaluate)):
             yield stage.app, ["--task", task, *plan]
+    for method, stage in product(study["merge"], (merge, evaluate_merged)):
+        yield stage.app, ["--method", method]
     yield summarize.app, []
 
 
@@ -199,6 +206,8 @@ def test_a_shipped_study_runs_through(
         assert path.stem != "mrpc-t5" or {"macro_f1", "f1_positive"} <= seed.keys()
         predictions, _ = read_parquet(tmp_path / f"data/predictions/{name}.parquet")
         assert len(predictions) == sum(cell["seeds"][i]["n"] for i in range(2))
+    merges = params["study"]["merge"]
+    assert [one["merge"] for one in (summary["merges"] or {"merges": []})["merges"]] == merges
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

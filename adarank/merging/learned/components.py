@@ -16,7 +16,7 @@ from adarank.factors.svd import Update
 from adarank.merging.core_space import CoreSpace, core_space
 from adarank.merging.methods.spectra import compact_svd, component_count
 from adarank.merging.methods.tsv_m import decorrelated
-from adarank.merging.task_vectors import Vector, stacked
+from adarank.merging.task_vectors import MATRICES, Vector, all_factored, stacked
 
 Origin = Literal["task_arithmetic", "cart", "tsv_m"]
 
@@ -83,12 +83,11 @@ def components(
     Returns:
         Components in float32, by task and descending sigma; Plain for tensors that are no matrices.
     """
-    factored = all(vector is None or isinstance(vector, Update) for vector in vectors)
-    if not factored and stacked(vectors).ndim != 2 + 1:
-        return _plain(stacked(vectors), origin)
     # Dense matrices are their own cores, in the identity's basis.
-    space = core_space(vectors) if factored else None
+    space = core_space(vectors) if all_factored(vectors) else None
     cores = space.cores if space else stacked(vectors)
+    if cores.ndim != MATRICES:
+        return _plain(cores, origin)
     size = space.size if space else min(cores.shape[1:])
     mean = cores.mean(dim=0) if origin == "cart" else torch.zeros_like(cores[0])
     if origin == "tsv_m":

@@ -80,7 +80,7 @@ def learn(
     """Lower the sum of the tasks' mean entropies.
 
     Args:
-        merged: The base with its additions.
+        merged: The base with its additions, in eval mode as are all tasks' models.
         coefficients: What is learned, and its layout.
         tasks: Rows and heads, in the members' order.
         learning: See Learning.
@@ -106,8 +106,6 @@ def learn(
     if state is None:
         state = _checked(None, parameters, merged, coefficients, tasks, split, learning)
     _restore(optimiser, state, parameters)
-    for task in tasks:
-        task.model.eval()
 
     while state.step < learning.steps and not _finished(state, learning):
         with merged.with_coefficients(coefficients.by_weight(*parameters)):
@@ -184,7 +182,6 @@ def _checked(
     total = 0.0
     with merged.with_coefficients(coefficients.by_weight(*parameters)):
         for task, (_, held) in zip(tasks, split, strict=True):
-            task.model.eval()
             for rows in held.split(4 * learning.batch):
                 examples = [task.examples[int(i)] for i in rows]
                 entropy = float(_entropy(merged, task, examples, step))

@@ -6,17 +6,17 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from adarank.factors.svd import Update
 from adarank.merging.learned.coefficients import Coefficients
 from adarank.merging.learned.components import Components, Origin, Plain, components
 from adarank.merging.learned.learning import Learning, Unlabelled, learn
-from adarank.merging.learned.merged_model import MergedModel
+from adarank.merging.learned.merged_model import MergedModel, evaluating
 from adarank.merging.learned.state import State
 from adarank.merging.parameters import Value
 from adarank.merging.registry import Method, complete
 from adarank.merging.task_vectors import (
     Member,
     Vector,
+    all_factored,
     check_members,
     stacked,
     vectors_of,
@@ -40,6 +40,7 @@ class KeptRank:
         task: The member's.
         components: How many there are.
         kept: How many are on.
+        mask: A character a component, the largest first: 1 for kept, 0 for not.
         leading: Share of the kept components that are among the `kept` largest: 1 where the mask
             is a truncation of the SVD. None where none is kept.
         scaling: lambda.
@@ -51,6 +52,7 @@ class KeptRank:
     kept: int
     leading: float | None
     scaling: float
+    mask: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def merge_learned(
     """Merge members by coefficients that are learned on unlabelled rows.
 
     Args:
-        body: The base model, which the models in `tasks` share.
+        body: The base model, which the models in `tasks` share; all are in eval mode while masks
+            are learned, and back in their own mode afterwards.
         members: At least two of that base.
         method: `adamerging` or `adarank`.
         values: Parameters that differ from the method's defaults.
@@ -112,18 +115,19 @@ def merge_learned(
         for name in weight_names(members)
     }
     coefficients = Coefficients(parts, len(members))
-    last = learn(
-        MergedModel(body, parts),
-        coefficients,
-        tasks,
-        learning,
-        rate=float(values["rate"]),
-        prior=prior,
-        masks=not lambdas_only,
-        lambdas=values.get("learn") != "masks_only",
-        state=state,
-        on_step=on_step,
-    )
+    with evaluating([body, *(task.model for task in tasks)]):
+        last = learn(
+            MergedModel(body, parts),
+            coefficients,
+            tasks,
+            learning,
+            rate=float(values["rate"]),
+            prior=prior,
+            masks=not lambdas_only,
+            lambdas=values.get("learn") != "masks_only",
+            state=state,
+            on_step=on_step,
+        )
     return _result(members, coefficients, last)
 
 
@@ -131,8 +135,9 @@ def _part(
     vectors: Sequence[Vector | None], origin: Origin, ratio: float, *, whole: bool
 ) -> Components | Plain:
     """Components to mask; or, where no mask is learned, whole models' vectors as they are."""
-    factored = all(vector is None or isinstance(vector, Update) for vector in vectors)
-    return Plain(stacked(vectors)) if whole and not factored else components(vectors, origin, ratio)
+    if whole and not all_factored(vectors):
+        return Plain(stacked(vectors))
+    return components(vectors, origin, ratio)
 
 
 def _result(members: Sequence[Member], coefficients: Coefficients, last: State) -> Learned:
@@ -154,4 +159,5 @@ def _result(members: Sequence[Member], coefficients: Coefficients, last: State) 
 def _kept(weight: str, task: str, mask: Tensor, scaling: float) -> KeptRank:
     kept = int(mask.sum())
     leading = float(mask[:kept].sum()) / kept if kept else None
-    return KeptRank(weight, task, len(mask), kept, leading, scaling)
+    shown = "".join("1" if on else "0" for on in mask.tolist())
+    return KeptRank(weight, task, len(mask), kept, leading, scaling, shown)

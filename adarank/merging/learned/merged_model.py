@@ -5,7 +5,7 @@ and nothing of the weight's size is formed. Where they are many, the merged weig
 step, for all tasks together, and put in by torch.func.functional_call.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +87,19 @@ class MergedModel:
             return output + ((x @ part.right.T) * c) @ part.left.T
 
         return add
+
+
+@contextmanager
+def evaluating(models: Iterable[nn.Module]) -> Iterator[None]:
+    """Put models in eval mode, and every part of them back in its own mode afterwards."""
+    modes = {module: module.training for model in models for module in model.modules()}
+    for module in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def _acts_on_output(body: nn.Module, name: str, part: Components | Plain) -> bool:

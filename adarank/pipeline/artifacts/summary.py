@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adarank.errors import input_error
+from adarank.pipeline.artifacts.merges import Merges
 from adarank.pipeline.files.whole import EMPTY_AS_NULL, read_json
 from adarank.pipeline.params.study import plan_name
 
@@ -218,6 +219,7 @@ class StudySummary(_Part):
         cells: By full name, `trec/uniform-4`.
         comparisons: Each within one task; its cells are named by their plan.
         across: All tasks together; None in a study of one task.
+        merges: What the tasks' adapters merged into one model measure; None without merges.
         reused: How many pairs of a task and a signal were served by scores of the model alone.
     """
 
@@ -230,6 +232,7 @@ class StudySummary(_Part):
     cells: dict[str, Cell]
     comparisons: Annotated[tuple[Comparison, ...], EMPTY_AS_NULL]
     across: Across | None
+    merges: Merges | None = None
     reused: int
 
     def of(self, task: str) -> Summary:

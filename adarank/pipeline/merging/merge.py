@@ -1,6 +1,7 @@
 """The one door to merging: models in memory, or folders."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -8,17 +9,17 @@ from transformers import PreTrainedTokenizerBase
 
 from adarank.errors import input_error
 from adarank.merging.closed_form import MergedWeights
-from adarank.merging.learned.learning import Learning, Unlabelled
-from adarank.merging.learned.merge import merge_learned
+from adarank.merging.learned.learning import Learning
+from adarank.merging.learned.merge import Learned, merge_learned
 from adarank.merging.learned.state import State
 from adarank.merging.loaded import member_of, with_body
 from adarank.merging.merged import Merged
 from adarank.merging.parameters import Value
 from adarank.merging.registry import Method, complete, method_named
-from adarank.merging.task_vectors import Member
+from adarank.merging.task_vectors import Member, Vector
 from adarank.models.stacks import base_model
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer
-from adarank.pipeline.merging.base import read_base
+from adarank.pipeline.merging.base import Base, read_base
 from adarank.pipeline.merging.heads import check_heads, unlabelled, with_heads
 from adarank.pipeline.merging.reading import read_members
 
@@ -68,33 +69,41 @@ def merge(
     check_texts(chosen, texts)
     if isinstance(base, nn.Module):
         read = [_loaded(task, member, base) for task, member in members.items()]
-        models = list(members.values())
+        learning_on = partial(_in_memory, base, members, tokenizer)
     else:
-        folder = Path(base)
-        found = read_base(folder)
+        found = read_base(Path(base))
         read = read_members(found, {task: _folder(task, m) for task, m in members.items()})
-        models = []
-    heads = {member.task: member.head for member in read}
-    excluded = tuple(sorted({name for member in read for name in member.excluded}))
+        learning_on = partial(_from_folder, found, tokenizer)
     if not chosen.learned:
-        vectors = dict(MergedWeights(read, chosen, values, seed))
-        return Merged(method, values, vectors, heads, excluded)
-
+        return _merged(chosen, values, read, dict(MergedWeights(read, chosen, values, seed)))
     check_heads(read)
-    if isinstance(base, nn.Module):
-        body = base_model(base)[1]
-        shared = [with_body(m, body) for m in models if isinstance(m, nn.Module)]
-        if tokenizer is None:
-            raise input_error("models in memory need their tokenizer", where="tokenizer")
-    else:
-        body = load_model(Path(base)).eval()
-        shared = [(model, found.prefix) for model in with_heads(found, body, read)]  # pyright: ignore[reportPossiblyUnboundVariable]
-        tokenizer = tokenizer or load_tokenizer(Path(base))
-    rows: list[Unlabelled] = unlabelled(shared, read, texts or {}, tokenizer, max_length)
+    body, models, known = learning_on(read)
+    rows = unlabelled(models, read, texts or {}, known, max_length)
     learned = merge_learned(
         body, read, chosen, values, rows, learning, state=state, on_step=on_step
     )
-    return Merged(method, values, learned.vectors, heads, excluded, learned)
+    return _merged(chosen, values, read, learned.vectors, learned)
+
+
+def learn_from_folders(
+    base: Base,
+    members: Sequence[Member],
+    method: Method,
+    values: Mapping[str, Value],
+    texts: Mapping[str, Sequence[str]],
+    learning: Learning,
+    *,
+    max_length: int = 128,
+    state: State | None = None,
+    on_step: Callable[[State], None] | None = None,
+) -> Learned:
+    """Merge by a learned method what has been read from folders; see `merge`."""
+    check_heads(members)
+    body, models, tokenizer = _from_folder(base, None, members)
+    rows = unlabelled(models, members, texts, tokenizer, max_length)
+    return merge_learned(
+        body, members, method, values, rows, learning, state=state, on_step=on_step
+    )
 
 
 def check_texts(method: Method, texts: Mapping[str, Sequence[str]] | None) -> None:
@@ -115,6 +124,43 @@ def check_texts(method: Method, texts: Mapping[str, Sequence[str]] | None) -> No
         raise input_error(
             f"{method.name} reads no texts", where="texts", got=", ".join(texts), expected="none"
         )
+
+
+_Learnable = tuple[nn.Module, list[tuple[nn.Module, str]], PreTrainedTokenizerBase]
+"""The shared body; each member's model and the body's name in it; the tokenizer."""
+
+
+def _in_memory(
+    base: nn.Module,
+    models: Mapping[str, nn.Module | Path | str],
+    tokenizer: PreTrainedTokenizerBase | None,
+    read: Sequence[Member],  # noqa: ARG001
+) -> _Learnable:
+    if tokenizer is None:
+        raise input_error("models in memory need their tokenizer", where="tokenizer")
+    body = base_model(base)[1]
+    headed = [with_body(m, body) for m in models.values() if isinstance(m, nn.Module)]
+    return body, headed, tokenizer
+
+
+def _from_folder(
+    base: Base, tokenizer: PreTrainedTokenizerBase | None, read: Sequence[Member]
+) -> _Learnable:
+    body = load_model(base.folder)
+    headed = [(model, base.prefix) for model in with_heads(base, body, read)]
+    return body, headed, tokenizer or load_tokenizer(base.folder)
+
+
+def _merged(
+    method: Method,
+    values: Mapping[str, Value],
+    read: Sequence[Member],
+    vectors: Mapping[str, Vector],
+    learned: Learned | None = None,
+) -> Merged:
+    heads = {member.task: member.head for member in read}
+    excluded = tuple(sorted({name for member in read for name in member.excluded}))
+    return Merged(method.name, values, vectors, heads, excluded, learned)
 
 
 def _loaded(task: str, member: nn.Module | Path | str, base: nn.Module) -> Member:

@@ -12,7 +12,7 @@ from adarank.errors import AdaRankError, InputError, Problem
 from adarank.factors.svd import Update
 from adarank.merging.task_vectors import Member, Vector
 from adarank.pipeline.adapters.reading import CONFIG, PREFIX, Adapter, read_adapter
-from adarank.pipeline.files.whole import sha256
+from adarank.pipeline.files.hashes import known_sha256
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import SINGLE, WeightFiles, bare_name
 
@@ -184,9 +184,12 @@ def _base_problems(base: Base, folders: Mapping[str, Path]) -> list[Problem]:
                 continue  # reported where it is read
     problems: list[Problem] = []
     own = base.folder / SINGLE
+    files = {name: Path(name) / SINGLE for name in {*recorded.values()} if name}
+    # Each file once: members of one base all name the same.
+    hashes = {name: known_sha256(path) for name, path in files.items() if path.is_file()}
+    expected = known_sha256(own) if hashes and own.is_file() else None
     for task, name in recorded.items():
-        there = Path(name) / SINGLE
-        if name and there.is_file() and own.is_file() and sha256(there) != sha256(own):
+        if expected and hashes.get(name, expected) != expected:
             got = f"trained from {name}, whose weights differ"
             problems.append(Problem("the member is of another base", task, got, str(base.folder)))
     hub = {name for name in recorded.values() if name and not Path(name).is_absolute()}

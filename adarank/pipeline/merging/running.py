@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
 from adarank.errors import input_error
 from adarank.merging.closed_form import MergedWeights
@@ -19,10 +17,13 @@ from adarank.merging.registry import complete, method_named
 from adarank.merging.task_vectors import Vector
 from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.merging.base import read_base
-from adarank.pipeline.merging.merge import check_texts, merge
+from adarank.pipeline.merging.merge import check_texts, learn_from_folders
 from adarank.pipeline.merging.reading import read_members
 from adarank.pipeline.merging.writing import Written, write_full, write_lora
+from adarank.tuning.saving import write_tensors
 
+RECORD = "merge.json"
+COEFFICIENTS = "coefficients.safetensors"
 _SAVE_EVERY = 10
 
 
@@ -99,18 +100,18 @@ def run(request: Request, output: Path) -> Report:
     learned = None
     vectors: Mapping[str, Vector]
     if method.learned:
-        merged = merge(
-            request.base,
-            dict(request.members),
-            request.method,
-            values=request.values,
-            texts=request.texts,
-            learning=request.learning,
+        learned = learn_from_folders(
+            base,
+            members,
+            method,
+            values,
+            request.texts,
+            request.learning,
             max_length=request.max_length,
             state=_read_state(request.checkpoint),
             on_step=_saving(request),
         )
-        vectors, learned = merged.vectors, merged.learned
+        vectors = learned.vectors
     else:
         vectors = MergedWeights(members, method, values, request.seed)
     excluded = tuple(sorted({name for member in members for name in member.excluded}))
@@ -122,13 +123,14 @@ def run(request: Request, output: Path) -> Report:
         else:
             written = write_lora(working, base, dict(vectors), members, request.budget)
         report = Report(request.method, values, tasks, len(vectors), excluded, learned, written)
-        write_json(working / "merge.json", _record(report))
+        write_json(working / RECORD, record_of(report))
         if learned:
-            save_file(_coefficients(learned), working / "coefficients.safetensors")
+            write_coefficients(working, learned)
     return report
 
 
-def _record(report: Report) -> dict[str, Any]:
+def record_of(report: Report) -> dict[str, Any]:
+    """Make what merge.json holds."""
     learned, written = report.learned, report.written
     record: dict[str, Any] = {
         "method": report.method,
@@ -146,11 +148,12 @@ def _record(report: Report) -> dict[str, Any]:
     return record
 
 
-def _coefficients(learned: Learned) -> dict[str, Tensor]:
+def write_coefficients(folder: Path, learned: Learned) -> None:
+    """Write a learned method's masks and lambdas, by weight."""
     masks = {f"mask.{name}": mask for name, mask in learned.masks.items()}
     # Rows of one tensor: copied, for a file cannot hold shared memory.
     lambdas = {f"lambda.{name}": row.clone() for name, row in learned.lambdas.items()}
-    return {name: t.clone() for name, t in (masks | lambdas).items()}
+    write_tensors(folder / COEFFICIENTS, {n: t.clone() for n, t in (masks | lambdas).items()})
 
 
 def _read_state(path: Path | None) -> State | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adarank.errors import input_error
 from adarank.factors.svd import Components, Svd, Update, decompose
-from adarank.factors.truncation import ranks_within, truncate
+from adarank.factors.truncation import Choice, ranks_within, truncate
 from adarank.merging.task_vectors import Member, Vector, dense
 from adarank.pipeline.adapters.config import written
 from adarank.pipeline.adapters.reading import PREFIX
@@ -22,6 +22,7 @@ from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import INDEX, SINGLE
 
 _SHARD_BYTES = 4 * 10**9
+_SEEN = 1e-7  # singular values below this share of the largest are rounding
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.msgpack", "*.h5", "*.onnx")
 
 
@@ -82,9 +83,9 @@ def write_lora(
     base: Base,
     vectors: Mapping[str, Vector],
     members: Sequence[Member],
-    budget: float,
+    budget: float | None,
 ) -> Written:
-    """Write the merged update as one LoRA adapter that costs exactly the budget.
+    """Write the merged update as one LoRA adapter that costs exactly the budget, or as it is.
 
     The components of all weights compete, each by its squared singular value per parameter
     (`adarank.factors.truncation.ranks_within`). Module names are as the members' adapters have
@@ -95,7 +96,8 @@ def write_lora(
         base: The base model.
         vectors: By weight: what to add to the base.
         members: Whose heads are written as heads/TASK.safetensors.
-        budget: Average rank: what this uniform rank would cost on the merged matrices.
+        budget: Average rank: what this uniform rank would cost on the merged matrices. None
+            keeps every component that float32 can tell from zero.
 
     Raises:
         InputError: A budget above what the merged update holds, or below one rank.
@@ -104,7 +106,10 @@ def write_lora(
     parts = {name: _components(v) for name, v in matrices.items()}
     costs = {name: len(part.u) + part.rows.shape[1] for name, part in parts.items()}
     energies = {name: part.energies.tolist() for name, part in parts.items()}
-    choice = ranks_within(energies, costs, _affordable(energies, costs, budget))
+    if budget is None:
+        choice = _all_ranks(energies, costs)
+    else:
+        choice = ranks_within(energies, costs, _affordable(energies, costs, budget))
     prefix = f"{base.prefix}." if _prefixed(base, members) else ""
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -142,6 +147,13 @@ def _components(vector: Vector) -> Components:
         return decompose(vector).components
     u, sigma, vh = torch.linalg.svd(vector.double(), full_matrices=False)
     return Svd(u, sigma, vh).components
+
+
+def _all_ranks(energies: Mapping[str, Sequence[float]], costs: Mapping[str, int]) -> Choice:
+    ranks = {
+        name: sum(energy > _SEEN**2 * one[0] for energy in one) for name, one in energies.items()
+    }
+    return Choice(ranks, sum(rank * costs[name] for name, rank in ranks.items()))
 
 
 def _affordable(

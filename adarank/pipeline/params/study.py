@@ -66,6 +66,11 @@ class StudySection(Section):
         "headline metric's unit (0.005: half a point of accuracy), set before the results are "
         "known; cells are then tested for being as good as it. null: no such test",
     )
+    merge: Names = Field(
+        default=[],
+        description="ways to merge the tasks' adapters into one model: merging methods, or names "
+        "that merge.methods defines; [] for none",
+    )
 
 
 def plan_name(strategy: str, budget: float | str) -> str:

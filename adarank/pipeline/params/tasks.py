@@ -19,7 +19,10 @@ from adarank.tasks.options import Options
 
 TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
-NOT_TASKS = ("model",)
+NOT_TASKS = (
+    "merged",
+    "model",
+)
 """Names that artifacts have already: data/scores/model holds the scores that need no task."""
 
 if TYPE_CHECKING:

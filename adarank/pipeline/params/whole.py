@@ -14,6 +14,7 @@ from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.evaluate import EvaluateSection
 from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
 from adarank.pipeline.params.loader import Slice, parse, read_yaml
+from adarank.pipeline.params.merge import MergeSection
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection
 from adarank.pipeline.params.report import Report
@@ -46,6 +47,9 @@ class WholeParams(Slice):
     )
     finetune: FinetuneSection
     evaluate: EvaluateSection
+    merge: MergeSection | None = Field(
+        default=None, description="what study.merge merges, and how; needed where that names any"
+    )
     report: Report
 
 
@@ -68,6 +72,7 @@ def check_params(path: Path) -> list[Problem]:
     try:
         whole = parse(WholeParams, values, path)
         problems += _tuning_seeds(whole, path) + _growth_beyond_runs(whole, path)
+        problems += _merges(whole, path)
     except InputError as error:
         problems += error.problems
     # Whatever else is wrong, the study may name what is not there.
@@ -145,6 +150,26 @@ def _disagreements(whole: StudyParts, path: Path) -> list[Problem]:
         except InputError as error:
             problems += error.problems
     return problems + _unscored(study, needed, path)
+
+
+def _merges(whole: WholeParams, path: Path) -> list[Problem]:
+    """List what is wrong with the study's merges; those it has are none of a light stage's."""
+    study = whole.study
+    if "merge" not in study.model_fields_set:
+        what, where = "key missing, which dvc.yaml reads", f"{path}: study.merge"
+        return [Problem(what, where, "no such key", "a list", "add merge: [] to study")]
+    if not study.merge:
+        return []
+    if whole.merge is None:
+        what, got = "merges without members", "no section merge"
+        expected = "merge: {strategy: NAME, budget: B}, a cell of the study"
+        return [Problem(what, f"{path}: merge", got, expected, "add it, or set study.merge: []")]
+    # Here, for it takes torch, and most studies merge nothing.
+    from adarank.pipeline.merging.runs import merge_problems
+
+    types = {name: task.type for name, task in whole.tasks.root.items()}
+    found = merge_problems(study, whole.merge, types)
+    return [replace(problem, where=f"{path}: {problem.where}") for problem in found]
 
 
 def _misplaced(key: str, asked: list[str], offered: tuple[str, ...], path: Path) -> list[Problem]:

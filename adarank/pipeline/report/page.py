@@ -14,6 +14,7 @@ from adarank.pipeline.artifacts.summary import StudySummary, Summary, Verdict
 from adarank.pipeline.report.across import across_table, gains_chart
 from adarank.pipeline.report.chart import Chart, Table
 from adarank.pipeline.report.full_table import FullTable
+from adarank.pipeline.report.merges import bars_chart, masks_chart, merges_table
 from adarank.pipeline.report.numbers import unit, value
 from adarank.pipeline.report.palette import NAMED, exchange
 
@@ -70,14 +71,18 @@ def report_page(study: StudySummary, pages: Sequence[TaskPage], about: str) -> s
         pages: Its tasks, in order.
         about: The study in one line.
     """
-    gains = gains_chart(study)
-    charts = [chart for page in pages for chart in page.charts] + ([gains] if gains else [])
+    gains, merges = gains_chart(study), study.merges
+    merged = [bars_chart(merges), masks_chart(merges)] if merges else []
+    shared = [chart for chart in (gains, *merged) if chart]
+    charts = [chart for page in pages for chart in page.charts] + shared
     return _render(
         "report.html",
         study=study,
         pages=pages,
         table=across_table(study),
         gains=gains,
+        merged=[chart for chart in merged if chart],
+        merges_table=merges and merges_table(merges),
         about=about,
         drawings={c.name: [view.drawing() for view in c.views] for c in charts},
         exchange=exchange(),

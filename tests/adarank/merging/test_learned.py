@@ -188,6 +188,26 @@ def test_learning_lowers_the_entropy_and_leaves_the_base_alone() -> None:
     assert all(p.grad is None for task in tasks for p in task.model.parameters())
 
 
+def test_learning_leaves_every_part_in_its_own_mode() -> None:
+    body, tasks = body_and_tasks()
+    tasks[0].model.train()
+    body.get_submodule("encoder.layer.1").eval()
+    models = [body, *(task.model for task in tasks)]
+    before = [part.training for model in models for part in model.modules()]
+    found = merge_learned(
+        body, adapter_members(), METHODS["adarank"], {}, tasks, Learning(steps=2, batch=4)
+    )
+    assert [part.training for model in models for part in model.modules()] == before
+    body.eval()
+    # Learned without dropout, whatever the modes were.
+    for task in tasks:
+        task.model.eval()
+    again = merge_learned(
+        body, adapter_members(), METHODS["adarank"], {}, tasks, Learning(steps=2, batch=4)
+    )
+    assert found.state.history == again.state.history
+
+
 def test_masks_only_and_lambdas_only_leave_the_other_as_it_was() -> None:
     masks = run(adapter_members(), {"learn": "masks_only", "ratio": 0.04})
     assert all(bool((row == 0.3).all()) for row in masks.lambdas.values())
