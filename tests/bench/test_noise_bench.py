@@ -20,7 +20,7 @@ def test_the_two_meet_at_small_noise_and_part_at_large(
 ) -> None:
     monkeypatch.setattr(noise, "SCALES", (0.01, 1.0))
     monkeypatch.setattr(noise, "BATCH_SIZES", (1, 8))
-    monkeypatch.setattr(noise, "SKETCHES", 8)
+    monkeypatch.setattr(noise, "SKETCHES", 32)
     monkeypatch.chdir(tmp_path)
     command = ["--model", str(pico_model), "--trials", "4", "--rows", "8", "--device", "cpu"]
     result = CliRunner().invoke(noise.app, command)
@@ -28,7 +28,8 @@ def test_the_two_meet_at_small_noise_and_part_at_large(
     table = pd.read_csv("docs/figures/linearized-distance.tsv", sep="\t")
     assert list(table["noise"]) == [0.01, 1.0]
     excess = table["mean_linearized"] / table["mean_exact"] - 1
-    assert 0 < excess.iloc[0] < 0.2 and excess.iloc[-1] > 0.3
+    # 0.17 with 128 sketches; 32 scatter by 0.02.
+    assert 0.1 < excess.iloc[0] < 0.25 and excess.iloc[-1] > 0.3
     assert (table["distance_many"] < table["distance"]).all()
     sizes = pd.read_csv("docs/figures/linearized-batches.tsv", sep="\t")
     assert list(sizes["batch_size"]) == [1, 8, 1, 8]

@@ -38,7 +38,7 @@ def rank_path_chart(summary: Summary, curves: Mapping[str, Curves]) -> Chart | N
         "An error that rises and falls again as the rank grows would be a second descent.",
     )
     views = tuple(_view(cell, found, _error(metric, falls=falls)) for cell, found in paths.items())
-    return Chart("rank-path", "Error against effective rank", about, views, choice="Cell")
+    return Chart("rank-path", "Error against effective rank", about, views, choice="Path of")
 
 
 def _error(metric: str, *, falls: bool) -> str:

@@ -112,7 +112,7 @@ def test_cut_rows_are_counted_and_those_left_with_nothing_are_in_no_loss(pico_gp
     task = causal(max_length=6, loss_on="response")
     encoded = task.encode(ROWS)
     assert (encoded.truncated, encoded.uncounted, encoded.unanswered) == (3, 1, 1)
-    assert encoded.counts() == {"rows": 4, "cut": 3, "unanswered": 1}
+    assert encoded.counts() == {"rows": 4, "cut": 3, "uncounted": 1, "unanswered": 1}
     # Where the prompt counts too, the row counts, and yet has no answer.
     whole = causal(max_length=6).encode(ROWS)
     assert (whole.truncated, whole.uncounted, whole.unanswered) == (3, 0, 1)

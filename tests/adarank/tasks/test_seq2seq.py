@@ -201,7 +201,13 @@ def test_cut_rows_are_counted_and_a_cut_target_is_never_met():
     rows = pd.DataFrame({"text": texts, "target": targets, "label": -1})
     task = seq2seq([], max_length=5)
     encoded = task.encode(rows)
-    assert encoded.counts() == {"rows": 3, "cut": 2, "unanswered": 1}
+    assert encoded.counts() == {
+        "rows": 3,
+        "cut": 2,
+        "uncounted": 0,
+        "uncounted": 0,
+        "unanswered": 1,
+    }
     assert seq2seq([], max_new_tokens=4).encode(rows).counts()["unanswered"] == 1
     assert seq2seq([], max_new_tokens=6).encode(rows).counts()["unanswered"] == 0
     assert [len(example["labels"]) for example in encoded.examples] == [3, 3, 5]
