@@ -205,7 +205,6 @@ def test_cut_rows_are_counted_and_a_cut_target_is_never_met():
         "rows": 3,
         "cut": 2,
         "uncounted": 0,
-        "uncounted": 0,
         "unanswered": 1,
     }
     assert seq2seq([], max_new_tokens=4).encode(rows).counts()["unanswered"] == 1
