@@ -53,7 +53,7 @@ verify: $(PROJECT) ## Hash what DVC keeps of the study; REPAIR=1 restores or rem
 
 experiments: $(PROJECT) ## Compare experiments: headline metrics and the parameters that differ
 	@dvc exp show --only-changed --no-pager \
-		--drop '^(adarank|stages|data|metrics/(cells|scores|summary)|Created|State|Executor)'
+		--drop '^(adarank|stages|data|metrics/(cells|confusion|scores|summary)|Created|State|Executor)'
 
 report: $(PROJECT) ## Make the report of the study, and a page of what it took beside it
 	@dvc repro report

@@ -55,6 +55,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.pipeline
+def test_merging_opens_what_it_declares(run: Run) -> None:
+    test_contract.test_a_stage_opens_only_its_deps_and_writes_only_its_outs(run)
+
+
+@pytest.mark.pipeline
 def test_a_new_method_trains_nothing_and_leaves_the_other_merges(run: Run) -> None:
     project = run.project
     assert {"merge@task_arithmetic", "evaluate_merged@task_arithmetic"} <= {*run.ran}
@@ -71,11 +76,6 @@ def test_a_new_method_trains_nothing_and_leaves_the_other_merges(run: Run) -> No
     ]
     assert "Merged models" in (project.path / "report/index.html").read_text()
     assert project.repro() == []
-
-
-@pytest.mark.pipeline
-def test_merging_opens_what_it_declares(run: Run) -> None:
-    test_contract.test_a_stage_opens_only_its_deps_and_writes_only_its_outs(run)
 
 
 def test_a_study_without_merges_has_no_such_stage(tmp_path: Path) -> None:
