@@ -126,19 +126,15 @@ def test_a_signal_stops_a_stage_at_once_and_says_what_to_type(
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="sees by /proc what is imported")
 def test_a_ctrl_c_during_imports_ends_without_a_traceback(tmp_path: Path) -> None:
-    for _ in range(5):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stages.finetune", *CELL],
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
-        assert "Traceback" not in said
-        if process.returncode != 2:  # on a busy machine the imports may have ended meanwhile
-            break
-    assert (said, process.returncode) == ("", -signal.SIGINT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.finetune", *CELL],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == -signal.SIGINT
