@@ -10,7 +10,6 @@ from rich.console import Console
 from adarank.comparison.cells import compare
 from adarank.errors import input_error
 from adarank.pipeline.artifacts.measured import CELLS, read_cell
-from adarank.pipeline.artifacts.merges import summarize_merges
 from adarank.pipeline.artifacts.summary import SUMMARY, StudySummary, read_summary
 from adarank.pipeline.artifacts.timings import score_costs, stage_costs
 from adarank.pipeline.console.merges_table import MergesTable
@@ -20,6 +19,7 @@ from adarank.pipeline.files.tables import write_tsv
 from adarank.pipeline.files.whole import write_drawable, write_json
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.study import StudySection, cell_name
+from adarank.pipeline.summarizing.merges import summarize_merges
 from adarank.pipeline.summarizing.study import summary
 from adarank.pipeline.summarizing.tables import (
     frontier,

@@ -59,3 +59,13 @@ def listed(names: Sequence[str]) -> str:
     """Join names: `a`, `a and b`, `a, b and c`."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def short_verdict(verdict: str) -> str:
+    """Shorten a verdict for the column of a narrow table.
+
+    Example:
+        >>> short_verdict("not distinguishable"), short_verdict("better")
+        ('not distinct', 'better')
+    """
+    return "not distinct" if verdict == "not distinguishable" else verdict

@@ -1,4 +1,4 @@
-"""Stages that are killed, or told to stop, go on where they were and end with the same bytes."""
+"""Stages that are killed, or asked to stop, go on where they were and end with the same bytes."""
 
 import json
 import os
@@ -57,11 +57,11 @@ def test_scoring_survives_kills_at_any_moment(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_score_project(pico_model)
-    told = killed("score", tmp_path)
-    assert told["kills"] == KILLS and told["damaged"] == 0
-    assert len(told["whole"]) == 2
-    assert all(ended == told["whole"] for ended in told["ended"])
-    assert told["resumed"] > 0
+    report = killed("score", tmp_path)
+    assert report["kills"] == KILLS and report["damaged"] == 0
+    assert len(report["whole"]) == 2
+    assert all(ended == report["whole"] for ended in report["ended"])
+    assert report["resumed"] > 0
 
 
 def test_fine_tuning_survives_kills_at_any_moment(
@@ -70,12 +70,12 @@ def test_fine_tuning_survives_kills_at_any_moment(
     monkeypatch.chdir(tmp_path)
     write_project(pico_model)
     write_params(learning_rate=[1e-2, 2e-2], steps=20)
-    told = killed("finetune", tmp_path, *CELL)
-    assert told["kills"] == KILLS and told["damaged"] == 0
+    report = killed("finetune", tmp_path, *CELL)
+    assert report["kills"] == KILLS and report["damaged"] == 0
     # The rates; by seed an adapter of three files and a curve; the curves together.
-    assert len(told["whole"]) == 1 + 2 * 4 + 1
-    assert all(ended == told["whole"] for ended in told["ended"])
-    assert told["resumed"] > 0
+    assert len(report["whole"]) == 1 + 2 * 4 + 1
+    assert all(ended == report["whole"] for ended in report["ended"])
+    assert report["resumed"] > 0
 
 
 def test_learning_masks_survives_kills_at_any_moment(
@@ -84,12 +84,12 @@ def test_learning_masks_survives_kills_at_any_moment(
     monkeypatch.chdir(tmp_path)
     write_study(pico_model)
     change_params(merges=("masks",), steps=30)
-    told = killed("merge", tmp_path, "--method", "masks")
-    assert told["kills"] == KILLS and told["damaged"] == 0
+    report = killed("merge", tmp_path, "--method", "masks")
+    assert report["kills"] == KILLS and report["damaged"] == 0
     # By seed: an adapter of two files, two heads, the record, masks and lambdas.
-    assert len(told["whole"]) == 2 * (2 + 2 + 2)
-    assert all(ended == told["whole"] for ended in told["ended"])
-    assert told["resumed"] > 0
+    assert len(report["whole"]) == 2 * (2 + 2 + 2)
+    assert all(ended == report["whole"] for ended in report["ended"])
+    assert report["resumed"] > 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

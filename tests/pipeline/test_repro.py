@@ -83,7 +83,7 @@ def test_a_changed_parameter_stales_its_readers_alone(
     [
         ("adarank/tuning/lora.py", {"finetune", "evaluate"}),
         ("stages/finetune.py", {"finetune"}),
-        ("adarank/comparison/significance.py", {"summarize", "report", "best"}),
+        ("adarank/comparison/significance.py", {"summarize", "best"}),
         ("adarank/pipeline/builtin/questions.yaml", {"download_task", *QUICK}),
         ("adarank/allocation/strategies/registry.py", ROOM_OF_ALLOCATION),
         ("adarank/scoring/signals/fisher.py", {"score", "score_task"}),

@@ -8,10 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adarank.comparison.wording import digits, is_share
+from adarank.comparison.wording import digits, is_share, short_verdict
 from adarank.pipeline.artifacts.merges import Mean, Merge, Merges
-
-_SHORT = {"not distinguishable": "not distinct"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class MergesTable:
         table.add_row("members alone", *own, mean, "1.000" if mean != "-" else "-", "-", "-")
         for one in merges.merges:
             said = verdicts.get(one.merge, "-")
-            table.add_row(*_row(one, merges), _SHORT.get(said, said))
+            table.add_row(*_row(one, merges), short_verdict(said))
         yield table
         yield from (Text(f"- {one.sentence}") for one in merges.comparisons)
         yield from (

@@ -8,11 +8,10 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from adarank.comparison.wording import digits, is_share, probability, title
+from adarank.comparison.wording import digits, is_share, probability, short_verdict, title
 from adarank.pipeline.artifacts.summary import Estimate, Summary
 
 _WIDTH = 100
-_SHORT = {"not distinguishable": "not distinct"}
 _SECOND = ("macro_f1", "spearman", "perplexity", "loss")
 
 Columns = dict[str, list[str]]
@@ -131,7 +130,7 @@ def _compared(summary: Summary, name: str) -> list[str]:
         return ["-", "-", one.verdict]
     less = _estimate(one.metric, one.difference, one.high, "+")
     p = "-" if one.n == 1 or one.family is None else probability(one.t_p_holm)
-    return [less, p, _SHORT.get(one.verdict, one.verdict)]
+    return [less, p, short_verdict(one.verdict)]
 
 
 def _extra(summary: Summary, names: list[str]) -> Columns:

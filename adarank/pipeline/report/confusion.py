@@ -66,7 +66,7 @@ def confusion_chart(confusions: Mapping[str, Confusion]) -> Chart | None:
         about.append(
             f"Of {len(shown) + len(others)} labels, the {len(shown)} with the most errors over all "
             f"cells have a row and a column; the {len(others)} others share the last ones, where "
-            "right and wrong answers among them cannot be told apart. The table lists the "
+            "right and wrong answers among them cannot be distinguished. The table lists the "
             f"{MOST_PAIRS} most frequent errors of all labels."
         )
     views = tuple(_view(cell, pairs, shown, others) for cell, pairs in confusions.items())
@@ -94,6 +94,12 @@ def _view(cell: str, pairs: Confusion, shown: Sequence[str], others: Sequence[st
     names = [*shown, *([f"{len(others)} others"] if others else [])]
     counts = _counts(pairs, shown, names)
     rows = [sum(line) for line in counts]
+    table = _worst(pairs) if others else _matrix(names, counts, rows)
+    return View(cell, _figure(names, counts, rows), _alt(cell, pairs), table, _NARROW)
+
+
+def _figure(names: Sequence[str], counts: list[list[int]], rows: list[int]) -> go.Figure:
+    """Draw each row's shares as a heat map, with the counts on hover."""
     shares = [
         [n / total if total else None for n in line]
         for line, total in zip(counts, rows, strict=True)
@@ -131,8 +137,7 @@ def _view(cell: str, pairs: Confusion, shown: Sequence[str], others: Sequence[st
             "colorbar": {"title": {"text": "% of row"}, "thickness": 12, "outlinewidth": 0},
         },
     )
-    table = _worst(pairs) if others else _matrix(names, counts, rows)
-    return View(cell, figure, _alt(cell, pairs), table, _NARROW)
+    return figure
 
 
 def _counts(pairs: Confusion, shown: Sequence[str], names: Sequence[str]) -> list[list[int]]:

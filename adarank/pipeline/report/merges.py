@@ -109,6 +109,19 @@ def _masks(kept: Sequence[KeptComponents], name: str) -> View:
     weights = list(dict.fromkeys(one.weight for one in kept))
     tasks = list(dict.fromkeys(one.task for one in kept))
     masks = {(one.weight, one.task): one.mask for one in kept}
+    table = Table(
+        ("weight", *tasks),
+        tuple(
+            (w.removesuffix(".weight"), *(masks.get((w, t), NONE) for t in tasks)) for w in weights
+        ),
+    )
+    return View(name, _mask_map(masks, weights, tasks), _masks_alt(kept, name, tasks), table)
+
+
+def _mask_map(
+    masks: dict[tuple[str, str], str], weights: Sequence[str], tasks: Sequence[str]
+) -> go.Figure:
+    """Draw which components are kept: a row a weight, its components of each task side by side."""
     widths = {task: max(len(masks.get((w, task), "")) for w in weights) for task in tasks}
     grid = [_row(masks, weight, widths) for weight in weights]
     starts = [sum(widths[t] + 1 for t in tasks[:at]) for at in range(len(tasks))]
@@ -142,13 +155,7 @@ def _masks(kept: Sequence[KeptComponents], name: str) -> View:
             tickfont={"size": 10, "color": GREY.light},
         ),
     )
-    table = Table(
-        ("weight", *tasks),
-        tuple(
-            (w.removesuffix(".weight"), *(masks.get((w, t), NONE) for t in tasks)) for w in weights
-        ),
-    )
-    return View(name, figure, _masks_alt(kept, name, tasks), table)
+    return figure
 
 
 def _row(

@@ -84,10 +84,7 @@ def run(
         RunError: What was built, or what is loaded from the folder, is not what was planned.
     """
     task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
-    settings = replace(work.settings, learning_rate=rate)
-    if plan.rate_ratio is not None:
-        settings = replace(settings, ratios=replace(settings.ratios, b=plan.rate_ratio))
-
+    settings = _settings(work.settings, plan, rate)
     headed = _headed(work, seed)
     modules = find_modules(headed.model)
     start = _start(work, seed)
@@ -125,6 +122,14 @@ def run(
     write_tsv(folder / CURVE, trained.curve)
     _say_saved(seed, trained, record["peak_parameters"], saved)
     return trained
+
+
+def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
+    """Set a run's rate, and B's over A's where the plan has its own."""
+    ratios = common.ratios
+    if plan.rate_ratio is not None:
+        ratios = replace(ratios, b=plan.rate_ratio)
+    return replace(common, learning_rate=rate, ratios=ratios)
 
 
 def _headed(work: Work, seed: int) -> Headed:

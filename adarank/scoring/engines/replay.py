@@ -8,14 +8,15 @@ forwards. Several draws of one module go through in one batch: one batched produ
 ordinary layers after it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from adarank.models.forwards import Forward, replaced
 from adarank.models.modules import Module, find_modules, resolve
 from adarank.scoring.engines.recording import (
     Recording,
@@ -27,7 +28,6 @@ from adarank.scoring.engines.recording import (
 from adarank.scoring.noise import Draw
 from adarank.scoring.outputs import Batch, Output, compared_output, summary_rows
 
-Forward = Callable[..., Any]
 _ROW_BY_ROW = ("query", "dense", "up", "gate", "down", "cross_query", "cross_dense")
 
 
@@ -110,7 +110,7 @@ class Replay:
             return made[part]
 
         stubs = {part: (lambda *_a, _p=part, **_k: answer(_p)) for part in answers}
-        with _forwards_replaced(self._model, stubs):
+        with replaced(self._layers(stubs)):
             yield
 
     @contextmanager
@@ -122,8 +122,11 @@ class Replay:
             if name not in answers:
                 whole = forwards.get(name, self._model.get_submodule(name).forward)
                 forwards[name] = _on_rows(whole, rows, length)
-        with _forwards_replaced(self._model, forwards):
+        with replaced(self._layers(forwards)):
             yield
+
+    def _layers(self, forwards: dict[str, Forward]) -> dict[nn.Module, Forward]:
+        return {self._model.get_submodule(name): forward for name, forward in forwards.items()}
 
 
 def _repeated(tensor: Tensor, n: int) -> Tensor:
@@ -204,21 +207,3 @@ def _on_rows(inner: Forward, rows: Tensor, length: int) -> Forward:
         return result
 
     return forward
-
-
-@contextmanager
-def _forwards_replaced(model: nn.Module, forwards: dict[str, Forward]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for name, forward in forwards.items():
-            part = model.get_submodule(name)
-            before = part.__dict__.get("forward")
-            part.__dict__["forward"] = forward
-            stack.callback(_put_back, part, before)
-        yield
-
-
-def _put_back(part: nn.Module, before: Forward | None) -> None:
-    if before is None:
-        del part.__dict__["forward"]
-    else:
-        part.__dict__["forward"] = before

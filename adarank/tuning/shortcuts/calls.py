@@ -1,15 +1,12 @@
-"""What the base model is called with, and layers that are answered in place of being computed."""
+"""What the base model is called with."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-Forward = Callable[..., Any]
+from torch import Tensor
 
 _LABELS = "labels"
 
@@ -56,21 +53,3 @@ def read_call(
     if not whole_numbers or any(tensor.shape != mask.shape for tensor in tensors.values()):
         return None
     return Call(tensors, mask.bool())
-
-
-@contextmanager
-def replaced(layers: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Run other forwards in place of some layers' own while the body runs."""
-    with ExitStack() as stack:
-        for layer, forward in layers.items():
-            before = layer.__dict__.get("forward")
-            layer.__dict__["forward"] = forward
-            stack.callback(_restore, layer, before)
-        yield
-
-
-def _restore(layer: nn.Module, before: Forward | None) -> None:
-    if before is None:
-        del layer.__dict__["forward"]
-    else:
-        layer.__dict__["forward"] = before

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adarank.models.forwards import Forward, replaced
 from adarank.models.modules import Module
 from adarank.scoring.outputs import summary_rows
-from adarank.tuning.shortcuts.calls import Forward, read_call, replaced
+from adarank.tuning.shortcuts.calls import read_call
 
 TOKEN_BY_TOKEN = ("query", "dense", "up", "gate", "down")
 """Kinds whose output at one token needs no other token, and which no other token's output needs."""

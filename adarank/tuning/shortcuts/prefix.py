@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adarank.models.forwards import replaced
 from adarank.models.stacks import find_stacks
 from adarank.tasks.base import Example, Task
 from adarank.tuning.loop.batches import length
-from adarank.tuning.shortcuts.calls import Call, read_call, replaced
+from adarank.tuning.shortcuts.calls import Call, read_call
 
 GROUP = 32
 """Rows of one length that go through the prefix together, at most."""

@@ -21,7 +21,7 @@ def above(base: Sequence[float], by: float) -> list[float]:
     return [value + by + less for value, less in zip(base, SMALL, strict=True)]
 
 
-def told(*args: object, **kwargs: object) -> str:
+def sentence_of(*args: object, **kwargs: object) -> str:
     (one,) = compared(*args, **kwargs)  # type: ignore[arg-type]
     return sentence(one)
 
@@ -37,7 +37,7 @@ def test_a_steady_gain_is_better_and_its_numbers_are_given() -> None:
 
 
 def test_no_difference_is_given_with_what_could_have_been_found() -> None:
-    text = told(cell("uniform", UNIFORM), cell("fisher", above(UNIFORM, 0.0001)))
+    text = sentence_of(cell("uniform", UNIFORM), cell("fisher", above(UNIFORM, 0.0001)))
     assert text.startswith("fisher-4 is not distinguishable from uniform-4: accuracy +0.01 points")
     assert text.endswith("A true difference of 0.27 points would be found with 80 % power.")
 
@@ -154,12 +154,12 @@ def test_unequal_parameters_are_said_with_the_numbers() -> None:
 def test_equal_kept_parameters_at_another_peak_are_no_equal_compute() -> None:
     grown = cell("growing", above(UNIFORM, 0.02), tuner="growing")
     grown |= {"peak_parameters": 9000, "mean_parameters": 4200}
-    said = told(cell("uniform", UNIFORM), grown)
+    said = sentence_of(cell("uniform", UNIFORM), grown)
     assert said.endswith(
         "Equal in kept parameters, not in compute: of 1,000 parameters kept by both, growing-4 "
         "trains 9,000 at its peak and 4,200 on average, uniform-4 1,000."
     )
-    assert "not in compute" not in told(cell("uniform", UNIFORM), cell("fisher", UNIFORM))
+    assert "not in compute" not in sentence_of(cell("uniform", UNIFORM), cell("fisher", UNIFORM))
 
 
 def test_each_is_compared_with_the_reference_and_its_own_controls() -> None:

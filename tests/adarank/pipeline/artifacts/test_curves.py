@@ -15,7 +15,7 @@ CURVE = pd.DataFrame(
 
 
 def test_a_look_has_both_splits_and_steps_after_the_last_look_have_no_part() -> None:
-    told = looks({7: CURVE, 8: CURVE}).to_dict("records")
+    rows = looks({7: CURVE, 8: CURVE}).to_dict("records")
     at_two, at_four = (
         {"seed": 7, "step": s, "effective_rank": r} for s, r in ((2, 1.5), (4, 1.25))
     )
@@ -24,8 +24,8 @@ def test_a_look_has_both_splits_and_steps_after_the_last_look_have_no_part() -> 
         at_two | {"split": "validation", "loss": 2.5},
         at_four | {"split": "validation", "loss": 4.5},
     ]
-    assert told[:4] == train + validation
-    assert [row | {"seed": 7} for row in told[4:]] == told[:4]
+    assert rows[:4] == train + validation
+    assert [row | {"seed": 7} for row in rows[4:]] == rows[:4]
 
 
 def test_no_curve_at_all_leaves_the_columns() -> None:
@@ -33,8 +33,8 @@ def test_no_curve_at_all_leaves_the_columns() -> None:
 
 
 def test_a_run_without_adapters_has_no_effective_rank() -> None:
-    told = looks({7: CURVE.drop(columns="effective_rank")})
-    assert len(told) == 4 and told["effective_rank"].isna().all()
+    rows = looks({7: CURVE.drop(columns="effective_rank")})
+    assert len(rows) == 4 and rows["effective_rank"].isna().all()
 
 
 def test_every_change_lists_every_module() -> None:

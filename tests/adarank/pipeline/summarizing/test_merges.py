@@ -10,10 +10,11 @@ from rich.console import Console
 from adarank.errors import InputError
 from adarank.pipeline.artifacts.measured import write_cell
 from adarank.pipeline.artifacts.merged import write_merged
-from adarank.pipeline.artifacts.merges import Merges, summarize_merges
+from adarank.pipeline.artifacts.merges import Merges
 from adarank.pipeline.console.merges_table import MergesTable
 from adarank.pipeline.params.study import StudySection
 from adarank.pipeline.report.merges import bars_chart, masks_chart, merges_table
+from adarank.pipeline.summarizing.merges import summarize_merges
 from tests.cells_compared import cell
 
 OWN = {"trees": [0.9, 0.8, 0.7], "rivers": [0.6, 0.6, 0.6]}
