@@ -4,13 +4,12 @@
 from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import typer
@@ -31,7 +30,7 @@ from adarank.pipeline.artifacts.measured import write_cell
 from adarank.pipeline.artifacts.model import load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import CONFUSION, MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
-from adarank.pipeline.artifacts.task import read_description, read_split, task_folder
+from adarank.pipeline.artifacts.task import read_description, read_split, sampled, task_folder
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.tables import write_parquet, write_tsv
@@ -41,6 +40,7 @@ from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, evaluate_of, finetune_of, task_named
+from adarank.pipeline.running.measured_rows import measured_row, non_finite
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.measuring import Measured, kept_or_measured, tell_found
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -147,16 +147,8 @@ def _work(params: Params, cell: Cell) -> Work:
     admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(name), load_tokenizer(MODEL), length, about.options)
     splits = {split: task.encode(read_split(name, split)) for split in REPORTED}
-    splits["train"] = task.encode(_some(read_split(name, "train"), section.train_rows))
+    splits["train"] = task.encode(sampled(read_split(name, "train"), section.train_rows))
     return Work(plan, task, splits, section.batch_size, pick_device(section.device))
-
-
-def _some(rows: pd.DataFrame, wanted: int | None) -> pd.DataFrame:
-    if wanted is None or wanted >= len(rows):
-        return rows
-    # The same rows for every cell and seed, or the gaps could not be compared.
-    picked = np.random.default_rng(0).permutation(len(rows))[:wanted]
-    return rows.iloc[np.sort(picked)]
 
 
 def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> Measured:
@@ -181,29 +173,10 @@ def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> 
     if error is not None:
         say(f"seed {seed}: FAILED, {error}")
         return Measured(_NONE, [], trained, error)
-    rows = [_row(work.task, seed, split, table) for split, table in tables.items()]
+    rows = [measured_row(work.task, seed, {"split": split}, t) for split, t in tables.items()]
     predictions = pd.concat([_labelled(tables[split], seed, split) for split in REPORTED])
     _tell(seed, rows)
     return Measured(predictions, rows, trained)
-
-
-def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
-    """Describe the first split with predictions that are not finite; None without any.
-
-    Whatever is not finite in a prediction makes its loss so. Rows of which nothing counts have
-    none, and are no fault.
-    """
-    for split, table in tables.items():
-        counted = _counted(table)
-        bad = int((~np.isfinite(counted["loss"].to_numpy(dtype="float64"))).sum())
-        if bad:
-            return f"{split}: {bad} of {len(table)} predictions are not finite"
-    return None
-
-
-def _counted(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that were measured: those of which something counts."""
-    return table.loc[table["tokens"] > 0] if "tokens" in table.columns else table
 
 
 def _cut(work: Work) -> dict[str, dict[str, int]]:
@@ -240,14 +213,6 @@ def _check(found: Found, trained: Record, folder: Path) -> None:
             expected=f"as in {TRAINED}: {recorded}",
             remedy="delete the folder and train again: `dvc repro`",
         )
-
-
-def _row(task: Task, seed: int, split: str, table: pd.DataFrame) -> dict[str, Any]:
-    metrics = task.metrics(table)
-    # The headline has a name of its own beside, for figures drawn alike for every task.
-    headline = metrics[task.headline]
-    n = len(_counted(table))
-    return {"seed": seed, "split": split, "n": n, "headline": headline, **metrics}
 
 
 def _labelled(table: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import pandas as pd
 import torch
 import typer
 
@@ -23,12 +24,13 @@ from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reportin
 from adarank.pipeline.files.whole import folder_sha256, read_json, read_record
 from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.reads import MergeParams as Params
-from adarank.pipeline.merging.reads import how_read, read_tasks
+from adarank.pipeline.merging.reads import Method, batch_sizes, how_read, read_tasks
 from adarank.pipeline.merging.result import put_on, read_head
 from adarank.pipeline.merging.running import RECORD
 from adarank.pipeline.merging.runs import merge_run
 from adarank.pipeline.merging.shared_body import SharedBody
 from adarank.pipeline.params.loader import describe, load
+from adarank.pipeline.running.measured_rows import measured_row, non_finite
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.entry import Entry
 from adarank.pipeline.scratch.store import Key, Store, make_key, open_store
@@ -47,18 +49,17 @@ class Work:
         folder: The merge's: a folder a seed.
         tasks: By name; they predict and measure.
         test: By task: its encoded rows.
-        batch_size: Rows a forward.
+        batch_sizes: By task: rows a forward.
         device: Where the model runs.
     """
 
     folder: Path
     tasks: Mapping[str, Task]
     test: Mapping[str, Encoded]
-    batch_size: int
+    batch_sizes: Mapping[str, int]
     device: torch.device
 
 
-Method = Annotated[str, typer.Option("--method", help="The merge, as study.merge has it.")]
 app = typer.Typer(add_completion=False)
 
 
@@ -71,10 +72,10 @@ def main(method: Method, params: ParamsFile = PARAMS_FILE) -> None:
 
 def run(params: Params, name: str) -> None:
     """Measure every seed of a merge and write what came out."""
-    tasks, evaluate = read_tasks(params), params.evaluate
+    tasks, sizes = read_tasks(params), batch_sizes(params)
     test = {task: one.encode(read_split(task, "test")) for task, one in tasks.items()}
-    work = Work(MERGED / name, tasks, test, evaluate.batch_size, pick_device(evaluate.device))
-    batches = sum(batches_of(len(one.examples), work.batch_size) for one in test.values())
+    work = Work(MERGED / name, tasks, test, sizes, pick_device(params.evaluate.device))
+    batches = sum(batches_of(len(one.examples), sizes[task]) for task, one in test.items())
     rows: list[Record] = []
     failed: list[Record] = []
     store = open_store()
@@ -86,12 +87,16 @@ def run(params: Params, name: str) -> None:
                 continue
             key = _key(params, work, seed, name)
             found = _cached(store, key, partial(_measure, work, seed, advance))
-            rows += found
-            _say(seed, found)
+            if found["error"] is None:
+                rows += found["rows"]
+                _say(seed, found["rows"])
+            else:
+                failed.append({"seed": seed, "error": found["error"]})
+                say(f"seed {seed}: FAILED, {found['error']}")
     write_merged(_record(params, work, name, rows, failed))
 
 
-def _cached(store: Store, key: Key, measure: Callable[[], list[Record]]) -> list[Record]:
+def _cached(store: Store, key: Key, measure: Callable[[], Record]) -> Record:
     with store.held(key):
         entry = store.get(key)
         if entry is None:
@@ -102,25 +107,25 @@ def _cached(store: Store, key: Key, measure: Callable[[], list[Record]]) -> list
     return entry.note
 
 
-def _measure(work: Work, seed: int, advance: Callable[[], None]) -> list[Record]:
+def _measure(work: Work, seed: int, advance: Callable[[], None]) -> Record:
     folder, tasks = seed_folder(work.folder, seed), list(work.tasks.values())
     shared = SharedBody(MODEL, tasks, [read_head(folder, task) for task in work.tasks])
     put_on(shared.body, folder, read_base(MODEL))
-    rows: list[Record] = []
+    tables: dict[str, pd.DataFrame] = {}
     for (name, task), model in zip(work.tasks.items(), shared.models, strict=True):
         model.to(work.device)
-        table = predict(
+        tables[name] = predict(
             model,
             task,
             work.test[name].examples,
-            batch_size=work.batch_size,
+            batch_size=work.batch_sizes[name],
             device=work.device,
             advance=advance,
         )
-        found = task.metrics(table)
-        about = {"seed": seed, "task": name, "n": len(table), "headline": found[task.headline]}
-        rows.append({**about, **found})
-    return rows
+    error = non_finite(tables)
+    measured = {} if error else work.tasks
+    rows = [measured_row(one, seed, {"task": name}, tables[name]) for name, one in measured.items()]
+    return {"rows": rows, "error": error}
 
 
 def _key(params: Params, work: Work, seed: int, name: str) -> Key:
@@ -128,7 +133,8 @@ def _key(params: Params, work: Work, seed: int, name: str) -> Key:
         "merged": folder_sha256(seed_folder(work.folder, seed)),
         "data": {task: folder_sha256(task_folder(task), _TEST) for task in work.tasks},
         "tasks": how_read(params),
-        "batch_size": work.batch_size,
+        "model": folder_sha256(MODEL),
+        "batch_sizes": dict(work.batch_sizes),
         **surroundings(fingerprint("stages.evaluate_merged"), work.device),
     }
     return make_key("evaluation", f"evaluate_merged {name}, seed {seed}", seed=seed, **decides)

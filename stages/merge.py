@@ -6,10 +6,8 @@ from adarank.pipeline.scratch.fingerprint import fingerprint
 # isort: split
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import typer
 
 from adarank.errors import RunError
@@ -21,6 +19,7 @@ from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
     read_split,
+    sampled,
     task_folder,
 )
 from adarank.pipeline.console.progress import progress
@@ -28,7 +27,7 @@ from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reportin
 from adarank.pipeline.files.whole import folder_sha256, whole_folder, write_json
 from adarank.pipeline.merging.of_study import MergeWork, merge_seed
 from adarank.pipeline.merging.reads import MergeParams as Params
-from adarank.pipeline.merging.reads import how_read, read_tasks
+from adarank.pipeline.merging.reads import Method, batch_sizes, how_read, read_tasks
 from adarank.pipeline.merging.runs import MergeRun, merge_run
 from adarank.pipeline.params.loader import describe, load
 from adarank.pipeline.params.merge import MergeSection
@@ -36,7 +35,6 @@ from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.merging import MergeCheckpoint, cached_or_merged
 from adarank.pipeline.scratch.store import Key, make_key, open_store
 
-Method = Annotated[str, typer.Option("--method", help="The merge, as study.merge has it.")]
 _ELSEWHERE = {"strategy", "budget", "tasks", "seeds", "methods", "scaling", "rate"}
 """Keys of the section that decide a merge through its members and values."""
 
@@ -100,7 +98,7 @@ def _work(params: Params, chosen: MergeRun) -> MergeWork:
     tasks = read_tasks(params)
     split = chosen.split(section)
     limit = section.rows if chosen.method.learned else section.validation_rows
-    read = {name: _some(read_split(name, split), limit) for name in tasks} if split else {}
+    read = {name: sampled(read_split(name, split), limit) for name in tasks} if split else {}
     rows = {name: tasks[name].encode(some).examples for name, some in read.items()}
     _say(chosen, {name: len(some) for name, some in rows.items()}, section)
     learning = Learning(
@@ -110,19 +108,9 @@ def _work(params: Params, chosen: MergeRun) -> MergeWork:
         check_every=section.check_every,
         patience=section.patience,
     )
-    evaluate = params.evaluate
-    device = pick_device(evaluate.device)
-    return MergeWork(
-        chosen, MODEL, tasks, rows, section.rank, learning, evaluate.batch_size, device
-    )
-
-
-def _some(rows: pd.DataFrame, wanted: int | None) -> pd.DataFrame:
-    if wanted is None or wanted >= len(rows):
-        return rows
-    # The same rows for every method and seed, or merges could not be compared.
-    picked = np.random.default_rng(0).permutation(len(rows))[:wanted]
-    return rows.iloc[np.sort(picked)]
+    device = pick_device(params.evaluate.device)
+    sizes = batch_sizes(params)
+    return MergeWork(chosen, MODEL, tasks, rows, section.rank, learning, sizes, device)
 
 
 def _say(chosen: MergeRun, rows: dict[str, int], section: MergeSection) -> None:
@@ -153,7 +141,8 @@ def _key(params: Params, work: MergeWork, members: dict[str, Path], seed: int) -
         "data": {task: folder_sha256(task_folder(task), files) for task in members},
         "tasks": how_read(params),
         "settings": section.model_dump(exclude=_ELSEWHERE),
-        "batch_size": work.batch_size,
+        "model": folder_sha256(MODEL),
+        "batch_sizes": dict(work.batch_sizes),
         **surroundings(fingerprint("stages.merge"), work.device),
     }
     what = f"merge {chosen.name} of {section.strategy}-{section.budget}, seed {seed}"

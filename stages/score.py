@@ -40,6 +40,9 @@ class Params(Slice):
     model: ModelSection
 
 
+_BY_WEIGHTS = ("adarank.ordering.learned_order", "adarank.scoring.signals.stable_rank")
+"""Signals that take no part in disagreement: an edit of them keeps its stored parts."""
+
 ESTIMATORS: dict[SignalName, EstimatorName | None] = {
     "disagreement": None,  # by score.estimator
     "linearized": "linearized",
@@ -80,7 +83,7 @@ def run(params: Params, signal: SignalName) -> None:
         scores, estimator, facts = _by_weights(params.score, signal)
     else:
         scores, estimator, facts = score_by_disturbing(
-            fingerprint("stages.score"),
+            fingerprint("stages.score", without=_BY_WEIGHTS),
             read_texts(params.probe),
             params.probe.max_length,
             params.score,

@@ -78,10 +78,6 @@ CODE = {
 """The code that decides each signal: an edit of one signal recomputes no other."""
 
 
-_UNBOUNDED = (fisher, input_directions)
-"""Signals that score.memory_gb does not bound: one makes all gradients, one needs no bound."""
-
-
 class Params(Slice):
     """What the stage reads."""
 
@@ -101,20 +97,25 @@ class SignalKind:
         compute: Computes it; with `components` given where it is a spectrum.
         labels: Whether it learns from labels, so that the head must be warmed up first.
         spectrum: Whether every rank gets a score of its own.
+        bounded: Whether score.memory_gb bounds what it holds: `fisher` makes all gradients at
+            once, `input_directions` holds little.
     """
 
     compute: Callable[..., Scores]
-    labels: bool
-    spectrum: bool
+    labels: bool = False
+    spectrum: bool = False
+    bounded: bool = False
 
 
 KINDS: dict[TaskSignalName, SignalKind] = {
-    "weight_gradient": SignalKind(weight_gradient, labels=True, spectrum=False),
-    "fisher": SignalKind(fisher, labels=True, spectrum=False),
-    "gradient_spectrum": SignalKind(gradient_spectrum, labels=True, spectrum=True),
-    "gradient_directions": SignalKind(gradient_directions, labels=True, spectrum=True),
-    "activation_variance": SignalKind(activation_variance, labels=False, spectrum=True),
-    "input_directions": SignalKind(input_directions, labels=False, spectrum=True),
+    "weight_gradient": SignalKind(weight_gradient, labels=True, bounded=True),
+    "fisher": SignalKind(fisher, labels=True),
+    "gradient_spectrum": SignalKind(gradient_spectrum, labels=True, spectrum=True, bounded=True),
+    "gradient_directions": SignalKind(
+        gradient_directions, labels=True, spectrum=True, bounded=True
+    ),
+    "activation_variance": SignalKind(activation_variance, spectrum=True, bounded=True),
+    "input_directions": SignalKind(input_directions, spectrum=True),
 }
 
 
@@ -205,7 +206,7 @@ def _computed(params: Params, task: str, name: TaskSignalName) -> tuple[Scores, 
     if kind.labels:
         facts["warmup"] = _warmed(work, section)
     kept: dict[str, Any] = {"components": section.components} if kind.spectrum else {}
-    if kind.compute not in _UNBOUNDED:
+    if kind.bounded:
         kept["memory_gb"] = params.score.memory_gb
     steps = len(batches) + (len(modules) if kind.spectrum else 0)
     with progress(f"score {name}", steps) as advance:

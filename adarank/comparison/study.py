@@ -115,15 +115,15 @@ def _better(primary: Sequence[Comparison], reference: str) -> list[str]:
 
 
 def _equivalent(primary: Sequence[Comparison], reference: str) -> list[str]:
-    """Name the cells that are as good as the reference within the margin, where one is set."""
+    """Name the cells that are equivalent to the reference within the margin, where one is set."""
     tested = [one for one in primary if one.margin is not None]
     if not tested:
         return []
     within = f"within {number(tested[0].metric, tested[0].margin or 0.0)}"
     same = [one.pair.cell["cell"] for one in tested if equivalent(one)]
     if not same:
-        return [f"Nothing is shown to be as good as {reference} {within}."]
-    return [f"As good as {reference} {within}: {listed(same)}."]
+        return [f"Nothing is shown to be equivalent to {reference} {within}."]
+    return [f"Equivalent to {reference} {within}: {listed(same)}."]
 
 
 def _controls(found: Sequence[Comparison]) -> list[str]:

@@ -39,7 +39,7 @@ def sentence(found: Comparison) -> str:
 
 
 def equivalent(found: Comparison) -> bool:
-    """Whether the two are shown to be as good as each other within the study's margin.
+    """Whether the two are shown to be equivalent within the study's margin.
 
     By the two one-sided tests' p, corrected for its family. That a difference is not shown says
     nothing of the kind: few seeds show neither a difference nor that there is none.
@@ -151,7 +151,7 @@ def _power(found: Comparison) -> list[str]:
 def _equivalence(found: Comparison) -> list[str]:
     if found.margin is None or found.equivalence_p_holm is None or found.unfinished:
         return []
-    words = "As good as" if equivalent(found) else "Not shown to be as good as"
+    words = "Equivalent to" if equivalent(found) else "Not shown to be equivalent to"
     within = f"within {number(found.metric, found.margin)}"
     corrected = f", corrected for {found.family_size}" if found.family_size > 1 else ""
     p = f"p {probability(found.equivalence_p_holm)} by two one-sided t tests{corrected}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-_SHARES = ("auc", "exact_match")
+_SHARES = ("auc", "exact_match", "mean_score")
 _CORRELATIONS = ("pearson", "spearman", "matthews")
 
 

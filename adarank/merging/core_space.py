@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adarank.factors.svd import Update
 from adarank.merging.methods.spectra import compact_svd
-from adarank.merging.task_vectors import Vector, all_factored, stacked
+from adarank.merging.task_vectors import Vector
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,8 @@ def core_space(vectors: Sequence[Vector | None]) -> CoreSpace:
     """Find the shared bases and the cores, in float64 for adapters.
 
     Args:
-        vectors: One a task; all of adapters, or else all are taken as dense matrices. None is a
-            member that does not change the weight.
+        vectors: One a task, all of adapters; None is a member that does not change the weight.
     """
-    if not all_factored(vectors):
-        return dense_core_space(stacked(vectors))
     updates = [vector.double() if isinstance(vector, Update) else None for vector in vectors]
     there = [update for update in updates if update is not None]
     left = compact_svd(torch.cat([update.b for update in there], dim=1))[0]

@@ -35,6 +35,11 @@ class Member:
     excluded: tuple[str, ...] = ()
 
 
+def excluded_of(members: Sequence[Member]) -> tuple[str, ...]:
+    """The weights that some member may have changed and that are not merged, sorted."""
+    return tuple(sorted({name for member in members for name in member.excluded}))
+
+
 def dense(vector: Vector) -> Tensor:
     """The task vector as one tensor; an adapter's in float64."""
     return vector.dense() if isinstance(vector, Update) else vector

@@ -78,7 +78,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file; the same tensors give the same bytes."""
     # One metadata key: with two, their order, and so the bytes, would change from run to run.
     # Straight from the tensors' memory; `save` would hold two copies of them.
-    save_file(tensors, path, metadata={"format": "pt"})
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, path, metadata={"format": "pt"})
     path.chmod(0o644)  # safetensors lets the owner alone read it
 
 

@@ -42,3 +42,10 @@ def test_imports_of_every_form_packages_and_data_are_found(root: Path) -> None:
 
 def test_a_module_alone_is_itself_and_its_packages(root: Path) -> None:
     assert closure("adarank.other", root) == ["adarank/__init__.py", "adarank/other.py"]
+
+
+def test_what_takes_no_part_is_left_out_with_what_only_it_imports(root: Path) -> None:
+    # `from adarank.deep.one import y` names adarank.deep.one.y too, whose file is the same.
+    kept = closure("stages.go", root, without=("adarank.deep.one",))
+    assert not {"adarank/deep/one.py", "adarank/deep/two.py", "adarank/other.py"} & {*kept}
+    assert "stages/go.py" in kept

@@ -16,6 +16,7 @@ from adarank.pipeline.artifacts.measured import read_cell
 from adarank.pipeline.files.tables import read_parquet
 from adarank.pipeline.files.whole import read_json, write_json
 from adarank.pipeline.params.loader import load
+from adarank.pipeline.running.measured_rows import measured_row, non_finite
 from adarank.tasks.cut import cut_in_words
 from stages import evaluate, finetune
 from tests.cells import LABELS, files, write_params, write_project
@@ -82,8 +83,8 @@ def test_cut_rows_are_counted_by_split_and_said(project: tuple[Path, Result]):
 def test_rows_of_which_nothing_counts_are_not_among_those_measured():
     table = pd.DataFrame({"tokens": [3, 0, 1], "loss": [1.0, float("nan"), 2.0]})
     task = SimpleNamespace(headline="loss", metrics=lambda _table: {"loss": 1.5})
-    assert evaluate._row(task, 0, "test", table)["n"] == 2
-    assert evaluate._row(task, 0, "test", table.drop(columns="tokens"))["n"] == 3
+    assert measured_row(task, 0, {"split": "test"}, table)["n"] == 2
+    assert measured_row(task, 0, {"split": "test"}, table.drop(columns="tokens"))["n"] == 3
 
 
 def test_metrics_are_those_of_the_predictions():
@@ -315,8 +316,8 @@ def test_predictions_that_are_not_finite_fail_their_seed_alone(monkeypatch: pyte
 
 def test_a_row_of_which_nothing_counts_is_no_fault():
     table = pd.DataFrame({"loss": [0.5, float("nan")], "tokens": [3, 0]})
-    assert evaluate.non_finite({"test": table}) is None
-    assert evaluate.non_finite({"test": table.assign(tokens=[3, 1])}) is not None
+    assert non_finite({"test": table}) is None
+    assert non_finite({"test": table.assign(tokens=[3, 1])}) is not None
 
 
 def test_a_measured_seed_is_taken_from_the_scratch_store(

@@ -21,7 +21,7 @@ from adarank.pipeline.files.whole import folder_sha256, sha256, write_json
 from adarank.pipeline.params.probe import sample_texts
 from adarank.pipeline.params.signal import TASK_SIGNALS, TaskSignalName
 from stages import score
-from stages.score_task import KINDS, Params, app
+from stages.score_task import CODE, KINDS, Params, app
 from tests.cells import LABELS, TASK
 from tests.pico import (
     pico_bert_config,
@@ -88,6 +88,10 @@ def test_the_schema_reads_whole_sections() -> None:
     read = ["signal", "tasks", "probe", "score", "finetune", "model"]
     assert key_paths(Params) == read
     assert ["task_disagreement", *KINDS] == list(TASK_SIGNALS)
+
+
+def test_an_edit_of_one_signal_is_none_of_the_others() -> None:
+    assert len({*CODE.values()}) == len(CODE)
 
 
 def test_disagreement_on_the_tasks_own_texts_is_that_of_these_texts() -> None:

@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from adarank.errors import InputError, input_error
@@ -98,3 +99,16 @@ def _other_rows(where: Path | str, got: str, expected: str) -> InputError:
         expected=expected,
         remedy="delete the task's folder and run `dvc repro`, which fetches it anew",
     )
+
+
+def sampled(rows: pd.DataFrame, wanted: int | None) -> pd.DataFrame:
+    """Return so many rows, in their order: the same ones for every cell, method and seed.
+
+    Args:
+        rows: A split's.
+        wanted: How many at most; None for all.
+    """
+    if wanted is None or wanted >= len(rows):
+        return rows
+    picked = np.random.default_rng(0).permutation(len(rows))[:wanted]
+    return rows.iloc[np.sort(picked)]

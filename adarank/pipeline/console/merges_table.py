@@ -1,4 +1,4 @@
-"""The study's merges as a table for a terminal, of 100 columns at most."""
+"""The study's merges as a table for a terminal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from adarank.merging.loaded import member_of, with_body
 from adarank.merging.merged import Merged
 from adarank.merging.parameters import Value
 from adarank.merging.registry import Method, complete, method_named
-from adarank.merging.task_vectors import Member, Vector
+from adarank.merging.task_vectors import Member, Vector, excluded_of
 from adarank.models.stacks import base_model
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer
 from adarank.pipeline.merging.base import Base, read_base
@@ -159,8 +159,7 @@ def _merged(
     learned: Learned | None = None,
 ) -> Merged:
     heads = {member.task: member.head for member in read}
-    excluded = tuple(sorted({name for member in read for name in member.excluded}))
-    return Merged(method.name, values, vectors, heads, excluded, learned)
+    return Merged(method.name, values, vectors, heads, excluded_of(read), learned)
 
 
 def _loaded(task: str, member: nn.Module | Path | str, base: nn.Module) -> Member:

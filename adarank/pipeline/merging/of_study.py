@@ -1,7 +1,7 @@
 """One merge of a study: of one seed's adapters, by one method, into one folder."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from adarank.merging.learned.learning import Learning, Unlabelled
 from adarank.merging.learned.merge import Learned, merge_learned
 from adarank.merging.learned.state import State
 from adarank.merging.parameters import Value
-from adarank.merging.task_vectors import Member
-from adarank.pipeline.files.whole import write_json
-from adarank.pipeline.merging.base import Base, read_base
+from adarank.merging.task_vectors import Member, excluded_of
+from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.reading import read_members
 from adarank.pipeline.merging.result import write_result
-from adarank.pipeline.merging.running import RECORD, Report, record_of, write_coefficients
+from adarank.pipeline.merging.running import Report, write_report
 from adarank.pipeline.merging.runs import MergeRun
 from adarank.pipeline.merging.shared_body import SharedBody
 from adarank.tasks.base import Example, Task
@@ -40,7 +39,7 @@ class MergeWork:
             reads without their labels.
         rank: Average rank of the result; None where it is not truncated.
         learning: Of a learned method; its seed is replaced.
-        batch_size: Rows a forward on validation.
+        batch_sizes: By task: rows a forward on validation.
         device: Where lambda is chosen; masks are learned on the CPU.
     """
 
@@ -50,7 +49,7 @@ class MergeWork:
     rows: Mapping[str, Sequence[Example]]
     rank: float | None
     learning: Learning
-    batch_size: int
+    batch_sizes: Mapping[str, int]
     device: torch.device
 
 
@@ -101,14 +100,12 @@ def merge_seed(
         values,
         tuple(work.tasks),
         len(vectors),
-        _excluded(base, members),
+        excluded_of(members),
         learned,
         written,
     )
     chosen = [{"value": value, "mean": mean} for value, mean in tried.items()]
-    write_json(output / RECORD, record_of(report) | {"tried": chosen, "seed": seed})
-    if learned:
-        write_coefficients(output, learned)
+    write_report(output, report, tried=chosen, seed=seed)
 
 
 def _learned(
@@ -123,7 +120,7 @@ def _learned(
         Unlabelled(name, model, shared.prefix, work.rows[name], partial(_collated, task))
         for (name, task), model in zip(work.tasks.items(), shared.models, strict=True)
     ]
-    learning = Learning(**{**vars(work.learning), "seed": seed})
+    learning = replace(work.learning, seed=seed)
     return merge_learned(
         shared.body,
         members,
@@ -146,6 +143,8 @@ def _chosen(
     """Choose the tuned parameter by the mean over the tasks on validation; the first of equals."""
     run = work.run
     if len(run.grid) < 2:
+        for _ in run.grid:
+            advance()
         return run.values, {}
     _refuse_units(work)
     shared = _shared(work, members)
@@ -167,7 +166,7 @@ def _mean_on_validation(work: MergeWork, shared: SharedBody) -> float | None:
     total = 0.0
     for (name, task), model in zip(work.tasks.items(), shared.models, strict=True):
         table = predict(
-            model, task, work.rows[name], batch_size=work.batch_size, device=work.device
+            model, task, work.rows[name], batch_size=work.batch_sizes[name], device=work.device
         )
         value = task.metrics(table)[task.headline]
         if value is None:
@@ -193,7 +192,3 @@ def _refuse_units(work: MergeWork) -> None:
 
 def _shared(work: MergeWork, members: Sequence[Member]) -> SharedBody:
     return SharedBody(work.model, list(work.tasks.values()), [member.head for member in members])
-
-
-def _excluded(base: Base, members: Sequence[Member]) -> tuple[str, ...]:
-    return tuple(sorted({name for member in members for name in member.excluded} & {*base.keys}))

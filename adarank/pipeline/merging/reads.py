@@ -1,8 +1,9 @@
 """What the stages merge and evaluate_merged read of params.yaml, and the tasks that they make."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import Field
 
 from adarank.pipeline.artifacts.model import load_tokenizer
@@ -15,9 +16,11 @@ from adarank.pipeline.params.loader import Slice
 from adarank.pipeline.params.merge import MergeSection
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.study import Names, Seeds
-from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
+from adarank.pipeline.params.tasks import TasksSection, evaluate_of, finetune_of, task_named
 from adarank.tasks.base import Task
 from adarank.tasks.registry import make_task
+
+Method = Annotated[str, typer.Option("--method", help="The merge, as study.merge has it.")]
 
 
 class StudyMembers(Slice):
@@ -68,3 +71,9 @@ def how_read(params: MergeParams) -> dict[str, Any]:
         name: asdict(about.options) | {"length": finetune_of(params.finetune, about).max_length}
         for name, about in abouts.items()
     }
+
+
+def batch_sizes(params: MergeParams) -> dict[str, int]:
+    """Return each merged task's rows a forward, with its own value where it has one."""
+    abouts = {name: params.tasks.find(name) for name in params.merged_tasks}
+    return {name: evaluate_of(params.evaluate, one).batch_size for name, one in abouts.items()}

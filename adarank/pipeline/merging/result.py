@@ -51,7 +51,7 @@ def write_result(
     something = any(isinstance(v, Update) and v.rank for v in vectors.values())
     folder.mkdir(parents=True, exist_ok=True)
     if rank is not None or (factored and something):
-        return write_lora(folder, base, vectors, members, rank)
+        return write_lora(folder, base, vectors, members, rank, "merge.rank")
     weights: dict[str, Tensor] = {}
     for name in vectors:
         weight = base.files[base.keys[name]]

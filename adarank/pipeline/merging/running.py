@@ -1,4 +1,4 @@
-"""One merge from folders to a folder: what the command and a stage do alike."""
+"""One merge from folders to a folder, as the command makes it, and the report of any merge."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ from adarank.merging.learned.merge import Learned
 from adarank.merging.learned.state import State
 from adarank.merging.parameters import Value
 from adarank.merging.registry import complete, method_named
-from adarank.merging.task_vectors import Vector
+from adarank.merging.task_vectors import Vector, excluded_of
 from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.merge import check_texts, learn_from_folders
@@ -114,7 +114,7 @@ def run(request: Request, output: Path) -> Report:
         vectors = learned.vectors
     else:
         vectors = MergedWeights(members, method, values, request.seed)
-    excluded = tuple(sorted({name for member in members for name in member.excluded}))
+    excluded = excluded_of(members)
     tasks = tuple(member.task for member in members)
     with whole_folder(output) as working:
         written = None
@@ -123,10 +123,21 @@ def run(request: Request, output: Path) -> Report:
         else:
             written = write_lora(working, base, dict(vectors), members, request.budget)
         report = Report(request.method, values, tasks, len(vectors), excluded, learned, written)
-        write_json(working / RECORD, record_of(report))
-        if learned:
-            write_coefficients(working, learned)
+        write_report(working, report)
     return report
+
+
+def write_report(folder: Path, report: Report, **more: Any) -> None:
+    """Write merge.json and, of a learned method, coefficients.safetensors.
+
+    Args:
+        folder: A merge's.
+        report: What was merged.
+        more: What merge.json holds besides.
+    """
+    write_json(folder / RECORD, record_of(report) | more)
+    if report.learned:
+        write_coefficients(folder, report.learned)
 
 
 def record_of(report: Report) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def merge_run(section: MergeSection, name: str) -> MergeRun:
         given = given | {method.tuned: grid[0] if grid else None}
     if method.learned:
         given = {"rate": section.rate} | given
-    where = f"merge.methods.{name}"
+    where = f"merge.methods.{name}" if definition else "merge"
     try:
         values = complete(method, given)
     except InputError as error:
@@ -119,7 +119,7 @@ def _absent(
             f"name one of these, or add it to study.{where}",
         )
         for one in asked
-        if one not in there
+        if str(one) not in map(str, there)
     ]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from adarank.errors import input_error
@@ -20,6 +19,7 @@ from adarank.pipeline.adapters.writing import fill_adapter
 from adarank.pipeline.files.whole import write_json
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import INDEX, SINGLE
+from adarank.tuning.saving import write_tensors
 
 _SHARD_BYTES = 4 * 10**9
 _SEEN = 1e-7  # singular values below this share of the largest are rounding
@@ -71,7 +71,7 @@ def write_full(
         for key in names.keys() & tensors.keys():
             merged = tensors[key].double() + dense(vectors[names[key]]).double()
             tensors[key] = merged.to(tensors[key].dtype)
-        _save(folder / _shard_name(number, len(shards)), tensors)
+        write_tensors(folder / _shard_name(number, len(shards)), tensors)
     if len(shards) > 1:
         files = {k: _shard_name(n, len(shards)) for n, keys in enumerate(shards) for k in keys}
         write_json(folder / INDEX, {"metadata": {}, "weight_map": files})
@@ -84,6 +84,7 @@ def write_lora(
     vectors: Mapping[str, Vector],
     members: Sequence[Member],
     budget: float | None,
+    asked_by: str = "--budget",
 ) -> Written:
     """Write the merged update as one LoRA adapter that costs exactly the budget, or as it is.
 
@@ -97,7 +98,8 @@ def write_lora(
         vectors: By weight: what to add to the base.
         members: Whose heads are written as heads/TASK.safetensors.
         budget: Average rank: what this uniform rank would cost on the merged matrices. None
-            keeps every component that float32 can tell from zero.
+            keeps every component that float32 distinguishes from zero.
+        asked_by: The option or key that gives the budget, for messages.
 
     Raises:
         InputError: A budget above what the merged update holds, or below one rank.
@@ -109,7 +111,7 @@ def write_lora(
     if budget is None:
         choice = _all_ranks(energies, costs)
     else:
-        choice = ranks_within(energies, costs, _affordable(energies, costs, budget))
+        choice = ranks_within(energies, costs, _affordable(energies, costs, budget, asked_by))
     prefix = f"{base.prefix}." if _prefixed(base, members) else ""
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -139,7 +141,7 @@ def write_heads(folder: Path, members: Sequence[Member]) -> None:
     for member in members:
         if member.head:
             (folder / "heads").mkdir(exist_ok=True)
-            _save(folder / "heads" / f"{member.task}.safetensors", dict(member.head))
+            write_tensors(folder / "heads" / f"{member.task}.safetensors", dict(member.head))
 
 
 def _components(vector: Vector) -> Components:
@@ -157,7 +159,10 @@ def _all_ranks(energies: Mapping[str, Sequence[float]], costs: Mapping[str, int]
 
 
 def _affordable(
-    energies: Mapping[str, Sequence[float]], costs: Mapping[str, int], budget: float
+    energies: Mapping[str, Sequence[float]],
+    costs: Mapping[str, int],
+    budget: float,
+    asked_by: str,
 ) -> int:
     per_rank, least = sum(costs.values()), min(costs.values())
     own = sum(len(energies[name]) * costs[name] for name in costs)
@@ -165,11 +170,11 @@ def _affordable(
     if not least <= wanted <= own:
         raise input_error(
             "the merged update does not have that size",
-            where="--budget",
+            where=asked_by,
             got=budget,
             expected=f"an average rank of {least / per_rank:.3g} to {own / per_rank:g}, "
             "the sum of the members' ranks",
-            remedy="a budget in that range, or --full",
+            remedy="a budget in that range, or --full" if asked_by == "--budget" else "null",
         )
     return wanted
 
@@ -210,8 +215,3 @@ def _shards(base: Base, shard_bytes: int) -> list[list[str]]:
 
 def _shard_name(number: int, count: int) -> str:
     return SINGLE if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
-
-
-def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({k: t.contiguous() for k, t in tensors.items()}, path, metadata={"format": "pt"})
-    path.chmod(0o644)

@@ -64,7 +64,7 @@ class StudySection(Section):
         default=None,
         description="the largest difference from the reference that does not matter, in the "
         "headline metric's unit (0.005: half a point of accuracy), set before the results are "
-        "known; cells are then tested for being as good as it. null: no such test",
+        "known; cells are then tested for being equivalent to it. null: no such test",
     )
     merge: Names = Field(
         default=[],

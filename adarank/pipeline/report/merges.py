@@ -50,10 +50,10 @@ def masks_chart(merges: Merges) -> Chart | None:
     if not names:
         return None
     about = (
-        f"Seed {merges.seeds[0]}: a row a weight, a column a singular component of each task's "
-        "update, the largest first. Dark is kept, light is not. A mask that is a truncation keeps "
-        "the left of each task's columns; gaps among them are components dropped although larger "
-        "than others that are kept.",
+        "The first seed that was merged: a row a weight, a column a singular component of each "
+        "task's update, the largest first. Dark is kept, light is not. A mask that is a truncation "
+        "keeps the left of each task's columns; gaps among them are components dropped although "
+        "larger than others that are kept.",
     )
     views = tuple(_masks([k for k in merges.kept if k.merge == name], name) for name in names)
     return Chart("masks", "Components that learned masks keep", about, views, choice="Merge")

@@ -40,12 +40,12 @@ Values = Mapping[str, Mapping[int, SeedValue]]
 """By cell, `uniform-4`, and seed; a seed that failed has none."""
 
 
-def read_values(task: str, cells: Sequence[str], split: str = "test") -> Values:
-    """Read every seed's headline value of a task's cells; cells without a record are left out."""
+def read_values(task: str, cells: Sequence[str]) -> Values:
+    """Read every seed's headline value on test of a task's cells that have a record."""
     names = [cell for cell in cells if (CELLS / task / f"{cell}.json").exists()]
     records = {name: read_cell(f"{task}/{name}")["seeds"] for name in names}
     return {
-        name: {r["seed"]: SeedValue(r["headline"], r["n"]) for r in rows if r["split"] == split}
+        name: {r["seed"]: SeedValue(r["headline"], r["n"]) for r in rows if r["split"] == "test"}
         for name, rows in records.items()
     }
 

@@ -44,7 +44,10 @@ def closure(module: str, root: Path = ROOT, *, without: Collection[str] = ()) ->
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        for path in _files_of(name, root) if name not in without else ():
+        # `from X import f` names X.f too, whose file is X's.
+        if any(name == one or name.startswith(f"{one}.") for one in without):
+            continue
+        for path in _files_of(name, root):
             if path not in found:
                 found.add(path)
                 waiting += _imports(path, root)

@@ -42,7 +42,7 @@ def summarize_merges(study: StudySection) -> dict[str, Any] | None:
         for task in study.tasks
         if task in named
     }
-    budget = f"{first['budget']:g}"
+    budget = first["budget"]
     cells = {task: read_cell(cell_name(task, first["strategy"], budget)) for task in metrics}
     own = {task: values_by_seed(cells[task], "test", one.metric) for task, one in metrics.items()}
     own = {task: {s: v for s, v in values.items() if s in seeds} for task, values in own.items()}
@@ -62,7 +62,7 @@ def summarize_merges(study: StudySection) -> dict[str, Any] | None:
         "merges": [_merge(r, one) for r, one in zip(records, results, strict=True)],
         "comparisons": [_comparison(one) for one in found],
         "kept": [{"merge": r["merge"], **row} for r in records for row in r["kept"]],
-        "caveats": _caveats(records, seeds, found),
+        "caveats": _caveats(records, seeds, found, mean_metric(metrics)),
     }
 
 
@@ -138,7 +138,10 @@ def _comparison(one: Comparison) -> dict[str, Any]:
 
 
 def _caveats(
-    records: Sequence[Mapping[str, Any]], seeds: Sequence[int], found: Sequence[Comparison]
+    records: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    found: Sequence[Comparison],
+    metric: str | None,
 ) -> list[str]:
     said: list[str] = []
     on_test = [record["merge"] for record in records if record["transductive"]]
@@ -147,7 +150,9 @@ def _caveats(
             f"Transductive: {listed(on_test)} learned on the rows of test, without their labels, "
             "so the results there are no test of new rows."
         )
-    if not found:
+    if metric is None:
+        said.append("The tasks share no unit: there is no mean, and no merge is compared.")
+    elif not found:
         said.append(f"No merge is compared: {REFERENCE} is not among them, or stands alone.")
     elif len(seeds) < 5:
         said.append(f"{len(seeds)} seeds: only large differences between merges would be found.")

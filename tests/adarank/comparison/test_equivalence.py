@@ -1,4 +1,4 @@
-"""As good as the reference within a margin: the test's size and power, and its words."""
+"""Equivalent to the reference within a margin: the test's size and power, and its words."""
 
 import math
 
@@ -72,15 +72,15 @@ CLOSE = [0.001, -0.001, 0.0, 0.001, -0.001]
 FAR = [0.02, -0.02, 0.03, -0.03, 0.01]
 
 
-def test_the_words_say_which_cells_are_as_good_and_which_are_not_shown_to_be():
+def test_the_words_say_which_cells_are_equivalent_and_which_are_not_shown_to_be():
     close, far = found(0.005, CLOSE, FAR)
     assert equivalent(close) and not equivalent(far)
-    assert "As good as uniform-4 within 0.50 points: p" in sentence(close)
-    assert "Not shown to be as good as uniform-4 within 0.50 points: p" in sentence(far)
+    assert "Equivalent to uniform-4 within 0.50 points: p" in sentence(close)
+    assert "Not shown to be equivalent to uniform-4 within 0.50 points: p" in sentence(far)
     assert "corrected for 2" in sentence(close)
     whole = study_verdict([close, far], range(5), "uniform")
-    assert "As good as uniform within 0.50 points: other0-4." in whole
-    assert "Nothing is shown to be as good" in study_verdict([far], range(5), "uniform")
+    assert "Equivalent to uniform within 0.50 points: other0-4." in whole
+    assert "Nothing is shown to be equivalent" in study_verdict([far], range(5), "uniform")
 
 
 def test_equivalence_is_corrected_for_its_family():

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from adarank.errors import InputError, input_error
 from adarank.pipeline.datasets.dividing.overlap import text_of
@@ -73,6 +72,9 @@ def carve(frames: dict[str, pd.DataFrame], division: Division) -> dict[str, pd.D
         return frames
     groups: Ids = pd.factorize(np.array(text_of(train), dtype=object))[0].astype(np.int64)
     labels = labels_of(train)
+    # Half of the start of every stage that only reads how a task is divided.
+    from sklearn.model_selection import train_test_split
+
     strata = None if labels is None else _strata(labels, groups)
     left: Ids = np.arange(groups.max() + 1)
     carved: dict[str, Ids] = {}

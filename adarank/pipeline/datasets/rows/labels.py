@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from adarank.errors import input_error
@@ -49,11 +48,9 @@ def labels(raw: Raw, rules: Rules) -> Normalised:
     frames = divide(frames, rules.division)
     note: dict[str, Any] = {"labels": names, "dropped": dropped}
     if rules.label_noise:
-        clean = frames["train"]
-        frames["train"] = flip(clean, rules.label_noise, rules.division.seed)
-        wrong = int(
-            np.count_nonzero(np.asarray(frames["train"]["label"]) != np.asarray(clean["label"]))
-        )
+        train = frames["train"]
+        frames["train"] = flip(train, rules.label_noise, rules.division.seed, len(names))
+        wrong = round(rules.label_noise * len(train))
         note["label_noise"] = {"share": rules.label_noise, "rows": wrong}
     return Normalised(frames, note)
 

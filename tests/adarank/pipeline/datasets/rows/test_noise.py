@@ -13,18 +13,25 @@ ROWS = pd.DataFrame({"text": [f"t{i}" for i in range(3000)], "label": [0, 1, 2] 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.999])
 def test_exactly_the_share_is_flipped_and_always_to_another_class(share):
-    noisy = flip(ROWS, share, seed=3)
+    noisy = flip(ROWS, share, seed=3, classes=3)
     assert (noisy["label"] != ROWS["label"]).sum() == round(share * 3000)
     assert noisy["text"].equals(ROWS["text"]) and set(noisy["label"]) <= {0, 1, 2}
     assert noisy["label"].dtype == ROWS["label"].dtype
 
 
+def test_rows_of_one_class_get_the_others() -> None:
+    noisy = flip(ROWS.assign(label=0), 0.5, seed=0, classes=3)
+    assert {*noisy["label"]} == {0, 1, 2} and (noisy["label"] != 0).sum() == 1500
+
+
 def test_new_classes_are_even_and_the_seed_decides():
-    noisy = flip(ROWS, 0.6, seed=0)
+    noisy = flip(ROWS, 0.6, seed=0, classes=3)
     wrong = noisy["label"] != ROWS["label"]
     moved = ((noisy["label"] - ROWS["label"]) % 3)[wrong]
     assert np.mean(moved == 1) == pytest.approx(0.5, abs=0.05)
-    assert flip(ROWS, 0.6, seed=0).equals(noisy) and not flip(ROWS, 0.6, seed=1).equals(noisy)
+    assert flip(ROWS, 0.6, seed=0, classes=3).equals(noisy) and not flip(
+        ROWS, 0.6, seed=1, classes=3
+    ).equals(noisy)
 
 
 def test_only_train_is_noisy_and_the_note_says_so():
