@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 import adarank
-from adarank.ordering.features import ModuleWeight, module_features
+from adarank.ordering.features import module_features
+from adarank.ordering.learned_order import module_weight
 from bench.subjects import SENTENCES
 
 Floats = NDArray[np.float64]
@@ -73,12 +74,7 @@ def _table(folder: Path, trials: int) -> pd.DataFrame:
     model: Any = AutoModel.from_pretrained(folder, dtype="float32").eval()
     began = time.process_time()
     modules = adarank.find_modules(model)
-    features = module_features(
-        [
-            ModuleWeight(one.name, one.block, one.kind, model.get_submodule(one.name).weight)
-            for one in modules
-        ]
-    )
+    features = module_features([module_weight(model, one) for one in modules])
     features_done = time.process_time()
     scores = adarank.score(
         model,

@@ -23,6 +23,7 @@ from transformers import AutoModel
 import adarank
 from adarank.errors import input_error
 from adarank.ordering.learned import LearnedOrder, TrainingModel, weight_hash
+from adarank.ordering.learned_order import module_weight
 from adarank.ordering.stored_order import SHIPPED, to_json
 from adarank.pipeline.console.reporting import say, telling_errors
 from adarank.pipeline.files.whole import write_bytes
@@ -109,7 +110,7 @@ def _described(folder: Path) -> TrainingModel:
         folder.name,
         line.read_text(encoding="utf-8").strip(),
         tuple(dict.fromkeys(module.kind for module in modules)),
-        tuple(weight_hash(model.get_submodule(module.name).weight) for module in first),
+        tuple(weight_hash(module_weight(model, module).weight) for module in first),
     )
 
 

@@ -8,13 +8,11 @@ late blocks alone save the first blocks' backward, and with stored outputs their
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from adarank.models.kinds import TOKEN_BY_TOKEN
 from adarank.models.modules import Module
 
-LEVELS = {"query": 0, "key": 0, "value": 0, "dense": 1, "up": 2, "gate": 2, "down": 3}
+LEVELS = {"query": 0, "key": 0, "value": 0, "dense": 1, "up": 2, "gate": 2, "gate_up": 2, "down": 3}
 """A module's place within its block: those of one level read the same input."""
-
-TOKEN_BY_TOKEN = ("query", "dense", "up", "gate", "down")
-"""Kinds that the last block may compute for one token alone."""
 
 BYTES = 4
 
@@ -99,10 +97,16 @@ def training_cost(
             kept += tokens * 4 * width
         if (block, 3) > (first, begins):  # through the activation; a gated one keeps three
             wide = [m.d_out for m in inside if _level(m) == 2]
+            wide = [w // 2 for w in wide] * 2 if _fused(inside) else wide
             kept += tokens * (3 * wide[0] if len(wide) > 1 else sum(wide))
         if block >= first:
             kept += tokens * 2 * width
     return Cost(forward, backward, BYTES * kept)
+
+
+def _fused(modules: Sequence[Module]) -> bool:
+    """Whether gate and up are one module, as in Phi-3."""
+    return any(module.kind == "gate_up" for module in modules)
 
 
 def _level(module: Module) -> int:

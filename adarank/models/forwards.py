@@ -1,10 +1,11 @@
-"""Layers that run another forward than their own for a while."""
+"""Layers that run another forward than their own for a while, or it for one token a text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Forward = Callable[..., Any]
 
@@ -29,3 +30,24 @@ def _restore(layer: nn.Module, before: Forward | None) -> None:
         del layer.__dict__["forward"]
     else:
         layer.__dict__["forward"] = before
+
+
+def on_rows(inner: Forward, rows: Tensor, length: int) -> Forward:
+    """Make a forward that computes one token of each text, and leaves zeros at the others.
+
+    Args:
+        inner: The forward of a layer that works token by token.
+        rows: Which token of each text, shape (texts,).
+        length: Tokens of the padded texts; inputs of another shape are computed whole.
+    """
+
+    def forward(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if inputs.dim() != 3 or inputs.shape[:2] != (len(rows), length):
+            return inner(inputs, *args, **kwargs)
+        texts = torch.arange(len(rows), device=inputs.device)
+        computed = inner(inputs[texts, rows].unsqueeze(1), *args, **kwargs).squeeze(1)
+        result = computed.new_zeros(len(rows), length, computed.shape[-1])
+        result[texts, rows] = computed
+        return result
+
+    return forward

@@ -14,6 +14,9 @@ from adarank.errors import InputError, Problem
 
 ALL_LINEAR = "all-linear"
 
+TOKEN_BY_TOKEN = ("query", "dense", "up", "gate", "gate_up", "down", "cross_query", "cross_dense")
+"""Kinds whose output at one token is read for that token alone."""
+
 
 def _spelled(roles: dict[str, str]) -> dict[str, str]:
     return {word: role for role, words in roles.items() for word in words.split()}

@@ -62,7 +62,7 @@ def learned_order(
         RunError: A weight is not finite.
     """
     learned = learned or load_order()
-    weights = [_module_weight(model, module) for module in modules]
+    weights = [module_weight(model, module) for module in modules]
     table = module_features(weights, advance=advance)
     margins = learned.margins(table)
     cyclic = intransitivity(margins)
@@ -71,7 +71,12 @@ def learned_order(
     return Ordered(Scores(scores, "weights", 0), caveats, cyclic)
 
 
-def _module_weight(model: nn.Module, module: Module) -> ModuleWeight:
+def module_weight(model: nn.Module, module: Module) -> ModuleWeight:
+    """Return a module's weight as features read it, shape (d_out, d_in).
+
+    Raises:
+        RunError: It is not finite.
+    """
     layer = model.get_submodule(resolve(model, module.name))
     weight = layer.get_parameter("weight").detach()
     if not bool(torch.isfinite(weight).all()):

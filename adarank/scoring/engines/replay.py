@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from adarank.models.forwards import Forward, replaced
+from adarank.models.forwards import Forward, on_rows, replaced
+from adarank.models.kinds import TOKEN_BY_TOKEN
 from adarank.models.modules import Module, find_modules, resolve
 from adarank.scoring.engines.recording import (
     Recording,
@@ -27,8 +28,6 @@ from adarank.scoring.engines.recording import (
 )
 from adarank.scoring.noise import Draw
 from adarank.scoring.outputs import Batch, Output, compared_output, summary_rows
-
-_ROW_BY_ROW = ("query", "dense", "up", "gate", "down", "cross_query", "cross_dense")
 
 
 class Replay:
@@ -121,7 +120,7 @@ class Replay:
         for name, length in self._lengths.items():
             if name not in answers:
                 whole = forwards.get(name, self._model.get_submodule(name).forward)
-                forwards[name] = _on_rows(whole, rows, length)
+                forwards[name] = on_rows(whole, rows, length)
         with replaced(self._layers(forwards)):
             yield
 
@@ -161,7 +160,7 @@ def _outputs_that_grow(model: nn.Module, batch: Batch, output: Output) -> dict[s
 def _last_block(model: nn.Module) -> list[str]:
     modules = find_modules(model)
     last = max(module.block for module in modules)
-    inside = [m for m in modules if m.block == last and m.kind in _ROW_BY_ROW]
+    inside = [m for m in modules if m.block == last and m.kind in TOKEN_BY_TOKEN]
     return [resolve(model, module.name) for module in inside]
 
 
@@ -192,18 +191,5 @@ def _disturbed_forward(layer: nn.Module, draws: Sequence[Draw]) -> Forward:
         rows = inputs.reshape(len(draws), -1, inputs.shape[-1])
         result = rows @ weights if biases is None else torch.baddbmm(biases, rows, weights)
         return result.reshape(*inputs.shape[:-1], -1)
-
-    return forward
-
-
-def _on_rows(inner: Forward, rows: Tensor, length: int) -> Forward:
-    def forward(inputs: Tensor) -> Tensor:
-        if inputs.dim() != 3 or inputs.shape[:2] != (len(rows), length):
-            return inner(inputs)
-        texts = torch.arange(len(rows), device=inputs.device)
-        computed = inner(inputs[texts, rows].unsqueeze(1)).squeeze(1)
-        result = computed.new_zeros(len(rows), length, computed.shape[-1])
-        result[texts, rows] = computed
-        return result
 
     return forward

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from adarank.models.forwards import replaced
+
 Parts = Sequence[tuple[Tensor, Tensor]]
 """The applications of a weight in one forward: each its inputs and its outputs' gradients."""
 
@@ -35,15 +37,13 @@ def token_gradients(
             its backward; at the end for those of which some never do. Nothing is held after.
     """
     collected = {key: _Collected() for key in layers}
-    for key, members in layers.items():
-        for layer in members:
-            layer.__dict__["forward"] = _forward(layer, key, collected[key], take)
-    try:
+    forwards = {
+        layer: _forward(layer, key, collected[key], take)
+        for key, members in layers.items()
+        for layer in members
+    }
+    with replaced(forwards):
         yield
-    finally:
-        for members in layers.values():
-            for layer in members:
-                layer.__dict__.pop("forward", None)
     for key, one in collected.items():
         if one.parts:
             take(key, one.parts)

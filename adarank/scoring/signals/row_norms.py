@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from adarank.models.modules import Module
-from adarank.scoring.engines.token_gradients import Parts, squared_norms, token_gradients
+from adarank.scoring.engines.token_gradients import (
+    Parts,
+    replaceable,
+    squared_norms,
+    token_gradients,
+)
 from adarank.scoring.signals.gradients import finite_loss
 from adarank.scoring.signals.objective import Batch, Objective, rows_of
 from adarank.scoring.signals.weights import layers_of, weights_of
@@ -39,7 +44,9 @@ class RowNorms:
     """
 
     def __init__(self, model: nn.Module, modules: Sequence[Module], objective: Objective) -> None:
-        self.engine, self.forwards = TOGETHER, 0
+        layers = [layer for module in modules for layer in layers_of(model, module)]
+        self.engine = TOGETHER if all(map(replaceable, layers)) else ONE_BY_ONE
+        self.forwards = 0
         self._model, self._modules, self._objective = model, modules, objective
         self._weights = weights_of(model, modules)
         self._proven = 0  # rows of the largest batch held against single rows

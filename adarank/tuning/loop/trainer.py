@@ -173,10 +173,10 @@ class PlanTrainer(Trainer):
             device=self.args.device,
         )
         metrics: dict[str, Any] = self._task.metrics(table)
-        self.looking_seconds += time.perf_counter() - began
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
+        self.looking_seconds += time.perf_counter() - began
         return metrics
 
     def _save_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:

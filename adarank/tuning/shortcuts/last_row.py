@@ -11,16 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from adarank.models.forwards import Forward, replaced
+from adarank.models.forwards import Forward, on_rows, replaced
+from adarank.models.kinds import TOKEN_BY_TOKEN
 from adarank.models.modules import Module
 from adarank.scoring.outputs import summary_rows
 from adarank.tuning.shortcuts.calls import read_call
-
-TOKEN_BY_TOKEN = ("query", "dense", "up", "gate", "down")
-"""Kinds whose output at one token needs no other token, and which no other token's output needs."""
 
 
 class LastRow:
@@ -64,14 +61,9 @@ class LastRow:
     def _forward(self, layer: nn.Module) -> Forward:
         inner = layer.forward
 
-        def forward(inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            rows = self._rows
-            if rows is None or inputs.shape[:-1] != (len(rows), self._length):
-                return inner(inputs, *args, **kwargs)
-            texts = torch.arange(len(rows), device=inputs.device)
-            computed = inner(inputs[texts, rows].unsqueeze(1), *args, **kwargs).squeeze(1)
-            result = computed.new_zeros(len(rows), self._length, computed.shape[-1])
-            result[texts, rows] = computed
-            return result
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if self._rows is None:
+                return inner(*args, **kwargs)
+            return on_rows(inner, self._rows, self._length)(*args, **kwargs)
 
         return forward

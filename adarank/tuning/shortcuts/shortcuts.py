@@ -55,6 +55,12 @@ class PrefixStore:
     by_blocks: dict[int, States] = field(default_factory=dict[int, States])
     said: set[str] = field(default_factory=set[str])
 
+    def held_gb(self, *, without: States) -> float:
+        """Return the memory of all states but some, in GiB."""
+        held = [states for states in self.by_blocks.values() if states is not without]
+        tensors = [tensor for states in held for tensor in states.values()]
+        return sum(t.numel() * t.element_size() for t in tensors) / 2**30
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -101,24 +107,36 @@ def shortcuts(
     model.train()
     inner = model.get_base_model()
     base = base_model(inner)[1]
+    trims, blocks = task.peft_type == "SEQ_CLS", frozen_blocks(base) if store.limit_gb else []
+    if not trims and not blocks:
+        yield Taken()
+        return
     proof = _Proof(model, task, rows, device)
     notes: list[str] = []
     with ExitStack() as stack:
         last_row = False
-        if task.peft_type == "SEQ_CLS":
+        if trims:
             trimmed = LastRow(inner, base, modules)
             if last_row := proof.holds_with(trimmed.installed):
                 stack.enter_context(trimmed.installed())
-        blocks, n_blocks = frozen_blocks(base), 0
-        if blocks and store.limit_gb:
+        n_blocks = 0
+        if blocks:
             prefix = Prefix(base, blocks, store.by_blocks.setdefault(len(blocks), {}))
-            stack.enter_context(prefix.installed())
-            reason = "it is computed in bfloat16" if bf16 else _why_not(prefix, proof, rows, store)
-            prefix.replay = reason is None
+            trial = stack.enter_context(ExitStack())
+            trial.enter_context(prefix.installed())
+            try:
+                # In bfloat16 the stored outputs would not be those of the run.
+                reason = (
+                    "it is computed in bfloat16" if bf16 else _why_not(prefix, proof, rows, store)
+                )
+            except _FAILURES:
+                reason = "the model does not run without its first blocks"
             if reason is None:
+                prefix.replay = True
                 prefix.store(model, task, rows, device)
                 n_blocks = len(blocks)
             else:
+                trial.close()
                 notes.append(f"the frozen prefix of {len(blocks)} blocks is not stored: {reason}")
         yield Taken(n_blocks, last_row, tuple(notes))
 
@@ -126,7 +144,7 @@ def shortcuts(
 def _why_not(
     prefix: Prefix, proof: "_Proof", rows: Sequence[Example], store: PrefixStore
 ) -> str | None:
-    """Say why a prefix's outputs cannot be stored; None where they can."""
+    """Describe why a prefix's outputs cannot be stored; None where they can."""
     if store.passes < LEAST_PASSES:
         return f"the cell's runs read each row {store.passes:.1f} times, too few to gain by it"
     prefix.replay = False
@@ -144,7 +162,7 @@ def _why_not(
     if not torch.equal(first[mask.bool()], second[mask.bool()]):
         return "its outputs are random; finetune.base_dropout: false switches its dropout off"
     size = sum(map(length, rows)) * first.shape[2] * first.element_size() / 2**30
-    if size > store.limit_gb:
+    if size + store.held_gb(without=prefix.states) > store.limit_gb:
         return f"{size:.1f} GiB are more than finetune.prefix_cache_gb, {store.limit_gb:g}"
     prefix.replay = True
     prefix.store(proof.model, proof.task, proof.rows, proof.device)
