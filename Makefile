@@ -108,7 +108,7 @@ audit: $(PROJECT) ## Ask PyPI for known vulnerabilities of the pinned versions (
 	$(PIP) -e '.[audit]'
 	pip-audit --strict --vulnerability-service pypi --no-deps --disable-pip -r constraints.txt
 
-release: ## Make the default study anew, and stage its dvc.lock and metrics/ for the release's commit
+release: ## Make the default study again, and stage its dvc.lock and metrics/ for the release's commit
 	@git diff --quiet HEAD -- params.yaml adarank stages dvc.yaml || \
 		{ echo "uncommitted changes in code or params.yaml: commit them first"; exit 1; }
 	@$(MAKE) --no-print-directory repro

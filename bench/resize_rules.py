@@ -1,4 +1,4 @@
-"""Rules by which others choose the ranks of a smaller adapter, written anew from their formulas.
+"""Rules by which others choose the ranks of a smaller adapter, written from their formulas.
 
 All work on one module's singular values at a time, and none knows a parameter budget: each has a
 knob, which is turned here until the ranks fit.

@@ -1,4 +1,4 @@
-"""What others do to the same end, written anew from their published descriptions."""
+"""What others do to the same end, written from their published descriptions."""
 
 from collections.abc import Callable
 

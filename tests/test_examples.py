@@ -83,7 +83,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(pico: Path, trained: Pa
     early = cut / "runs/checkpoint-5/trainer_state.json"
     written = early.stat().st_mtime_ns
     run("resume", pico / "model", pico / "rows.csv", cut)
-    assert early.stat().st_mtime_ns == written, "it began anew"
+    assert early.stat().st_mtime_ns == written, "it began from the start"
     expected = load_file(whole / "adapter_model.safetensors")
     resumed = load_file(cut / "adapter_model.safetensors")
     assert expected.keys() == resumed.keys()

@@ -175,5 +175,5 @@ def _refuse_adapters(names: Iterable[str], block: str) -> None:
             "the model already carries adapters",
             where=f"{block}.{adapted[0]}",
             expected="a model as pretrained: its own linear layers",
-            remedy="load the model anew, or merge_and_unload() its adapter",
+            remedy="load the model again, or merge_and_unload() its adapter",
         )

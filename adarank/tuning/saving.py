@@ -150,7 +150,7 @@ def verify_saved(
         model: The model that was saved.
         plan: What it was to be.
         folder: Where it was saved.
-        fresh: Loads the base model with its head anew.
+        fresh: Loads the base model with a new head.
 
     Returns:
         What the reloaded model holds.

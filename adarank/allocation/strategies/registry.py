@@ -159,7 +159,7 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "as_published_growing": Strategy(
         uniform,
-        "the same by merging and starting anew, as the released notebook does; pruned at the end",
+        "the same by merging and restarting, as the released notebook does; pruned at the end",
         tuner="growing",
         growth=AS_PUBLISHED,
         source="ADP_codes",

@@ -113,5 +113,5 @@ def parsed(text: str, side: str) -> Study:
             "not a summary that can be read",
             where=f"{SUMMARY} {side}",
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            remedy="`dvc repro` writes it anew",
+            remedy="`dvc repro` writes it again",
         ) from None

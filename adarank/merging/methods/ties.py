@@ -62,7 +62,7 @@ def magnitude_threshold(tensors: Callable[[], Iterable[Tensor]], density: float)
     integer, sort as the numbers do, so two passes count them by their upper and lower 16 bits.
 
     Args:
-        tensors: Gives the tensors of one task anew at every call.
+        tensors: Gives the tensors of one task, from the first, at every call.
         density: Share of entries kept, in (0, 1].
 
     Raises:

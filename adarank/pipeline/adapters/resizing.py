@@ -183,6 +183,6 @@ def _parameters(adapter: Adapter, size: Size) -> int:
             "that is larger than the adapter is",
             got=f"{wanted:,.10g} parameters",
             expected=f"at most {own:,}, an average rank of {own / per_rank:g}",
-            remedy="resizing only removes; to add ranks, train anew with a larger budget",
+            remedy="resizing only removes; to add ranks, train again with a larger budget",
         )
     return int(wanted + 1e-6)  # 0.29 * 100 is 28.999999999999996

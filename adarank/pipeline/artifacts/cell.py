@@ -135,7 +135,7 @@ class Cell:
                 where=str(path),
                 got=f"strategy {plan.strategy}, budget {plan.budget:g}",
                 expected=f"strategy {self.strategy}, budget {self.budget}",
-                remedy="delete it and run `dvc repro`, which plans anew",
+                remedy="delete it and run `dvc repro`, which plans again",
             )
         model = folder_sha256(MODEL)
         if plan.model_sha256 != model:
@@ -144,7 +144,7 @@ class Cell:
                 where=str(path),
                 got=f"model_sha256 {plan.model_sha256}",
                 expected=f"{model}, the model in {MODEL}",
-                remedy="`dvc repro` scores this model and plans anew",
+                remedy="`dvc repro` scores this model and plans again",
             )
         return plan
 

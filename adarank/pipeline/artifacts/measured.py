@@ -80,6 +80,6 @@ def read_cell(name: str) -> dict[str, Any]:
             where=str(path),
             got=f"those of {record['cell']}",
             expected=f"those of {name}",
-            remedy="delete it and run `dvc repro`, which measures anew",
+            remedy="delete it and run `dvc repro`, which measures again",
         )
     return record | {key: record.get(key) or [] for key in _LISTS}

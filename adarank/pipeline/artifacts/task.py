@@ -97,7 +97,7 @@ def _other_rows(where: Path | str, got: str, expected: str) -> InputError:
         where=str(where),
         got=got,
         expected=expected,
-        remedy="delete the task's folder and run `dvc repro`, which fetches it anew",
+        remedy="delete the task's folder and run `dvc repro`, which fetches it again",
     )
 
 

@@ -31,10 +31,10 @@ def what_next(name: str) -> str:
         name: The stage, and its cell if it has one.
     """
     if not name.startswith(_RESUMABLE):
-        return "the same command starts anew"
+        return "the same command starts from the beginning"
     folder = scratch_folder()
     if folder is None:
-        return "nothing is kept (ADARANK_SCRATCH=off): the same command starts anew"
+        return "nothing is kept (ADARANK_SCRATCH=off): the same command starts from the beginning"
     return f"what was finished is kept in {folder}: the same command goes on from there"
 
 

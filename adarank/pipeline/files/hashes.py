@@ -3,7 +3,7 @@
 The hash of a large file is kept in the scratch store under all that the file system says of it:
 path, device, inode, size, and the times of its last write and of its last change, to the
 nanosecond. The last cannot be set by a program, so a file of the same size whose time of writing
-was put back, or that took another's place, is hashed anew. Nothing is kept of a file that changed
+was put back, or that took another's place, is hashed again. Nothing is kept of a file that changed
 within the last ten seconds: it could change again within one tick of the file system's clock.
 
 What this cannot see is what a file system does not say: a bit that flips on the disk, a server

@@ -85,6 +85,6 @@ def put_on(model: nn.Module, folder: Path, base: Base) -> None:
                 where=f"{folder / WEIGHTS}: {name}",
                 got=f"{tuple(weight.shape)}",
                 expected="a weight of data/model",
-                remedy="delete the folder and run `dvc repro`, which merges anew",
+                remedy="delete the folder and run `dvc repro`, which merges again",
             )
         own[name].copy_(weight)

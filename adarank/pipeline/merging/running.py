@@ -178,7 +178,7 @@ def _read_state(path: Path | None) -> State | None:
             where=str(path),
             got=f"{error}",
             expected="what --checkpoint wrote",
-            remedy="remove it to start anew",
+            remedy="remove it to start from the beginning",
         ) from None
 
 

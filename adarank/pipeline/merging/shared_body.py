@@ -73,7 +73,7 @@ def _load_head(model: nn.Module, parts: Sequence[str], head: Mapping[str, Tensor
             where=unfit[0],
             got=", ".join(sorted(head)) or "no head",
             expected=", ".join(sorted(wanted)),
-            remedy="delete the adapter's folder and run `dvc repro`, which trains it anew",
+            remedy="delete the adapter's folder and run `dvc repro`, which trains it again",
         )
     model.load_state_dict(dict(head), strict=False)
 

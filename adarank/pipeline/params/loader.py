@@ -130,7 +130,7 @@ def _unholdable(value: Any, where: str = "") -> Iterator[Problem]:
         yield Problem("number too large", where, value, f"at most {LARGEST}", "a smaller one")
     elif isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
         what = "text with a NUL, or half a character"
-        yield Problem(what, where, value, "text that UTF-8 can hold", "write it anew")
+        yield Problem(what, where, value, "text that UTF-8 can hold", "write it again")
 
 
 def _contradictions(found: Slice) -> list[Problem]:

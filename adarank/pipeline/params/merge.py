@@ -12,7 +12,7 @@ Grid = Annotated[list[Number], Field(min_length=1), AfterValidator(distinct)]
 
 
 class Definition(RootModel[dict[str, str | Number | list[Number]]]):
-    """A merge of one's own: `method`, and its parameters that differ from their defaults."""
+    """A merge that the user names: `method`, and its parameters that differ from their defaults."""
 
     @field_validator("root")
     @classmethod
@@ -43,7 +43,7 @@ class MergeSection(Section):
     )
     methods: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Definition] = Field(
         default={},
-        description="merges by names of one's own: {method: NAME, PARAMETER: VALUE}; a list for "
+        description="merges under your own names: {method: NAME, PARAMETER: VALUE}; a list for "
         "the parameter that is chosen on validation, as docs/merging.md has them",
     )
     scaling: Grid = Field(

@@ -1,4 +1,4 @@
-"""The strategies section of params.yaml: strategies of one's own, by name."""
+"""The strategies section of params.yaml: strategies that the user names."""
 
 from typing import Annotated, Any
 

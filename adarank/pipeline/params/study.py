@@ -69,7 +69,7 @@ class StudySection(Section):
     merge: Names = Field(
         default=[],
         description="ways to merge the tasks' adapters into one model: merging methods, or names "
-        "that merge.methods defines; [] for none",
+        "that merge.methods defines; must be written, [] for none",
     )
 
 

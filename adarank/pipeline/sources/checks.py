@@ -10,7 +10,7 @@ from adarank.errors import InputError, Problem, input_error, run_error
 from adarank.pipeline.files.whole import read_json, sha256
 from adarank.pipeline.sources.kept import INDEX
 
-_WHOLE = {"expected": "safetensors, whole", "remedy": "fetch or copy the file anew"}
+_WHOLE = {"expected": "safetensors, whole", "remedy": "fetch or copy the file again"}
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -74,7 +74,7 @@ def info_at(ask: Callable[..., Any], part: str, source: HubSource, known: str | 
         now = f"is {head} by now" if head else "is not to be had from the hub now"
         say(
             f"download: {source.repository}@{source.revision} {now}; "
-            f"the recorded {known} is used (delete its file in {LOCKS}/ to take the branch anew)"
+            f"the recorded {known} is used (delete its file in {LOCKS}/ to take the branch again)"
         )
     return info
 

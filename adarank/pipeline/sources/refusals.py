@@ -114,7 +114,7 @@ _REFUSALS: list[tuple[Callable[[BaseException], bool], str, str]] = [
         "the repository has no such revision",
         "@main, or a tag or commit from its history",
     ),
-    (_status(401), "the hub does not accept this login", f"log in anew: {_LOGIN}"),
+    (_status(401), "the hub does not accept this login", f"log in again: {_LOGIN}"),
     (
         _status(403),
         "this account may not read the repository",

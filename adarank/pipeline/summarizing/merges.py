@@ -74,7 +74,7 @@ def _refuse_mixed(records: Sequence[Mapping[str, Any]]) -> None:
             where="metrics/cells/merged",
             got="; ".join(f"{s}-{b:g} of {', '.join(tasks)}" for s, b, tasks in sorted(members)),
             expected="one cell of the same tasks",
-            remedy="run `dvc repro`, which makes the stale ones anew",
+            remedy="run `dvc repro`, which makes the stale ones again",
         )
 
 

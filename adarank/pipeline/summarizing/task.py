@@ -113,6 +113,6 @@ def _headline(cells: Sequence[Cell]) -> tuple[str, str]:
             where=str(CELLS),
             got=headlines,
             expected="one headline metric for all",
-            remedy="`dvc repro` evaluates the stale ones anew",
+            remedy="`dvc repro` evaluates the stale ones again",
         )
     return next(iter(by_headline))

@@ -10,7 +10,7 @@ from adarank.tasks.base import Example
 
 
 class LengthBatches(Sampler[list[int]]):
-    """Group rows into batches of similar length, anew each epoch, the batches in random order.
+    """Group rows into batches of similar length, drawn for each epoch, the batches in random order.
 
     transformers' own length-grouped sampler hands out each pool longest batch first, so that
     a run sees long and short texts in turns; here the batches are shuffled as well.

@@ -120,5 +120,5 @@ def _stepping(trainer: Trainer) -> tuple[Any, Any]:
 
 
 def _plain(schedule: Mapping[str, Any]) -> dict[str, Any]:
-    # The shape is built anew.
+    # The shape is rebuilt.
     return {name: value for name, value in schedule.items() if name != "lr_lambdas"}

@@ -14,7 +14,7 @@ class Stepping:
 
     Args:
         optimizer: AdamW, or another whose state is tensors by parameter; maybe wrapped.
-        restart_schedule: Begins the learning rate's shape anew, for the steps that are left.
+        restart_schedule: Begins the learning rate's shape from its start, for the steps that are left.
     """
 
     def __init__(self, optimizer: Any, restart_schedule: Callable[[], None]):
@@ -43,6 +43,6 @@ class Stepping:
         self._optimizer.state.pop(old, None)
 
     def restart(self) -> None:
-        """Forget all moments and begin the schedule anew, as a fresh optimizer would."""
+        """Forget all moments and begin the schedule from its start, as a fresh optimizer would."""
         self._optimizer.state.clear()
         self._restart_schedule()

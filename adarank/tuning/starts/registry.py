@@ -31,7 +31,7 @@ def set_start(
     *,
     seed: int = 0,
 ) -> None:
-    """Begin every adapter of a PEFT model anew: A by the start, B at zero.
+    """Begin every adapter of a PEFT model: A by the start, B at zero.
 
     Args:
         model: With LoRA adapters of any ranks; changed in place.

@@ -246,7 +246,7 @@ def test_a_plateau_grows_and_a_falling_loss_does_not(pico_model: Path) -> None:
     assert grown == expected
 
 
-def test_renewing_begins_optimizer_and_schedule_anew(pico_model: Path) -> None:
+def test_renewing_begins_optimizer_and_schedule_again(pico_model: Path) -> None:
     growth = replace(STALLED, change="renew", check_every=6, warmup_steps=0, prune="end")
     trained = run(pico_model, plan_of(pico_model, growth), None)[1]
     rates = trained.curve["learning_rate"].tolist()

@@ -280,7 +280,7 @@ def test_eva_begins_as_pefts_own_does(pico_model: Path):
 @pytest.mark.parametrize(
     "rank", [lambda _: 2, uneven, lambda m: 2 * m.block], ids=["2", "u", "half"]
 )
-def test_eva_deals_the_plans_sum_of_ranks_anew(pico_model: Path, rank: Callable[[Any], int]):
+def test_eva_redistributes_the_plans_sum_of_ranks(pico_model: Path, rank: Callable[[Any], int]):
     plan = plan_of(pico_model, "eva", rank)
     model = Eva().attach(fresh(pico_model), plan, start())
     found = Eva().verify(model, plan, ("classifier",))

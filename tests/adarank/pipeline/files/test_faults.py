@@ -61,7 +61,10 @@ def test_signals_end_a_command_with_their_code(
         os.kill(os.getpid(), number)
         signal.pause()
     assert stop.value.exit_code == code
-    assert f"stopped by {number.name}; the same command starts anew" in capsys.readouterr().err
+    assert (
+        f"stopped by {number.name}; the same command starts from the beginning"
+        in capsys.readouterr().err
+    )
     assert signal.getsignal(number) is before
 
 
