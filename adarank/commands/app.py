@@ -176,13 +176,13 @@ def ranks(
         scoring = Scoring(
             _kinds(modules), estimator, trials, _positive(noise), output_compared, seed
         )
-        if dry_run:
-            tell_expected(reading, scoring)
-            return
         how = Scale(scale, scale_value)
         least = default_min_rank(budget) if min_rank is None else min_rank
         weigh = strategy or ("sortnet" if estimator == "learned" else "disagreement")
         sharing = Sharing(budget, weigh, rounding, least, max_rank, how, seed)
+        if dry_run:
+            tell_expected(reading, scoring, sharing)
+            return
         value = decide_ranks(reading, scoring, sharing)
         text = as_json(value)
         if output is None:

@@ -66,12 +66,14 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
     return {**lora_options(plan), "about": about}
 
 
-def tell_expected(reading: Reading, scoring: Scoring) -> None:
+def tell_expected(reading: Reading, scoring: Scoring, sharing: Sharing) -> None:
     """Print on standard error what scoring would take, and load no weight.
 
     Raises:
-        InputError: A config, tokenizer or probe that cannot be used.
+        InputError: Options that do not go together; a config, tokenizer or probe that cannot be
+            used.
     """
+    _check_options(reading, scoring, sharing)
     if scoring.estimator == "learned":
         say("dry run: learned, no texts and no forward but one of eight tokens; no estimate")
         return

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from adarank.errors import input_error
 from adarank.pipeline.adapters.reading import CONFIG, WEIGHTS
 from adarank.pipeline.files.whole import whole_folder, write_json
+from adarank.tuning.saving import write_tensors
 
 
 def write_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -22,10 +22,7 @@ def fill_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, 
     """Write the two files into a folder, which is made where it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, dict(config))
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    # One metadata key: with two, their order, and so the bytes, would change from run to run.
-    save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / WEIGHTS).chmod(0o644)
+    write_tensors(folder / WEIGHTS, dict(tensors))
 
 
 def refuse_output(folder: Path) -> None:

@@ -1,20 +1,12 @@
 """The part `merges` of metrics/summary.json, read strictly."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
-
+from adarank.pipeline.artifacts.part import Number, Part, Verdict
 from adarank.pipeline.files.whole import EMPTY_AS_NULL
 
-Number = int | float
-Verdict = Literal["better", "worse", "not distinguishable", "not comparable", "not tested"]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Mean(_Part):
+class Mean(Part):
     """A mean over `n` seeds with its 95 % interval."""
 
     n: int
@@ -23,7 +15,7 @@ class Mean(_Part):
     high: Number | None
 
 
-class TaskValue(_Part):
+class TaskValue(Part):
     """A merge on one task: its headline metric, and as a share of the member's own."""
 
     task: str
@@ -31,7 +23,7 @@ class TaskValue(_Part):
     normalised: Number | None
 
 
-class OwnValue(_Part):
+class OwnValue(Part):
     """A task's own member, unmerged: its headline metric."""
 
     task: str
@@ -39,7 +31,7 @@ class OwnValue(_Part):
     value: Number | None
 
 
-class Merge(_Part):
+class Merge(Part):
     """One merge over its tasks.
 
     Attributes:
@@ -63,8 +55,13 @@ class Merge(_Part):
     gap: Mean | None
     failed: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
+    @property
+    def shown(self) -> str:
+        """The name that tables show."""
+        return f"{self.merge} (transductive)" if self.transductive else self.merge
 
-class MergeComparison(_Part):
+
+class MergeComparison(Part):
     """A merge less the reference: each seed's mean over the tasks, paired by seed."""
 
     merge: str
@@ -79,7 +76,7 @@ class MergeComparison(_Part):
     sentence: str
 
 
-class KeptComponents(_Part):
+class KeptComponents(Part):
     """Which components a learned merge of the first seed keeps; see artifacts.merged.Kept."""
 
     merge: str
@@ -89,7 +86,7 @@ class KeptComponents(_Part):
     scaling: float
 
 
-class Merges(_Part):
+class Merges(Part):
     """All merges of a study.
 
     Attributes:

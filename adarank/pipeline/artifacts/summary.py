@@ -7,31 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from adarank.errors import input_error
 from adarank.pipeline.artifacts.merges import Merges
+from adarank.pipeline.artifacts.part import Number, Part, Verdict
 from adarank.pipeline.files.whole import EMPTY_AS_NULL, read_json
 from adarank.pipeline.params.study import plan_name
 
 SUMMARY = Path("metrics/summary.json")
 
-Verdict = Literal["better", "worse", "not distinguishable", "not comparable", "not tested"]
-Number = int | float
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Failure(_Part):
+class Failure(Part):
     """A seed that did not finish, and why."""
 
     seed: int
     error: str
 
 
-class Estimate(_Part):
+class Estimate(Part):
     """A mean over `n` seeds; what one seed cannot tell is None."""
 
     n: int
@@ -41,7 +35,7 @@ class Estimate(_Part):
     high: Number | None
 
 
-class Cell(_Part):
+class Cell(Part):
     """A task, strategy and budget: its cost and its metrics; none if no seed finished."""
 
     task: str
@@ -58,7 +52,7 @@ class Cell(_Part):
     metrics: dict[str, Estimate]
 
 
-class Comparison(_Part):
+class Comparison(Part):
     """A cell less another, paired by seed; `gain` is the difference signed so that more is better.
 
     Attributes:
@@ -103,7 +97,7 @@ class Comparison(_Part):
     sentence: str
 
 
-class Baseline(_Part):
+class Baseline(Part):
     """What a constant answer measures, and the cells that do not beat it."""
 
     answer: str
@@ -111,14 +105,14 @@ class Baseline(_Part):
     not_beaten_by: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
 
-class Caveat(_Part):
+class Caveat(Part):
     """What weakens the comparisons, by its kind and in a sentence."""
 
     kind: str
     text: str
 
 
-class Summary(_Part):
+class Summary(Part):
     """One task's part of the study on one split, by its headline metric.
 
     Attributes:
@@ -149,7 +143,7 @@ class Summary(_Part):
         return next(found, None)
 
 
-class TaskResult(_Part):
+class TaskResult(Part):
     """What the whole study's summary says of one task beside its cells and comparisons."""
 
     type: str
@@ -161,14 +155,14 @@ class TaskResult(_Part):
     costs: Annotated[tuple[str, ...], EMPTY_AS_NULL]
 
 
-class TaskMean(_Part):
+class TaskMean(Part):
     """A cell's mean on one task, in points where the metric is bounded; None without a seed."""
 
     task: str
     value: Number | None
 
 
-class AcrossRow(_Part):
+class AcrossRow(Part):
     """A strategy at a budget: its mean on every task, and over those that share a unit."""
 
     plan: str
@@ -178,7 +172,7 @@ class AcrossRow(_Part):
     average: Number | None
 
 
-class TaskDifference(_Part):
+class TaskDifference(Part):
     """The mean gain of a cell over another on one task, with its standard error."""
 
     task: str
@@ -186,7 +180,7 @@ class TaskDifference(_Part):
     error: Number | None
 
 
-class AcrossComparison(_Part):
+class AcrossComparison(Part):
     """The mean gain of a cell over another over tasks; positive is better."""
 
     plan: str
@@ -203,14 +197,14 @@ class AcrossComparison(_Part):
     sentence: str
 
 
-class Across(_Part):
+class Across(Part):
     """All tasks together: the table of means, and the comparisons of their averages."""
 
     table: Annotated[tuple[AcrossRow, ...], EMPTY_AS_NULL]
     compared: Annotated[tuple[AcrossComparison, ...], EMPTY_AS_NULL]
 
 
-class StudySummary(_Part):
+class StudySummary(Part):
     """metrics/summary.json: the whole study on one split.
 
     Attributes:

@@ -58,10 +58,15 @@ def _heading(merges: Merges) -> str:
 
 
 def _row(one: Merge, merges: Merges) -> list[str]:
-    name = f"{one.merge} (transductive)" if one.transductive else one.merge
     values = [_value(task.value, merges.metrics[task.task]) for task in one.tasks]
     share = "-" if one.normalised is None else f"{one.normalised.mean:.3f}"
-    return [name, *values, _mean(one.mean, merges.metric), share, _mean(one.gap, merges.metric)]
+    return [
+        one.shown,
+        *values,
+        _mean(one.mean, merges.metric),
+        share,
+        _mean(one.gap, merges.metric),
+    ]
 
 
 def _value(value: float | None, metric: str) -> str:

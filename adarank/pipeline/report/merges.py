@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from adarank.comparison.wording import title
-from adarank.pipeline.artifacts.merges import KeptComponents, Merge, Merges
+from adarank.pipeline.artifacts.merges import KeptComponents, Merges
 from adarank.pipeline.report.chart import Chart, Table, View, axis, layout, plain
 from adarank.pipeline.report.numbers import NONE, number, scaled, unit, value, with_interval
 from adarank.pipeline.report.palette import BLUE, GREY, HEAT, INK
@@ -27,7 +27,7 @@ def merges_table(merges: Merges) -> Table:
         less = with_interval(gap.mean, gap.low, gap.high, metric, signed=True) if gap else NONE
         share = number(one.normalised.mean, 3) if one.normalised else NONE
         verdict = verdicts.get(one.merge, NONE)
-        rows.append((_name(one), *values, value(mean, metric), share, less, verdict, one.settings))
+        rows.append((one.shown, *values, value(mean, metric), share, less, verdict, one.settings))
     head = ("merge", *heads, "mean", "normalised", "less the members'", "verdict", "parameters")
     return Table(head, tuple(rows))
 
@@ -59,14 +59,10 @@ def masks_chart(merges: Merges) -> Chart | None:
     return Chart("masks", "Components that learned masks keep", about, views, choice="Merge")
 
 
-def _name(one: Merge) -> str:
-    return f"{one.merge} (transductive)" if one.transductive else one.merge
-
-
 def _bars(merges: Merges, task: str) -> View:
     metric = merges.metrics[task]
     own = next(one.value for one in merges.own if one.task == task)
-    rows = [(_name(m), next(v for v in m.tasks if v.task == task)) for m in merges.merges]
+    rows = [(m.shown, next(v for v in m.tasks if v.task == task)) for m in merges.merges]
     figure = go.Figure(
         go.Bar(
             x=[None if one.value is None else scaled(one.value, metric) for _, one in rows],

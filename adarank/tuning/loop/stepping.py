@@ -14,7 +14,7 @@ class Stepping:
 
     Args:
         optimizer: AdamW, or another whose state is tensors by parameter; maybe wrapped.
-        restart_schedule: Begins the learning rate's shape from its start, for the steps that are left.
+        restart_schedule: Restarts the learning rate's shape, for the steps that are left.
     """
 
     def __init__(self, optimizer: Any, restart_schedule: Callable[[], None]):

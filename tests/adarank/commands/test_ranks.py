@@ -354,3 +354,9 @@ def started(*arguments):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(models):
+    result = call(models / "bert", "--dry-run", "--strategy", "weight_gradient")
+    assert result.exit_code == 2
+    assert "the signal weight_gradient was not scored" in result.stderr
