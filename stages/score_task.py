@@ -97,8 +97,7 @@ class SignalKind:
         compute: Computes it; with `components` given where it is a spectrum.
         labels: Whether it learns from labels, so that the head must be warmed up first.
         spectrum: Whether every rank gets a score of its own.
-        bounded: Whether score.memory_gb bounds what it holds: `fisher` makes all gradients at
-            once, `input_directions` holds little.
+        bounded: Whether score.memory_gb bounds what it holds: `fisher` holds one gradient.
     """
 
     compute: Callable[..., Scores]
@@ -115,7 +114,7 @@ KINDS: dict[TaskSignalName, SignalKind] = {
         gradient_directions, labels=True, spectrum=True, bounded=True
     ),
     "activation_variance": SignalKind(activation_variance, spectrum=True, bounded=True),
-    "input_directions": SignalKind(input_directions, spectrum=True),
+    "input_directions": SignalKind(input_directions, spectrum=True, bounded=True),
 }
 
 

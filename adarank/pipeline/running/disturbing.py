@@ -128,6 +128,6 @@ def _settings(section: ScoreSection, estimator: EstimatorName, output: Output) -
             memory_gb=section.memory_gb,
         ),
         "linearized": Linearized(section.sketches, noise, output, seed),
-        "as_published": AsPublished(section.trials, noise, output, seed),
+        "as_published": AsPublished(section.trials, noise, output, seed, section.memory_gb),
     }
     return settings[estimator]
