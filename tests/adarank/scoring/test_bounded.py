@@ -93,6 +93,7 @@ def test_a_model_that_reads_every_block_gets_full_forwards() -> None:
     modules = find_modules(model)
     found = exact(model, [batch], modules, Exact(trials=1, output="last_hidden", pairs="disjoint"))
     plain = disagreement(model, [batch], modules, trials=1, output="last_hidden")
+    assert found.engine == "full forwards"
     assert np.allclose(found.table["score"], plain["score"], rtol=1e-5, atol=0)
 
 
