@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 
 from adarank.errors import input_error
+from adarank.models.form import BaseForm, check_quantization
 from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.params.finetune import HEADLINE, FinetuneSection
 from adarank.tasks.base import Task
@@ -39,7 +40,28 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
         bf16=_bf16(section.bf16, device),
         device=device,
         ratios=RateRatios(section.rate_ratio, section.head_rate_ratio),
+        accumulation=section.gradient_accumulation,
     )
+
+
+def checked_form(form: BaseForm, tuner: str) -> BaseForm:
+    """Return the base's form, if a tuner can train on it.
+
+    Raises:
+        InputError: The tuner trains the base's own weights, which must be in float32; or the
+            package that packs them is missing.
+    """
+    if tuner == "full" and not form.plain:
+        raise input_error(
+            "full fine-tuning trains the base's own weights, so they must be in float32",
+            where="model.dtype, model.quantization",
+            got=f"{form.dtype}, {form.quantization or 'null'}",
+            expected="float32 and null where a strategy is full",
+            remedy="leave both out, or the strategy full",
+        )
+    if form.quantization is not None:
+        check_quantization(form.quantization)
+    return form
 
 
 def _select_by(wanted: str, task: Task) -> str:
