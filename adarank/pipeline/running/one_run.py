@@ -95,6 +95,8 @@ def run(
     modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
+    if work.checkpointing:
+        checkpoint_blocks(headed.model)
     begun = tuner.verify(model, plan, headed.head)
 
     during = tuner.during(model, plan, start)
@@ -142,8 +144,6 @@ def _headed(work: Work, seed: int) -> Headed:
     headed = work.task.build(MODEL, seed, work.form)
     if not work.base_dropout:
         without_dropout(headed.model)
-    if work.checkpointing:
-        checkpoint_blocks(headed.model)
     return headed
 
 

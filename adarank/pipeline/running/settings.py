@@ -48,16 +48,21 @@ def checked_form(form: BaseForm, tuner: str) -> BaseForm:
     """Return the base's form, if a tuner can train on it.
 
     Raises:
-        InputError: The tuner trains the base's own weights, which must be in float32; or the
-            package that packs them is missing.
+        InputError: The tuner trains the base's own weights, or PEFT loads its factors in the
+            base's dtype, so that only float32 is read back as it was; or the package that packs
+            the base is missing.
     """
-    if tuner == "full" and not form.plain:
+    needs = {
+        "full": "full fine-tuning trains the base's own weights, so they must be in float32",
+        "adalora": "PEFT loads AdaLoRA's factors in the base's dtype, so it must be float32",
+    }
+    if tuner in needs and not form.plain:
         raise input_error(
-            "full fine-tuning trains the base's own weights, so they must be in float32",
+            needs[tuner],
             where="model.dtype, model.quantization",
             got=f"{form.dtype}, {form.quantization or 'null'}",
-            expected="float32 and null where a strategy is full",
-            remedy="leave both out, or the strategy full",
+            expected=f"float32 and null where a strategy's tuner is {tuner}",
+            remedy=f"leave both out, or the strategies that are trained by {tuner}",
         )
     if form.quantization is not None:
         check_quantization(form.quantization)
