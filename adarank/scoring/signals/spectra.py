@@ -78,7 +78,8 @@ def leading_right(matrix: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
     if min(wide.shape) > max(_NARROW, 2 * count):
         wide = _range(wide, count).mT @ wide
     _, values, vectors = torch.linalg.svd(wide, full_matrices=False)
-    return values[:count].cpu().numpy(), vectors[:count].cpu().numpy()
+    # A view would hold the vectors that are not wanted too.
+    return values[:count].cpu().numpy(), vectors[:count].clone().cpu().numpy()
 
 
 def _range(matrix: Tensor, count: int) -> Tensor:
