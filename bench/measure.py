@@ -17,6 +17,7 @@ from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.outputs import Batch, compared_output
 from bench.agreement import module_means, spearman, total_variation
 from bench.converged import Converged
+from bench.corrected import corrected, few_draws, with_whole_gradients
 from bench.rivals import gradient_times_weight, one_at_a_time
 from bench.subjects import Subject, of_blocks, random_like
 from bench.timing import Timed, interleaved
@@ -25,6 +26,9 @@ PAPER_TRIALS = 5
 LOOP = "the paper's loop"
 EXACT = "exact"
 LINEARIZED = "linearized"
+WHOLE_GRADIENTS = "linearized, whole gradients"
+CORRECTED = "linearized, corrected"
+FEW = "exact, few texts and draws"
 ONE = "one at a time"
 PROOF = "exact's first check"
 GRADIENT = "gradient x weight"
@@ -88,6 +92,9 @@ def timed_methods(subject: Subject, effort: Effort) -> dict[str, Timed]:
         FORWARD: lambda _: _forward(subject, subject.batches),
         WHOLE: lambda _: _forward(subject, [subject.whole]),
         LINEARIZED: lambda k: _linearized(subject, k),
+        WHOLE_GRADIENTS: lambda k: with_whole_gradients(subject, k),
+        CORRECTED: lambda k: corrected(subject, k),
+        FEW: lambda k: few_draws(subject, k),
         GRADIENT: lambda _: gradient_times_weight(subject),
     }
     return interleaved(dear, effort.dear) | interleaved(cheap, effort.cheap, warm=True)

@@ -1,47 +1,34 @@
-"""Peak memory of scoring and of training, by the model's size: what one more parameter costs.
+"""Peak memory of scoring, training and merging, by the model's size: what a parameter costs.
 
-    python -m bench.memory [--json] [--sizes 10,40,160,600] [--cases "linearized;exact"]
+    python -m bench.memory [--json] [--sizes 10,40,85,160,600] [--cases "linearized;exact"]
 
-Llamas of random weights, in float32 on the CPU, a batch of two texts of eight tokens: so few that
-the weights, and what grows with them, are nearly all there is. Each measurement is a process of
-its own, its highest resident size less that of a process that does nothing. A straight line
-through all sizes but the largest predicts the largest, 8B and 70B.
+Llamas of random weights, on the CPU, a batch of two texts of eight tokens: so few that the weights,
+and what grows with them, are nearly all there is. Each measurement is a process of its own, its
+highest resident size less that of a process that does nothing. A straight line through all sizes
+but the largest predicts the largest, 8B and 70B. Bounded cases may hold 0.125 GiB beside the
+weights; the smallest model needs less, so their line leaves it out too.
 """
 
 import json
 import multiprocessing
 import resource
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from peft import LoraConfig, get_peft_model
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from adarank.models.modules import find_modules
-from adarank.models.stacks import base_model
-from adarank.scoring.estimators.exact import Exact, exact
-from adarank.scoring.estimators.linearized import Linearized, linearized
-from adarank.scoring.estimators.published import AsPublished, as_published
-from adarank.scoring.signals.activation_variance import activation_variance
-from adarank.scoring.signals.fisher import fisher
-from adarank.scoring.signals.gradient_spectrum import gradient_spectrum
-from adarank.scoring.signals.stable_rank import stable_rank
-from adarank.scoring.signals.weight_gradient import weight_gradient
+from bench.memory_cases import CASES, SHAPES, empty_llama, random_llama
 
-SHAPES = {10: (256, 12), 40: (512, 12), 85: (768, 12), 160: (1024, 12), 600: (1536, 20)}
-"""Width and blocks, by millions of parameters."""
-GIB = 2**30
-_BOUND = 0.125  # GiB, of the cases that are bounded
+MIB, GIB = 2**20, 2**30
 
 
 @dataclass(frozen=True)
@@ -70,129 +57,60 @@ class Line:
         return self.at(self.parameters[-1]) / self.peaks[-1] - 1
 
 
-def fitted(parameters: Sequence[int], peaks: Sequence[int]) -> Line:
-    """Fit a straight line to all sizes but the largest."""
-    slope, base = np.polyfit(parameters[:-1], peaks[:-1], 1)
+def fitted(parameters: Sequence[int], peaks: Sequence[int], *, bounded: bool = False) -> Line:
+    """Fit a straight line to all sizes but the largest, and but the smallest of a bounded case."""
+    first = 1 if bounded else 0
+    slope, base = np.polyfit(parameters[first:-1], peaks[first:-1], 1)
     return Line(list(parameters), list(peaks), float(slope), float(base))
 
 
-def random_llama(width: int, blocks: int) -> nn.Module:
-    """Make a Llama of random weights, each of which is written once."""
-    config = LlamaConfig(
-        vocab_size=1000,
-        hidden_size=width,
-        intermediate_size=round(width * 2.6875),
-        num_hidden_layers=blocks,
-        num_attention_heads=width // 64,
-        use_cache=False,
-    )
-    with torch.device("meta"):
-        model: Any = LlamaForCausalLM(config)
-    model.to_empty(device="cpu")
-    model.model.rotary_emb = LlamaRotaryEmbedding(config)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.data.uniform_(-0.03, 0.03, generator=generator)
-    return model.eval()
-
-
-def _batch() -> dict[str, torch.Tensor]:
-    tokens = torch.randint(1, 1000, (2, 8), generator=torch.Generator().manual_seed(0))
-    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-
-
-def _by_disturbing(run: Callable[[nn.Module, list[Any], list[Any]], object]) -> Any:
-    def case(model: nn.Module) -> None:
-        base = base_model(model)[1]
-        run(base, [_batch()], find_modules(base))
-
-    return case
-
-
-def _by_labels(run: Callable[..., object], **options: Any) -> Any:
-    def case(model: nn.Module) -> None:
-        batch = _batch()
-        run(model, [batch | {"labels": batch["input_ids"]}], find_modules(model), **options)
-
-    return case
-
-
-def _exact(model: nn.Module, batches: list[Any], modules: list[Any]) -> None:
-    # A pass holds most at the last block, and no more for the other modules.
-    last = [module for module in modules if module.block == modules[-1].block]
-    exact(model, batches, last, Exact(trials=2, memory_gb=2))
-
-
-def _linearized(model: nn.Module, batches: list[Any], modules: list[Any]) -> None:
-    linearized(model, batches, modules, Linearized())
-
-
-def _as_published(model: nn.Module, batches: list[Any], modules: list[Any]) -> None:
-    # One module is enough to hold what it holds: the first weights of all.
-    as_published(model, batches, modules, AsPublished(trials=1))
-
-
-def _finetune(model: nn.Module) -> None:
-    adapted = get_peft_model(model, LoraConfig(r=1, target_modules="all-linear"))  # pyright: ignore
-    trained = [p for p in adapted.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained)
-    batch = _batch()
-    for _ in range(2):
-        adapted(**batch, labels=batch["input_ids"]).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-CASES: dict[str, Callable[[nn.Module], None]] = {
-    "the model alone": lambda _: None,
-    "linearized": _by_disturbing(_linearized),
-    "exact": _by_disturbing(_exact),
-    "as_published": _by_disturbing(_as_published),
-    "stable_rank": _by_disturbing(lambda model, _, modules: stable_rank(model, modules)),
-    "weight_gradient": _by_labels(weight_gradient),
-    "weight_gradient, bounded": _by_labels(weight_gradient, memory_gb=_BOUND),
-    "gradient_spectrum, bounded": _by_labels(gradient_spectrum, components=4, memory_gb=_BOUND),
-    "fisher": _by_labels(fisher),
-    "activation_variance, bounded": _by_labels(activation_variance, components=4, memory_gb=_BOUND),
-    "finetune, rank 1": _finetune,
-}
-
-
-def peak(case: str | None, size: int) -> tuple[int, int]:
+def peak(case: str | None, size: int, folder: Path) -> int:
     """Run a case in this process.
 
     Args:
         case: Its name; None to do nothing.
         size: A key of SHAPES.
+        folder: What `prepared` filled for it.
 
     Returns:
-        The model's parameters, and the process's highest resident size in bytes.
+        The process's highest resident size in bytes.
     """
     torch.set_num_threads(1)
-    parameters = 0
     if case is not None:
+        chosen = CASES[case]
+        chosen.run(folder if chosen.prepare else random_llama(*SHAPES[size], chosen.dtype))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def prepared(case: str, size: int, folder: Path) -> int:
+    """Fill the folder that a case needs, in this process; return the model's parameters."""
+    prepare = CASES[case].prepare
+    if prepare is not None:
         model = random_llama(*SHAPES[size])
-        parameters = sum(p.numel() for p in model.parameters())
-        CASES[case](model)
-    return parameters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        prepare(model, folder)
+    return sum(p.numel() for p in empty_llama(*SHAPES[size]).parameters())
 
 
 def measure(cases: Sequence[str], sizes: Sequence[int]) -> dict[str, Line]:
     """Measure every case at every size, each in a process of its own."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.memory"])
-    nothing = _apart(context, None, sizes[0])[1]
+    nothing = _apart(context, peak, None, sizes[0], Path())
     found: dict[str, Line] = {}
     for case in cases:
-        results = [_apart(context, case, size) for size in sizes]
-        peaks = [resident - nothing for _, resident in results]
-        found[case] = fitted([parameters for parameters, _ in results], peaks)
+        parameters: list[int] = []
+        peaks: list[int] = []
+        for size in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                parameters.append(_apart(context, prepared, case, size, Path(folder)))
+                peaks.append(_apart(context, peak, case, size, Path(folder)) - nothing)
+        found[case] = fitted(parameters, peaks, bounded=CASES[case].bounded)
     return found
 
 
-def _apart(context: ForkServerContext, case: str | None, size: int) -> tuple[int, int]:
+def _apart(context: ForkServerContext, work: Any, *args: Any) -> int:
     with context.Pool(1) as pool:
-        return pool.apply(peak, (case, size))
+        return pool.apply(work, args)
 
 
 app = typer.Typer(add_completion=False)
@@ -201,7 +119,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of figures.")] = False,
-    sizes: Annotated[str, typer.Option(help="Millions of parameters.")] = "10,40,160,600",
+    sizes: Annotated[str, typer.Option(help="Millions of parameters.")] = "10,40,85,160,600",
     cases: Annotated[str, typer.Option(help="Names, semicolons between them, or all.")] = "all",
 ) -> None:
     """Measure peak memory by the model's size, and predict it for larger models."""

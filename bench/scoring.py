@@ -17,7 +17,9 @@ The figures of --json, all on the default model unless said otherwise:
 - linearized_distance, linearized_spearman: total variation between shares, and rank correlation,
   of one default run and a converged exact score (all pairs of 80 draws); mean over the rounds'
   seeds.
-- linearized_forwards: linearized's time per sketch, in forwards of the same batches.
+- linearized_forwards: linearized's time per sketch, in forwards of the same batches; before norms
+  came from the tokens, whole_gradients_forwards.
+- corrected_distance, corrected_forwards: linearized corrected by few exact draws; bench.corrected.
 - depth_growth: linearized's time at the last depth / at the first (24 / 6), random weights.
 - mixed_lengths_spread: the largest over the smallest ratio of linearized to exact over modules, on
   last_hidden, with texts of 3 tokens in one batch and of 120 in another, at small noise; see
@@ -39,11 +41,13 @@ from adarank.pipeline.console.reporting import reporting, say
 from adarank.scoring.estimators.linearized import Linearized
 from bench.converged import converged
 from bench.measure import (
+    CORRECTED,
     EXACT,
     FORWARD,
     LINEARIZED,
     LOOP,
     WHOLE,
+    WHOLE_GRADIENTS,
     Effort,
     Method,
     deep_methods,
@@ -109,6 +113,9 @@ def measure(
         "linearized_distance": linear.distance,
         "linearized_spearman": linear.order,
         "linearized_forwards": linear.forwards / Linearized().sketches,
+        "whole_gradients_forwards": rows[WHOLE_GRADIENTS].forwards,
+        "corrected_distance": rows[CORRECTED].distance,
+        "corrected_forwards": rows[CORRECTED].forwards,
         "depth_growth": by_depth[last][LINEARIZED] / by_depth[first][LINEARIZED],
         "mixed_lengths_spread": mixed.highest / mixed.lowest,
         "peak_memory_ratio": peak_memory_ratio(subject),

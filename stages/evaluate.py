@@ -16,6 +16,7 @@ import typer
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import input_error
+from adarank.models.form import BaseForm
 from adarank.pipeline.artifacts.cell import (
     TRAINED,
     Budget,
@@ -27,7 +28,7 @@ from adarank.pipeline.artifacts.cell import (
 )
 from adarank.pipeline.artifacts.cell import Task as TaskOption
 from adarank.pipeline.artifacts.measured import write_cell
-from adarank.pipeline.artifacts.model import load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import form_of, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import CONFUSION, MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.task import read_description, read_split, sampled, task_folder
@@ -80,6 +81,7 @@ class Work:
         splits: The encoded rows of each split; of train, those that are measured.
         batch_size: Rows a forward.
         device: Where the model runs.
+        form: In which its base is held.
     """
 
     plan: RankPlan
@@ -87,6 +89,7 @@ class Work:
     splits: dict[str, Encoded]
     batch_size: int
     device: torch.device
+    form: BaseForm
 
 
 app = typer.Typer(add_completion=False)
@@ -148,12 +151,13 @@ def _work(params: Params, cell: Cell) -> Work:
     task = make_task(read_description(name), load_tokenizer(MODEL), length, about.options)
     splits = {split: task.encode(read_split(name, split)) for split in REPORTED}
     splits["train"] = task.encode(sampled(read_split(name, "train"), section.train_rows))
-    return Work(plan, task, splits, section.batch_size, pick_device(section.device))
+    device = pick_device(section.device)
+    return Work(plan, task, splits, section.batch_size, device, form_of(params.model))
 
 
 def _measure(work: Work, cell: Cell, seed: int, advance: Callable[[], None]) -> Measured:
     folder, trained = cell.trained(seed)
-    tuner, headed = TUNERS[work.plan.tuner], work.task.build(MODEL, seed)
+    tuner, headed = TUNERS[work.plan.tuner], work.task.build(MODEL, seed, work.form)
     model = tuner.load(headed, folder)
     found = tuner.verify(model, work.plan.for_seed(seed), headed.head)
     _check(found, trained, folder)
@@ -192,6 +196,7 @@ def _keys(params: Params, cell: Cell, seeds: list[int]) -> dict[int, Key]:
         "options": asdict(about.options),
         "max_length": finetune_of(params.finetune, about).max_length,
         "evaluate": section.model_dump(exclude={"device"}),
+        "form": asdict(form_of(params.model)),
         **surroundings(fingerprint("stages.evaluate"), pick_device(section.device)),
     }
 

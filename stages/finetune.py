@@ -29,7 +29,7 @@ from adarank.pipeline.artifacts.cell import (
     seed_folder,
 )
 from adarank.pipeline.artifacts.curves import looks, rank_history
-from adarank.pipeline.artifacts.model import load_tokenizer
+from adarank.pipeline.artifacts.model import form_of, load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.task import (
@@ -54,7 +54,7 @@ from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
 from adarank.pipeline.running import one_run
 from adarank.pipeline.running.one_run import CURVE, Work
-from adarank.pipeline.running.settings import settings_of
+from adarank.pipeline.running.settings import checked_form, settings_of
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
 from adarank.pipeline.scratch.training import CachedRuns
@@ -151,6 +151,7 @@ def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) ->
         "task": asdict(params.tasks.find(cell.task).options),
         "finetune": section.model_dump(exclude=without),
         "bf16": work.settings.bf16,
+        "form": asdict(work.form),
         **surroundings(fingerprint("stages.finetune"), torch.device(work.settings.device)),
     }
     return CachedRuns(open_store(), f"finetune {cell.name}", decides)
@@ -201,6 +202,8 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
         directions=read_tensors(cell.directions) if plan.start in START_SIGNALS else {},
         base_dropout=section.base_dropout,
         prefixes=PrefixStore(section.prefix_cache_gb, passes),
+        form=checked_form(form_of(params.model), plan.tuner),
+        checkpointing=section.gradient_checkpointing,
     )
 
 

@@ -13,7 +13,7 @@ import typer
 
 from adarank.models.coverage import cover
 from adarank.ordering.learned_order import learned_order
-from adarank.pipeline.artifacts.model import check_model, load_model, pick_device
+from adarank.pipeline.artifacts.model import check_model, form_of
 from adarank.pipeline.artifacts.places import MODEL, OF_MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
@@ -25,7 +25,7 @@ from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection, read_texts
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.params.signal import SignalName
-from adarank.pipeline.running.disturbing import Scored, score_by_disturbing
+from adarank.pipeline.running.disturbing import Scored, load_for_scoring, score_by_disturbing
 from adarank.pipeline.running.processes import joined_processes
 from adarank.scoring.signals.stable_rank import stable_rank
 from adarank.scoring.text_inputs import any_text
@@ -80,13 +80,14 @@ def run(params: Params, signal: SignalName) -> None:
     admit_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
     if signal in ("stable_rank", "learned_order"):
-        scores, estimator, facts = _by_weights(params.score, signal)
+        scores, estimator, facts = _by_weights(params, signal)
     else:
         scores, estimator, facts = score_by_disturbing(
             fingerprint("stages.score", without=_BY_WEIGHTS),
             read_texts(params.probe),
             params.probe.max_length,
             params.score,
+            form_of(params.model),
             model_sha256,
             ESTIMATORS[signal],
         )
@@ -94,9 +95,9 @@ def run(params: Params, signal: SignalName) -> None:
         write_scores(OF_MODEL, signal, estimator, scores, facts, model_sha256)
 
 
-def _by_weights(section: ScoreSection, signal: SignalName) -> Scored:
-    model = load_model(MODEL).to(pick_device(section.device))
-    covered = cover(model, any_text(model), section.modules)
+def _by_weights(params: Params, signal: SignalName) -> Scored:
+    model = load_for_scoring(params.score, form_of(params.model))[0]
+    covered = cover(model, any_text(model), params.score.modules)
     modules = list(covered.modules)
     say(f"score: {signal}, {len(modules)} modules, from their weights alone")
     facts = {**about_coverage(covered), **about_modules(modules)}

@@ -8,7 +8,7 @@ from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from adarank.errors import input_error
 from adarank.models.coverage import cover
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.model import check_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import check_model, form_of, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import admit_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
@@ -97,8 +97,7 @@ class SignalKind:
         compute: Computes it; with `components` given where it is a spectrum.
         labels: Whether it learns from labels, so that the head must be warmed up first.
         spectrum: Whether every rank gets a score of its own.
-        bounded: Whether score.memory_gb bounds what it holds: `fisher` makes all gradients at
-            once, `input_directions` holds little.
+        bounded: Whether score.memory_gb bounds what it holds: `fisher` holds one gradient.
     """
 
     compute: Callable[..., Scores]
@@ -115,7 +114,7 @@ KINDS: dict[TaskSignalName, SignalKind] = {
         gradient_directions, labels=True, spectrum=True, bounded=True
     ),
     "activation_variance": SignalKind(activation_variance, spectrum=True, bounded=True),
-    "input_directions": SignalKind(input_directions, spectrum=True),
+    "input_directions": SignalKind(input_directions, spectrum=True, bounded=True),
 }
 
 
@@ -154,6 +153,7 @@ def run(params: Params, task: str, signal: TaskSignalName) -> None:
             texts,
             probe.max_length,
             params.score,
+            form_of(params.model),
             model_sha256,
         )
     else:
@@ -187,6 +187,7 @@ def _key(params: Params, task: str, signal: TaskSignalName, model_sha256: str) -
         f"score {signal} of {task}",
         **surroundings(CODE[signal], pick_device(params.signal.device)),
         model=model_sha256,
+        dtype=params.model.dtype,
         data=folder_sha256(task_folder(task), (DESCRIPTION, "train.parquet")),
         signal=signal,
         section=params.signal.model_dump(exclude={"device"}),
@@ -224,7 +225,7 @@ def _prepared(params: Params, name: str, kind: SignalKind) -> tuple[Work, dict[s
         say(f"score: {encoded.truncated} rows were longer than finetune.max_length and cut")
     # Packing and what has nothing to learn from concern labels only.
     examples = task.for_training(encoded.examples) if kind.labels else encoded.examples
-    headed = task.build(MODEL, section.seed)
+    headed = task.build(MODEL, section.seed, replace(form_of(params.model), quantization=None))
     # transformers types its own `to` for itself alone.
     model = cast("nn.Module", headed.model).to(device)
     batches = _batches(task, examples, section.batch_size, device)

@@ -138,7 +138,8 @@ def _spectrum(weight: Tensor) -> tuple[Floats, Floats]:
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     squares, vectors = torch.linalg.eigh(gram)
     values = squares.flip(0).clamp(min=0).sqrt()
-    leading = vectors.flip(1)[:, :_ALIGNED]
+    # In this order, for a view of all vectors would hold them.
+    leading = vectors[:, -_ALIGNED:].flip(1)
     if wide:
         leading = torch.nn.functional.normalize(matrix.T @ leading, dim=0)
     return values.cpu().numpy(), leading.cpu().numpy()

@@ -104,8 +104,9 @@ def deviation(tensor: Tensor, noise: Noise) -> float:
 
 def global_deviation(layers: Sequence[nn.Module]) -> float:
     """Standard deviation of all entries of all the layers' weights together."""
-    weights = [_tensor(layer, "weight").detach().float() for layer in layers]
+    weights = [_tensor(layer, "weight").detach() for layer in layers]
     count = sum(weight.numel() for weight in weights)
+    # One weight in float64 at a time.
     mean = sum(weight.double().sum().item() for weight in weights) / count
     squares = sum((weight.double() - mean).square().sum().item() for weight in weights)
     return math.sqrt(squares / count)

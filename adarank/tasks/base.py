@@ -9,6 +9,8 @@ import pandas as pd
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from adarank.models.form import FLOAT32, BaseForm
+
 Example = dict[str, Any]
 Batch = dict[str, Tensor]
 Better = Literal["lower", "higher"]
@@ -19,7 +21,7 @@ class Headed:
     """A pretrained model with a task's head.
 
     Attributes:
-        model: The model, in float32.
+        model: The model, its head in float32.
         head: Full dotted names in `model` of what is trained whole beside the adapters: the
             modules outside the pretrained base, and what its checkpoint lacked. May be empty.
     """
@@ -79,8 +81,11 @@ class Task(Protocol):
         """The metric that cells are compared by."""
         ...
 
-    def build(self, folder: Path, seed: int) -> Headed:
-        """Load the model in `folder` with this task's head, its new weights drawn by `seed`."""
+    def build(self, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
+        """Load the model in `folder` with this task's head, its new weights drawn by `seed`.
+
+        The base is held in `form`, the head in float32.
+        """
         ...
 
     def encode(self, rows: pd.DataFrame) -> Encoded:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from adarank.models.form import FLOAT32, BaseForm
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.continuation import Continuation, require_offsets
 from adarank.tasks.heads import check_positions, load_writer
@@ -84,13 +85,13 @@ class CausalLM:
         """The loss: seeds scatter evenly about its mean, about perplexity's they do not."""
         return "loss"
 
-    def build(self, folder: Path, seed: int) -> Headed:
+    def build(self, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
         """Load the model with the head it was pretrained with; see heads.load_writer.
 
         Raises:
             InputError: Rows are to be packed, and the model cannot keep them apart.
         """
-        headed = load_writer(AutoModelForCausalLM, folder, seed)
+        headed = load_writer(AutoModelForCausalLM, folder, seed, form)
         check_positions(headed.model, self.max_length)
         if self.packing:
             check_packing(headed.model)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
+from adarank.models.form import FLOAT32, BaseForm
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.heads import check_positions, load_headed
 from adarank.tasks.hidden import with_hidden
@@ -82,13 +83,14 @@ class Classification:
         """The share of rows whose label was predicted."""
         return "accuracy"
 
-    def build(self, folder: Path, seed: int) -> Headed:
+    def build(self, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
         """Load the model with a head of one output per label; see heads.load_headed."""
         names = dict(enumerate(self.labels))
         headed = load_headed(
             AutoModelForSequenceClassification,
             folder,
             seed,
+            form,
             num_labels=len(self.labels),
             id2label=names,
             label2id={name: index for index, name in names.items()},

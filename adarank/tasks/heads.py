@@ -11,6 +11,7 @@ import transformers
 from torch import nn
 
 from adarank.errors import input_error
+from adarank.models.form import FLOAT32, BaseForm, in_float32, loading_options
 from adarank.models.loading import loading
 from adarank.models.plain import check_plain
 from adarank.models.recovery import is_pooler, recover_tied, weights_in_words
@@ -19,30 +20,35 @@ from adarank.scoring.text_inputs import most_tokens
 from adarank.tasks.base import Headed
 
 
-def load_headed(auto_class: Any, folder: Path, seed: int, **config: Any) -> Headed:
+def load_headed(
+    auto_class: Any, folder: Path, seed: int, form: BaseForm = FLOAT32, **config: Any
+) -> Headed:
     """Load a checkpoint with a task's head on it.
 
     Args:
         auto_class: A transformers auto class, such as AutoModelForSequenceClassification.
         folder: The model folder.
         seed: Decides the head's initial weights, and nothing else does.
+        form: In which the base is held; the head is in float32.
         config: What the head needs in the model's configuration.
 
     Raises:
-        InputError: No such class for this model, or weights lacking inside its blocks.
+        InputError: No such class for this model, weights lacking inside its blocks, or a package
+            that the form needs.
     """
     # A head trained for other labels is replaced by a new one.
-    model, new = _load(auto_class, folder, seed, ignore_mismatched_sizes=True, **config)
-    return Headed(model, head_names(model, new))
+    model, new = _load(auto_class, folder, seed, form, ignore_mismatched_sizes=True, **config)
+    return _headed(model, head_names(model, new), form)
 
 
-def load_writer(auto_class: Any, folder: Path, seed: int) -> Headed:
+def load_writer(auto_class: Any, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
     """Load a checkpoint as a model that writes text, with the head that it was pretrained with.
 
     Args:
         auto_class: AutoModelForCausalLM or AutoModelForSeq2SeqLM.
         folder: The model folder.
         seed: Decides the weights of a head that the checkpoint lacks, and nothing else does.
+        form: In which the model is held, but for parts that the checkpoint lacks.
 
     Returns:
         Headed.head is empty, but for parts that the checkpoint lacks.
@@ -50,8 +56,14 @@ def load_writer(auto_class: Any, folder: Path, seed: int) -> Headed:
     Raises:
         InputError: No such class for this model, or weights lacking inside its blocks.
     """
-    model, new = _load(auto_class, folder, seed)
-    return Headed(model, tuple(sorted(_new_parts(model, new))))
+    model, new = _load(auto_class, folder, seed, form)
+    return _headed(model, tuple(sorted(_new_parts(model, new))), form)
+
+
+def _headed(model: Any, head: tuple[str, ...], form: BaseForm) -> Headed:
+    if not form.plain:
+        in_float32(model, head)
+    return Headed(model, head)
 
 
 def head_names(model: nn.Module, new_weights: Iterable[str]) -> tuple[str, ...]:
@@ -95,8 +107,11 @@ def check_positions(model: nn.Module, max_length: int) -> None:
         )
 
 
-def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any, list[str]]:
+def _load(
+    auto_class: Any, folder: Path, seed: int, form: BaseForm, **config: Any
+) -> tuple[Any, list[str]]:
     """Load a model; gives it and the names of its weights that the checkpoint did not have."""
+    options = loading_options(form)
     # The caller's random state stays as it was; the head's draws start from the seed alone.
     with torch.random.fork_rng(devices=[]), _quietly():
         torch.manual_seed(seed)
@@ -108,15 +123,16 @@ def _load(auto_class: Any, folder: Path, seed: int, **config: Any) -> tuple[Any,
         ):
             model, info = auto_class.from_pretrained(
                 folder,
-                dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                **options,
                 **config,
             )
             missing = recover_tied(model, sorted(info["missing_keys"]), folder)
-    check_plain(model)
+    if form.quantization is None:
+        check_plain(model)
     return model, [*missing, *(key for key, *_ in info["mismatched_keys"])]
 
 

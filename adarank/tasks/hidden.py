@@ -36,7 +36,10 @@ def with_hidden(headed: Headed, *, outputs: int, hidden: int, seed: int) -> Head
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _draw(model.config, first, last)
-    model.set_submodule(name, nn.Sequential(first, nn.GELU(), last))
+    layers = nn.Sequential(first, nn.GELU(), last)
+    for hook in old._forward_pre_hooks.values():  # a float32 head's, on a base of another dtype
+        layers.register_forward_pre_hook(hook)
+    model.set_submodule(name, layers)
     return headed
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from adarank.errors import input_error
+from adarank.models.form import FLOAT32, BaseForm
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.heads import check_positions, load_headed
 from adarank.tasks.hidden import with_hidden
@@ -90,12 +91,13 @@ class Regression:
         """Pearson's correlation, as the benchmarks of this kind report."""
         return "pearson"
 
-    def build(self, folder: Path, seed: int) -> Headed:
+    def build(self, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
         """Load the model with a head of one output; see heads.load_headed."""
         headed = load_headed(
             AutoModelForSequenceClassification,
             folder,
             seed,
+            form,
             num_labels=1,
             problem_type="regression",
             pad_token_id=self.tokenizer.pad_token_id,

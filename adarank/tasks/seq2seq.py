@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from torch import Tensor, nn
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerBase
 
+from adarank.models.form import FLOAT32, BaseForm
 from adarank.tasks.base import Batch, Better, Encoded, Example, Headed
 from adarank.tasks.heads import check_positions, load_writer
 from adarank.tasks.measures import accuracy, exact_match, loss_per_token
@@ -93,9 +94,9 @@ class Seq2Seq:
         """The share of answers that are right."""
         return "accuracy" if self.labels else "exact_match"
 
-    def build(self, folder: Path, seed: int) -> Headed:
+    def build(self, folder: Path, seed: int, form: BaseForm = FLOAT32) -> Headed:
         """Load the model with the head it was pretrained with, to write greedily from now on."""
-        headed = load_writer(AutoModelForSeq2SeqLM, folder, seed)
+        headed = load_writer(AutoModelForSeq2SeqLM, folder, seed, form)
         check_positions(headed.model, self.max_length)
         # In place of the checkpoint's own settings: those of a summary forbid a short answer.
         headed.model.generation_config = self._greedy(headed.model.config)

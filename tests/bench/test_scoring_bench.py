@@ -9,9 +9,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from adarank.scoring.estimators.linearized import Linearized, linearized
 from bench import scoring
-from bench.agreement import spearman, total_variation
+from bench.agreement import module_means, spearman, total_variation
 from bench.converged import moments
+from bench.corrected import shrunk, with_whole_gradients
 from bench.measure import Effort
 from bench.peak import Ledger, activation_bytes, largest_gradient_bytes, peak_memory_ratio
 from bench.rivals import gradient_times_weight, one_at_a_time
@@ -25,6 +27,9 @@ KEYS = [
     "linearized_distance",
     "linearized_spearman",
     "linearized_forwards",
+    "whole_gradients_forwards",
+    "corrected_distance",
+    "corrected_forwards",
     "depth_growth",
     "mixed_lengths_spread",
     "peak_memory_ratio",
@@ -133,6 +138,21 @@ def test_a_random_model_has_the_shapes_and_another_depth(subject: Subject) -> No
     assert deep.n_blocks == 3 and subject.n_blocks == 2
     shapes = {(m.kind, m.d_in, m.d_out) for m in subject.modules}
     assert {(m.kind, m.d_in, m.d_out) for m in deep.modules} == shapes
+
+
+def test_values_are_shrunk_by_their_share_of_error() -> None:
+    logs = np.array([-1.0, 0.0, 1.0])
+    assert shrunk(logs, 0.25) == pytest.approx(0.75 * logs)
+    assert shrunk(logs + 2, 3.0) == pytest.approx(np.full(3, 2.0))
+
+
+def test_whole_gradients_estimate_the_same(subject: Subject) -> None:
+    found = [with_whole_gradients(subject, seed) for seed in range(20)]
+    settings = [Linearized(seed=seed) for seed in range(20)]
+    tables = [linearized(subject.model, subject.batches, subject.modules, s) for s in settings]
+    wanted = np.mean([module_means(table) for table in tables], axis=0)
+    assert not np.array_equal(found[0], module_means(tables[0]))
+    assert np.mean(found, axis=0) == pytest.approx(wanted, rel=0.15)
 
 
 def test_rivals_score_every_module(subject: Subject) -> None:

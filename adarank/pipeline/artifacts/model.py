@@ -1,6 +1,8 @@
 """Loading the downloaded model, quietly, from data/model alone."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from adarank.errors import InputError, input_error
+from adarank.models.form import FLOAT32, BaseForm, loading_options
 from adarank.models.loading import loading
 from adarank.models.plain import check_plain
 from adarank.models.recovery import recover_tied, weights_in_words
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import read_json
+from adarank.pipeline.params.model import ModelSection
 from adarank.scoring.text_inputs import padding_token
 
 _WHOLE = "config.json and safetensors of one model, whole"
@@ -53,10 +57,23 @@ def check_model(folder: Path) -> None:
         )
 
 
-def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
-    """Load a checkpoint in float32: the bare model, or the class that its config names.
+def form_of(section: ModelSection) -> BaseForm:
+    """Return the form that the section model asks for."""
+    return BaseForm(section.dtype, section.quantization)
+
+
+def load_model(
+    folder: Path, *, with_head: bool = False, form: BaseForm = FLOAT32, sharded: bool = False
+) -> nn.Module:
+    """Load a checkpoint: the bare model, or the class that its config names.
 
     A pooler that the checkpoint has no weights of is taken off: it would be random.
+
+    Args:
+        folder: The model's.
+        with_head: Whether to load the class that config.json names.
+        form: Its dtype; its weights are never packed here.
+        sharded: Whether accelerate spreads the blocks over all GPUs, where one is too small.
 
     Raises:
         InputError: No checkpoint there, one that cannot be read or lacks weights, or a head
@@ -65,7 +82,9 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     check_model(folder)
-    model, missing = _loaded(_headed_class(folder) if with_head else AutoModel, folder)
+    options = loading_options(replace(form, quantization=None))
+    options |= {"device_map": "auto"} if sharded else {}
+    model, missing = _loaded(_headed_class(folder) if with_head else AutoModel, folder, options)
     check_plain(model)
     with loading("the model cannot be loaded", folder, expected=_WHOLE):
         missing = recover_tied(model, missing, folder)
@@ -77,16 +96,16 @@ def load_model(folder: Path, *, with_head: bool = False) -> nn.Module:
     return model
 
 
-def _loaded(loader: Any, folder: Path) -> tuple[Any, list[str]]:
+def _loaded(loader: Any, folder: Path, options: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """A model and the names of the weights that the checkpoint lacks."""
     with loading("the model cannot be loaded", folder, expected=_WHOLE):
         model, notes = loader.from_pretrained(
             folder,
-            dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
             trust_remote_code=False,  # trusted code has been registered (remote_code.py)
             use_safetensors=True,
+            **options,
         )
     return model, sorted(notes["missing_keys"])
 

@@ -61,6 +61,17 @@ class FinetuneSection(Section):
     decay_steps: int = Field(default=1000, ge=1, description="staircase: optimiser steps per stair")
     steps: int = Field(default=150, ge=1, description="optimiser steps at most")
     batch_size: int = Field(default=16, ge=1, description="rows an optimiser step")
+    gradient_accumulation: int = Field(
+        default=1,
+        ge=1,
+        description="parts that a step's rows go through the model in, one after another: less "
+        "memory, the same gradient; at most batch_size",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="blocks compute their activations again in the backward: less memory, a third "
+        "more time, the same gradient",
+    )
     max_length: int = Field(
         default=64, ge=4, description="tokens of a text at most; longer ones are cut"
     )

@@ -94,9 +94,12 @@ class ScoreSection(Section):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",
-        description="of the model while it is scored; bfloat16's distance from float32 is reported",
+        description="float32: as model.dtype has it; bfloat16: a float32 model is scored in "
+        "bfloat16, and the distance is reported",
     )
     seed: int = Field(default=0, ge=0, description="decides, with module and trial, every draw")
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu or cuda"
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|sharded)$",
+        description="auto, cpu or cuda; sharded: over all GPUs, by accelerate's device_map",
     )

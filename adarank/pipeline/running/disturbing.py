@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from adarank.models.coverage import cover
+from adarank.models.form import BaseForm
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.model import load_model, load_tokenizer, pick_device
@@ -39,6 +41,7 @@ def score_by_disturbing(
     texts: Sequence[str],
     max_length: int,
     section: ScoreSection,
+    form: BaseForm,
     model_sha256: str,
     estimator: EstimatorName | None = None,
 ) -> Scored:
@@ -51,12 +54,12 @@ def score_by_disturbing(
         texts: The probe, one text an entry.
         max_length: Longest text, in tokens; longer ones are cut.
         section: How modules are scored.
+        form: In which the model is held; its weights are scored before they are packed.
         model_sha256: The model folder's hash.
         estimator: In place of `section.estimator`.
     """
     estimator = estimator or section.estimator
-    device = pick_device(section.device)
-    model = load_model(MODEL, with_head=section.output == "logits").to(device)
+    model, device = load_for_scoring(section, form, with_head=section.output == "logits")
     output = chosen_output(section.output, model)
     settings = _settings(section, estimator, output)
     probe = make_probe(
@@ -82,6 +85,7 @@ def score_by_disturbing(
         f"score {estimator}",
         **surroundings(code, device),
         model=model_sha256,
+        dtype=form.dtype,
         texts=texts,
         max_length=max_length,
         output=output,
@@ -90,6 +94,23 @@ def score_by_disturbing(
         score=section.model_dump(exclude={"device", "memory_gb", "output", "estimator"}),
     )
     return _scored(model, modules, probe, section, settings, facts, key), estimator, facts
+
+
+def load_for_scoring(
+    section: ScoreSection, form: BaseForm, *, with_head: bool = False
+) -> tuple[nn.Module, torch.device]:
+    """Load data/model where it is scored.
+
+    Returns:
+        The model, and the device that its inputs go to: of one that accelerate spread over all
+        GPUs, the first.
+    """
+    if section.device != "sharded":
+        device = pick_device(section.device)
+        return load_model(MODEL, with_head=with_head, form=form).to(device), device
+    pick_device("cuda:0")
+    model = load_model(MODEL, with_head=with_head, form=form, sharded=True)
+    return model, next(model.parameters()).device
 
 
 def _scored(
@@ -101,7 +122,8 @@ def _scored(
     facts: dict[str, Any],
     key: Key,
 ) -> Scores:
-    if section.precision == "bfloat16":
+    # A model that is loaded in another dtype (model.dtype) has no float32 scores to compare.
+    if section.precision == "bfloat16" and next(model.parameters()).dtype == torch.float32:
         facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
     stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
     total, store = steps(settings, len(modules), len(probe.batches)), open_store()
@@ -128,6 +150,6 @@ def _settings(section: ScoreSection, estimator: EstimatorName, output: Output) -
             memory_gb=section.memory_gb,
         ),
         "linearized": Linearized(section.sketches, noise, output, seed),
-        "as_published": AsPublished(section.trials, noise, output, seed),
+        "as_published": AsPublished(section.trials, noise, output, seed, section.memory_gb),
     }
     return settings[estimator]

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
+from adarank.models.form import FLOAT32, BaseForm
 from adarank.models.modules import Module, find_modules
 from adarank.pipeline.artifacts.cell import FAILED, TRAINED
 from adarank.pipeline.artifacts.places import MODEL
@@ -21,6 +22,7 @@ from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import verify_saved
+from adarank.tuning.shortcuts.checkpointing import checkpoint_blocks
 from adarank.tuning.shortcuts.dropout import without_dropout
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
 from adarank.tuning.tuners.base import During, Found, Start, Tuner
@@ -44,6 +46,8 @@ class Work:
         directions: Along which the factors begin, by module; empty where the start is drawn.
         base_dropout: Whether the pretrained model's own dropout is active.
         prefixes: Outputs of frozen first blocks, kept from run to run.
+        form: In which the base is held.
+        checkpointing: Whether blocks compute their activations again in the backward.
     """
 
     plan: RankPlan
@@ -56,6 +60,8 @@ class Work:
     directions: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     base_dropout: bool = True
     prefixes: PrefixStore = field(default_factory=PrefixStore)
+    form: BaseForm = FLOAT32
+    checkpointing: bool = False
 
 
 def run(
@@ -89,6 +95,8 @@ def run(
     modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
+    if work.checkpointing:
+        checkpoint_blocks(headed.model)
     begun = tuner.verify(model, plan, headed.head)
 
     during = tuner.during(model, plan, start)
@@ -110,7 +118,7 @@ def run(
 
     tuner.save(model, folder)
     # What is recorded is what a fresh model holds that was loaded from the files.
-    saved = verify_saved(tuner, model, plan, folder, lambda: task.build(MODEL, seed))
+    saved = verify_saved(tuner, model, plan, folder, lambda: task.build(MODEL, seed, work.form))
     record: dict[str, Any] = {
         "parameters": saved.parameters,
         "peak_parameters": begun.parameters,
@@ -133,7 +141,7 @@ def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
 
 
 def _headed(work: Work, seed: int) -> Headed:
-    headed = work.task.build(MODEL, seed)
+    headed = work.task.build(MODEL, seed, work.form)
     if not work.base_dropout:
         without_dropout(headed.model)
     return headed
@@ -155,7 +163,7 @@ def _shortcuts(
         rows,
         work.prefixes,
         device=settings.device,
-        bf16=settings.bf16,
+        bf16=settings.bf16 or not work.form.plain,
     ) as taken:
         for note in taken.notes:
             if note not in work.prefixes.said:

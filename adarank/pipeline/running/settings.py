@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 
 from adarank.errors import input_error
+from adarank.models.form import BaseForm, check_quantization
 from adarank.pipeline.artifacts.model import pick_device
 from adarank.pipeline.params.finetune import HEADLINE, FinetuneSection
 from adarank.tasks.base import Task
@@ -39,7 +40,33 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
         bf16=_bf16(section.bf16, device),
         device=device,
         ratios=RateRatios(section.rate_ratio, section.head_rate_ratio),
+        accumulation=section.gradient_accumulation,
     )
+
+
+def checked_form(form: BaseForm, tuner: str) -> BaseForm:
+    """Return the base's form, if a tuner can train on it.
+
+    Raises:
+        InputError: The tuner trains the base's own weights, or PEFT loads its factors in the
+            base's dtype, so that only float32 is read back as it was; or the package that packs
+            the base is missing.
+    """
+    needs = {
+        "full": "full fine-tuning trains the base's own weights, so they must be in float32",
+        "adalora": "PEFT loads AdaLoRA's factors in the base's dtype, so it must be float32",
+    }
+    if tuner in needs and not form.plain:
+        raise input_error(
+            needs[tuner],
+            where="model.dtype, model.quantization",
+            got=f"{form.dtype}, {form.quantization or 'null'}",
+            expected=f"float32 and null where a strategy's tuner is {tuner}",
+            remedy=f"leave both out, or the strategies that are trained by {tuner}",
+        )
+    if form.quantization is not None:
+        check_quantization(form.quantization)
+    return form
 
 
 def _select_by(wanted: str, task: Task) -> str:

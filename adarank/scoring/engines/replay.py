@@ -6,9 +6,12 @@ forward. The model's own code does the rest, so any architecture is served;
 `adarank.scoring.estimators.exact` proves on real draws that the outputs equal those of full
 forwards. Several draws of one module go through in one batch: one batched product at the module,
 ordinary layers after it.
+
+Of the blocks that answer, only the last one's output is read, so it is recorded alone and the
+blocks before answer with it too: what is held does not grow with a model's depth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from adarank.models.forwards import Forward, on_rows, replaced
 from adarank.models.kinds import TOKEN_BY_TOKEN
 from adarank.models.modules import Module, find_modules, resolve
+from adarank.models.stacks import find_stacks
 from adarank.scoring.engines.recording import (
     Recording,
     children_before,
@@ -50,8 +54,10 @@ class Replay:
             compared_output(model, batch, output)
         self._lengths = {name: self._order.inputs.pop(name).shape[1] for name in last}
         self._grows = _outputs_that_grow(model, batch, output)
+        self._stacks = [[resolve(model, b) for b in stack.blocks] for stack in find_stacks(model)]
         self._kept: dict[str, Any] = {}
-        self._parts: dict[str, list[str]] = {}
+        # By module, the parts that answer, each with the part whose output it answers with.
+        self._answers: dict[str, dict[str, str]] = {}
 
     @torch.no_grad()
     def enter(self, modules: Sequence[Module]) -> None:
@@ -60,17 +66,22 @@ class Replay:
         Runs one undisturbed forward, itself replayed from the previous block on.
         """
         names = [resolve(self._model, module.name) for module in modules]
-        earlier = {name: children_before(self._model, name, self._order) for name in names}
-        wanted = {part for parts in earlier.values() for part in parts} | set(names)
-        known = {part: self._kept[part] for part in wanted & self._kept.keys()}
-        common = set.intersection(*(set(parts) for parts in earlier.values()))
-        answers = {part: value for part, value in known.items() if part in common}
+        answers = {
+            name: _with_stand_ins(children_before(self._model, name, self._order), self._stacks)
+            for name in names
+        }
+        wanted = {source for of_one in answers.values() for source in of_one.values()} | set(names)
+        common = set.intersection(*(set(of_one) for of_one in answers.values()))
+        before = {part: by for of_one in self._answers.values() for part, by in of_one.items()}
+        known_parts = {part: by for part, by in before.items() if part in common}
         recording_of = recorded(self._model, outputs=wanted, inputs=names)
-        with self._answering(answers), recording_of as recording:
+        with self._answering(known_parts), recording_of as recording:
             compared_output(self._model, self._batch, self._output)
+        known = {part: self._kept[part] for part in wanted & self._kept.keys()}
         self._kept = known | recording.outputs
-        self._parts = {
-            name: parts + _same_input(name, names, recording) for name, parts in earlier.items()
+        self._answers = {
+            name: of_one | {other: other for other in _same_input(name, names, recording)}
+            for name, of_one in answers.items()
         }
 
     @torch.no_grad()
@@ -89,7 +100,7 @@ class Replay:
         if n > 1 and not any(self._grows[name]):
             # One input for all texts (DeBERTa's positions): draws have no batch to go in.
             return torch.cat([self.outputs(module, [one]) for one in draws])
-        answers = {part: self._kept[part] for part in self._parts[name]}
+        answers = self._answers[name]
         disturbed = _disturbed_forward(self._model.get_submodule(name), draws)
         with self._answering(answers, n), self._computing({name: disturbed}, answers, n):
             batch = {key: _repeated(value, n) for key, value in self._batch.items()}
@@ -97,24 +108,24 @@ class Replay:
         return values.float().unflatten(0, (n, -1))
 
     @contextmanager
-    def _answering(self, answers: dict[str, Any], n: int = 1) -> Iterator[None]:
+    def _answering(self, answers: Mapping[str, str], n: int = 1) -> Iterator[None]:
         made: dict[str, Any] = {}
 
-        def answer(part: str) -> Any:
-            if part not in made:
-                grows = iter(self._grows[part])
-                made[part] = map_tensors(
-                    answers[part], lambda tensor: _repeated(tensor, n) if next(grows) else tensor
+        def answer(by: str) -> Any:
+            if by not in made:
+                grows = iter(self._grows[by])
+                made[by] = map_tensors(
+                    self._kept[by], lambda tensor: _repeated(tensor, n) if next(grows) else tensor
                 )
-            return made[part]
+            return made[by]
 
-        stubs = {part: (lambda *_a, _p=part, **_k: answer(_p)) for part in answers}
+        stubs = {part: (lambda *_a, _by=by, **_k: answer(_by)) for part, by in answers.items()}
         with replaced(self._layers(stubs)):
             yield
 
     @contextmanager
     def _computing(
-        self, forwards: dict[str, Forward], answers: dict[str, Any], n: int
+        self, forwards: dict[str, Forward], answers: Mapping[str, str], n: int
     ) -> Iterator[None]:
         rows = self._rows.repeat(n)
         for name, length in self._lengths.items():
@@ -126,6 +137,20 @@ class Replay:
 
     def _layers(self, forwards: dict[str, Forward]) -> dict[nn.Module, Forward]:
         return {self._model.get_submodule(name): forward for name, forward in forwards.items()}
+
+
+def _with_stand_ins(parts: Sequence[str], stacks: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Give each part that answers the part whose output it answers with: itself, or a block's last.
+
+    Args:
+        parts: What was finished before a module.
+        stacks: Names of the blocks of each stack, in their order.
+    """
+    answers = {part: part for part in parts}
+    for blocks in stacks:
+        finished = [block for block in blocks if block in answers]
+        answers |= dict.fromkeys(finished, finished[-1] if finished else "")
+    return answers
 
 
 def _repeated(tensor: Tensor, n: int) -> Tensor:

@@ -6,17 +6,21 @@ nothing: noise adds up over a module's trials and over all modules scored before
 module's score measures all of them (google-research, adaptive_low_rank).
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adarank.models.modules import Module, resolve
+from adarank.scoring.engines.memory import memory_bound
 from adarank.scoring.kept import Kept, NothingKept, kept_or_made
 from adarank.scoring.noise import Noise, draw, non_finite
 from adarank.scoring.outputs import Batch, Output, compared_output
@@ -32,12 +36,15 @@ class AsPublished:
         noise: Its scale; relative to the module's current entries, earlier noise included.
         output: The compared output; the notebook's is `pooled`.
         seed: With the module's name and the trial, decides every draw.
+        memory_gb: Bound in GiB on the weights held to be restored; those beyond it wait in a
+            temporary folder. None: half of what is free.
     """
 
     trials: int = 5
     noise: Noise = field(default_factory=Noise)
     output: Output = "pooled"
     seed: int = 0
+    memory_gb: float | None = None
 
 
 @torch.no_grad()
@@ -61,7 +68,8 @@ def as_published(
     model.eval()
     layers = [model.get_submodule(resolve(model, module.name)) for module in modules]
     scores = np.zeros((len(modules), settings.trials))
-    with _restored_at_the_end(layers):
+    bound = memory_bound(next(model.parameters()).device, settings.memory_gb)
+    with _restored_at_the_end(layers, bound):
         pristine = [compared_output(model, batch, settings.output).float() for batch in batches]
         for row, (module, layer) in enumerate(zip(modules, layers, strict=True)):
             for trial in range(settings.trials):
@@ -91,10 +99,20 @@ def _pile_up(layer: nn.Module, settings: AsPublished, name: str, trial: int) -> 
 
 
 @contextmanager
-def _restored_at_the_end(layers: Sequence[nn.Module]) -> Iterator[None]:
-    kept = [(p, p.detach().clone()) for layer in layers for p in layer.parameters()]
-    try:
-        yield
-    finally:
-        for parameter, before in kept:
-            parameter.data.copy_(before)
+def _restored_at_the_end(layers: Sequence[nn.Module], bound: float) -> Iterator[None]:
+    """Restore the layers' weights after the body, from copies of at most `bound` bytes or files."""
+    parameters = [p for layer in layers for p in layer.parameters()]
+    kept: dict[int, Tensor] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{index}.safetensors" for index in range(len(parameters))]
+        for index, parameter in enumerate(parameters):
+            if sum(one.nbytes for one in kept.values()) + parameter.nbytes <= bound:
+                kept[index] = parameter.detach().clone()
+            else:
+                save_file({"values": parameter.detach().contiguous()}, files[index])
+        try:
+            yield
+        finally:
+            for index, parameter in enumerate(parameters):
+                before = kept[index] if index in kept else load_file(files[index])["values"]
+                parameter.data.copy_(before)

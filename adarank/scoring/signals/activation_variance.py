@@ -1,24 +1,18 @@
 """Explained variance of activations: in how few directions a layer's inputs really vary."""
 
-import operator
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
-from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from adarank.models.modules import Module
-from adarank.scoring.engines.memory import in_turns, memory_bound
 from adarank.scoring.scores import Scores
-from adarank.scoring.signals.moments import Moments, gather_moments
+from adarank.scoring.signals.input_moments import Follow, reduced_moments
+from adarank.scoring.signals.moments import Moments
 from adarank.scoring.signals.objective import OWN, Batch, Objective
 from adarank.scoring.table import spectrum_table
 
-Result = TypeVar("Result")
-_FLOAT64 = 8  # bytes
-_PER_COMPONENT, _POWERS = 4, 2
+_PER_COMPONENT = 4  # directions followed
 _MANY = 8  # times the directions followed: inputs up to which all directions are
 
 
@@ -62,74 +56,25 @@ def activation_variance(
     Raises:
         RunError: An input is not finite.
     """
-    bound = memory_bound(next(model.parameters()).device, memory_gb)
     width = _PER_COMPONENT * components
-    spectra: list[np.ndarray] = []
-    forwards = 0
-    for turn, part in enumerate(in_turns(modules, lambda module: _bytes(module, width), bound)):
-        gather = partial(_gathered, model, batches, objective)
-        start = {d: _random_basis(d, width) for d in {m.d_in for m in part} if d > _MANY * width}
-        bases = [start.get(module.d_in) for module in part]
-        moments = gather(part, bases, advance if turn == 0 else _nothing)
-        forwards += len(batches)
-        few = [index for index, one in enumerate(moments) if one and one.basis is not None]
-        for _ in range(_POWERS if few else 0):
-            next_bases = _for_each([moments[index] for index in few], Moments.next_basis)
-            again = gather([part[index] for index in few], next_bases, _nothing)
-            moments = [dict(zip(few, again, strict=True)).get(i, m) for i, m in enumerate(moments)]
-            forwards += len(batches)
-        ratios = _for_each(moments, _ratios)
-        for module, ratio in zip(part, ratios, strict=True):
-            spectra.append((np.zeros(module.d_in) if ratio is None else ratio)[:components])
-            advance()
+    ratios, forwards = reduced_moments(
+        model,
+        batches,
+        modules,
+        objective,
+        _ratios,
+        Follow(width, all_up_to=_MANY * width),
+        memory_gb=memory_gb,
+        advance=advance,
+    )
+    spectra = [
+        (np.zeros(module.d_in) if ratio is None else ratio)[:components]
+        for module, ratio in zip(modules, ratios, strict=True)
+    ]
     return Scores(spectrum_table(modules, spectra), "forward", forwards)
-
-
-def _bytes(module: Module, width: int) -> int:
-    """Count what a module's moments hold at most, with a new batch's and a basis beside them."""
-    exact = module.d_in <= _MANY * width
-    return _FLOAT64 * module.d_in * (2 * module.d_in if exact else 4 * width)
-
-
-def _random_basis(d_in: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.linalg.qr(torch.randn(d_in, width, generator=generator).double()).Q
-
-
-def _gathered(
-    model: nn.Module,
-    batches: Sequence[Batch],
-    objective: Objective,
-    modules: Sequence[Module],
-    bases: Sequence[Tensor | None],
-    advance: Callable[[], None],
-) -> list[Moments | None]:
-    """Gather the moments of each module, one object for those that share it; None of no input."""
-    shared = gather_moments(model, batches, modules, objective, bases=bases, advance=advance)
-    summed: dict[tuple[tuple[int, ...], ...], Moments] = {}
-    found: list[Moments | None] = []
-    for index in range(len(modules)):
-        # One group, unless the model shares inputs in one batch and not in the next.
-        groups = tuple(group for group in shared if index in group)
-        if groups and groups not in summed:
-            summed[groups] = reduce(operator.add, (shared[group] for group in groups))
-        found.append(summed.get(groups))
-    return found
-
-
-def _for_each(
-    moments: Sequence[Moments | None], compute: Callable[[Moments], Result]
-) -> list[Result | None]:
-    """Compute something of each of the moments, once for those that are the same."""
-    made = {id(one): compute(one) for one in {id(m): m for m in moments if m}.values()}
-    return [made.get(id(one)) for one in moments]
 
 
 def _ratios(moments: Moments) -> np.ndarray:
     variances = moments.variances()
     whole = variances.sum() if moments.basis is None else moments.whole()
     return variances / whole if whole > 0 else np.zeros(len(variances))
-
-
-def _nothing() -> None:
-    pass

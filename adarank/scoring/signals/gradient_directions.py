@@ -1,11 +1,9 @@
 """The gradient's leading directions: where a module's adapter begins along the task's gradient."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
-from torch import Tensor, nn
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from adarank.models.modules import Module
@@ -13,10 +11,8 @@ from adarank.scoring.directions import directions_table
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.gradients import gradient_turns, mean_gradients
 from adarank.scoring.signals.objective import OWN, Batch, Objective
+from adarank.scoring.signals.spectra import leading_right
 from adarank.scoring.signals.weights import layers_of
-
-_SMALL = 512  # up to this smaller side, an exact decomposition takes no time
-_ITERATIONS = 6  # of the randomised one: errors fall as (s_(k + 10) / s_k)^13
 
 
 def gradient_directions(
@@ -56,40 +52,10 @@ def gradient_directions(
     directions: list[np.ndarray] = []
     for module, gradient in zip(modules, gradients, strict=True):
         transposed = isinstance(layers_of(model, module)[0], Conv1D)
-        values, vectors = leading_right(_by_output(gradient, transposed), components)
+        # By output: shape (d_out, d_in).
+        values, vectors = leading_right(gradient.mT if transposed else gradient, components)
         spectra.append(values**2)
         directions.append(vectors)
         advance()
     table = directions_table(modules, spectra, directions)
     return Scores(table, "backward", len(turns) * len(batches))
-
-
-def leading_right(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the leading singular values and right singular vectors of a matrix.
-
-    Exact where its smaller side is at most 512; else randomised subspace iteration (Halko,
-    Martinsson and Tropp 2011, arXiv 0909.4061) from a fixed seed.
-
-    Args:
-        matrix: Shape (rows, columns).
-        count: How many at most.
-
-    Returns:
-        Values, shape (n,), highest first, and orthonormal vectors, shape (n, columns), with
-        n = min(count, rows, columns).
-    """
-    count = min(count, *matrix.shape)
-    # Of a gradient of 1e-20, float32's squares would be 0.
-    wide = matrix.astype(np.float64)
-    if min(wide.shape) <= max(_SMALL, 2 * count):
-        _, values, vectors = np.linalg.svd(wide, full_matrices=False)
-        return values[:count], vectors[:count]
-    svd: Any = randomized_svd
-    _, values, vectors = svd(wide, count, n_iter=_ITERATIONS, random_state=0)
-    return values, vectors
-
-
-def _by_output(gradient: Tensor, transposed: bool) -> np.ndarray:
-    """Shape (d_out, d_in)."""
-    values = gradient.detach().cpu().numpy()
-    return values.T if transposed else values

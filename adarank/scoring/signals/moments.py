@@ -21,7 +21,7 @@ class Moments:
     Attributes:
         count: Number of tokens.
         total: Sum of x, shape (d_in,).
-        squares: Sum of |x|^2.
+        squares: Sum of |x|^2, a scalar.
         products: Sum of x x^T, shape (d_in, d_in); of x x^T B where there is a basis B, shape
             (d_in, directions).
         basis: B, orthonormal, shape (d_in, directions); None for all directions.
@@ -29,7 +29,7 @@ class Moments:
 
     count: int
     total: Tensor
-    squares: float
+    squares: Tensor
     products: Tensor
     basis: Tensor | None = None
 
@@ -45,7 +45,7 @@ class Moments:
     def whole(self) -> float:
         """Compute the sum of all variances."""
         mean = self.total / max(self.count, 1)
-        return max(self.squares / max(self.count, 1) - float(mean.square().sum()), 0.0)
+        return max(float(self.squares / max(self.count, 1) - mean.square().sum()), 0.0)
 
     def variances(self) -> np.ndarray:
         """Compute the variances along the principal directions, highest first.
@@ -59,10 +59,26 @@ class Moments:
         if self.basis is not None:
             inner, vectors = torch.linalg.eigh(self.basis.mT @ products)
             # Directions of no more variance than rounding leaves are none.
-            least = _NOTHING * max(float(inner.max()), self.squares / max(self.count, 1))
+            least = _NOTHING * max(float(inner.max()), float(self.squares) / max(self.count, 1))
             root = products @ (vectors * inner.clamp(min=least).rsqrt() * (inner > least))
             products = root.mT @ root
         return torch.linalg.eigvalsh(products).flip(0).clamp(min=0).cpu().numpy()
+
+    def directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the parts of the variance along the principal directions, highest first.
+
+        With a basis B, those within its span: the eigenvectors of B^T C B (Rayleigh and Ritz).
+
+        Returns:
+            The parts, shape (d_in or directions,), and unit vectors as rows, of d_in numbers each.
+            Of inputs that never vary the parts are 0, and the vectors any.
+        """
+        products, whole = self._centred(), self.whole()
+        inner = products if self.basis is None else self.basis.mT @ products
+        values, within = torch.linalg.eigh(inner)
+        vectors = within if self.basis is None else self.basis @ within
+        parts = values.flip(0).clamp(min=0) / whole if whole > 0 else torch.zeros_like(values)
+        return parts.cpu().numpy(), vectors.flip(1).mT.cpu().numpy()
 
     def next_basis(self) -> Tensor:
         """Find the basis of the next power iteration."""
@@ -111,7 +127,7 @@ def gather_moments(
     found: Shared = {}
     for batch in batches:
         for group, tokens in real_inputs(model, batch, modules, objective, bases):
-            new = _moments(tokens.double(), bases[group[0]])
+            new = moments_of(tokens.double(), bases[group[0]])
             if not bool(torch.isfinite(new.products).all()):
                 raise not_finite("the input", modules[group[0]])
             found[group] = found[group] + new if group in found else new
@@ -165,10 +181,11 @@ def _same_inputs(
     return [tuple(group) for group in groups.values()]
 
 
-def _moments(tokens: Tensor, basis: Tensor | None) -> Moments:
-    squares = float(tokens.square().sum())
+def moments_of(tokens: Tensor, basis: Tensor | None) -> Moments:
+    """Compute the moments of tokens, shape (tokens, d_in), on the device that they are on."""
+    basis = None if basis is None else basis.to(tokens.device)
     seen = tokens if basis is None else tokens @ basis
-    return Moments(len(tokens), tokens.sum(dim=0), squares, tokens.mT @ seen, basis)
+    return Moments(len(tokens), tokens.sum(dim=0), tokens.square().sum(), tokens.mT @ seen, basis)
 
 
 def _real(values: Tensor, mask: Tensor | None) -> Tensor:

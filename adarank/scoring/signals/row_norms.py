@@ -1,10 +1,11 @@
 """Squared gradient norms of single rows, from one backward of their batch where that can be.
 
 See `token_gradients` for the norms without the gradients themselves. A module's are taken as soon
-as its backward has been, so that no more than one module's gradients are held.
+as its backward has been, so that no more than one module's gradients are held. The same holds for
+the backwards of single rows, which make whole gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -87,11 +88,28 @@ class RowNorms:
 
     def _one_by_one(self, batch: Batch, rows: Sequence[int]) -> np.ndarray:
         squares = np.zeros((len(self._modules), len(rows)))
+
+        def take(index: int, column: int) -> Callable[[Tensor], None]:
+            def hook(weight: Tensor) -> None:
+                gradient, weight.grad = weight.grad, None
+                assert gradient is not None
+                squares[index, column] = float(gradient.square().sum(dtype=torch.float64))
+
+            return hook
+
         for column, row in enumerate(rows):
-            gradients = _gradients(self._loss(_only(batch, row)), self._weights)
-            squares[:, column] = [
-                0.0 if g is None else float(g.square().sum(dtype=torch.float64)) for g in gradients
+            hooks = [
+                weight.register_post_accumulate_grad_hook(take(index, column))
+                for index, weight in enumerate(self._weights)
             ]
+            try:
+                loss = self._loss(_only(batch, row))
+                # A loss without a graph is one that no module reaches.
+                if loss is not None and loss.requires_grad:
+                    loss.backward()
+            finally:
+                for hook in hooks:
+                    hook.remove()
         return squares
 
     def _loss(self, batch: Batch) -> Tensor | None:
@@ -101,13 +119,6 @@ class RowNorms:
             return None
         self.forwards += 1
         return terms * finite_loss(self._model, batch, self._modules, self._objective)
-
-
-def _gradients(loss: Tensor | None, of: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    # A loss without a graph is one that no module reaches.
-    if loss is None or not loss.requires_grad:
-        return [None] * len(of)
-    return torch.autograd.grad(loss, list(of), allow_unused=True)
 
 
 def _by_row(values: Tensor, rows: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Singular values: all from the Gram matrix, some by random projections, one by Lanczos."""
+"""Singular values and vectors: all, the leading ones by random projections, one by Lanczos."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 _SMALL = 64  # rows up to which all singular values cost less
 _CLOSE = 1e-9
 _MANY, _ITERATIONS = 8, 4
+_NARROW = 512  # up to this smaller side, an exact decomposition with vectors takes no time
 
 
 @torch.no_grad()
@@ -53,12 +54,45 @@ def leading_squared_singular_values(matrix: Tensor, count: int) -> np.ndarray:
     if size == 0:
         return np.zeros(count)
     scaled = matrix.detach().float() / size
-    start = torch.randn(scaled.shape[1], 2 * count, generator=torch.Generator().manual_seed(0))
-    basis = _orthonormal(scaled @ start.to(scaled))
-    for _ in range(_ITERATIONS):
-        basis = _orthonormal(scaled @ _orthonormal(scaled.mT @ basis))
-    values = squared_singular_values(basis.mT @ scaled)[:count]
+    values = squared_singular_values(_range(scaled, count).mT @ scaled)[:count]
     return values * size**2
+
+
+@torch.no_grad()
+def leading_right(matrix: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the leading singular values and right singular vectors of a matrix, in float64.
+
+    Exact where its smaller side is at most 512 or 2 * count; else by randomised subspace
+    iteration, as `leading_squared_singular_values`.
+
+    Args:
+        matrix: Shape (rows, columns).
+        count: How many at most.
+
+    Returns:
+        Values, shape (n,), highest first, and orthonormal vectors, shape (n, columns), with
+        n = min(count, rows, columns).
+    """
+    # Of a gradient of 1e-20, float32's squares would be 0.
+    wide = matrix.detach().double()
+    if min(wide.shape) > max(_NARROW, 2 * count):
+        wide = _range(wide, count).mT @ wide
+    _, values, vectors = torch.linalg.svd(wide, full_matrices=False)
+    # A view would hold the vectors that are not wanted too.
+    return values[:count].cpu().numpy(), vectors[:count].clone().cpu().numpy()
+
+
+def _range(matrix: Tensor, count: int) -> Tensor:
+    """Find 2 * count orthonormal columns that nearly span the leading left singular vectors.
+
+    Randomised subspace iteration (Halko, Martinsson & Tropp 2011, arXiv 0909.4061, algorithm
+    4.4), from a fixed generator, in the matrix's own precision.
+    """
+    start = torch.randn(matrix.shape[1], 2 * count, generator=torch.Generator().manual_seed(0))
+    basis = _orthonormal(matrix @ start.to(matrix))
+    for _ in range(_ITERATIONS):
+        basis = _orthonormal(matrix @ _orthonormal(matrix.mT @ basis))
+    return basis
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:

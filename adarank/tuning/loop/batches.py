@@ -1,12 +1,14 @@
-"""Batches of similar length: little padding, and still a random order."""
+"""Batches of similar length, in a random order; and a batch in parts."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import nn
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from adarank.tasks.base import Example
+from adarank.scoring.signals.objective import counted_terms, rows_of
+from adarank.tasks.base import Batch, Example
 
 
 class LengthBatches(Sampler[list[int]]):
@@ -46,3 +48,27 @@ class LengthBatches(Sampler[list[int]]):
 def length(example: Example) -> int:
     """Count an example's tokens."""
     return len(example["input_ids"])
+
+
+def divided(model: nn.Module, batch: Batch, parts: int) -> Iterator[tuple[Batch, float]]:
+    """Divide a batch's rows into parts, each with its share of what the loss is a mean of.
+
+    Args:
+        model: Its configuration says which labels count.
+        batch: Tensors with a row each, as a task collates them.
+        parts: How many, at most the rows.
+
+    Yields:
+        A part, and its share: of the rows, or of the labelled tokens. The sum of the parts' mean
+        losses by their shares is the batch's mean loss. Parts in which nothing counts are left out.
+    """
+    parts = min(parts, rows_of(batch))
+    if parts == 1:
+        yield batch, 1.0
+        return
+    cut = {name: values.tensor_split(parts) for name, values in batch.items()}
+    each = [{name: pieces[i] for name, pieces in cut.items()} for i in range(parts)]
+    counts: list[int] = [counted_terms(model, part) for part in each]
+    for part, count in zip(each, counts, strict=True):
+        if count:
+            yield part, count / sum(counts)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from adarank.tasks.base import Example, Task
-from adarank.tuning.loop.batches import LengthBatches, length
+from adarank.tuning.loop.batches import LengthBatches, divided, length
 from adarank.tuning.loop.finite import check_finite
 from adarank.tuning.loop.ratios import SAME, split_groups
 from adarank.tuning.loop.resuming import Resuming
@@ -41,6 +41,7 @@ class PlanTrainer(Trainer):
         looking_seconds: Time that `evaluate` has taken so far.
         last_loss: The last step's loss.
         ratios: Rates of B and of the head over A's; set before training.
+        parts: Parts that a step's rows are divided into; set before training.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -67,6 +68,8 @@ class PlanTrainer(Trainer):
         self.looking_seconds = 0.0
         self.last_loss = 0.0
         self.ratios = SAME
+        self.parts = 1
+        self._share = 1.0
         self._schedule_from = resuming.schedule_from if resuming else 0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
@@ -119,8 +122,16 @@ class PlanTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], *args: Any, **kwargs: Any
     ) -> Tensor:
-        """Go forward and backward, and remember on what, for the check before the step."""
-        loss = super().training_step(model, inputs, *args, **kwargs)
+        """Go forward and backward, and remember on what, for the check before the step.
+
+        Divided rows go part by part, each part's mean loss by its share of the loss' terms: the
+        gradients add up to the whole batch's, whatever the rows' lengths.
+        """
+        losses: list[Tensor] = []
+        for part, share in divided(model, inputs, self.parts):
+            self._share = share
+            losses.append(super().training_step(model, part, *args, **kwargs))
+        loss = torch.stack(losses).sum()
         self._last = loss, inputs
         return loss
 
@@ -157,10 +168,10 @@ class PlanTrainer(Trainer):
     ) -> Tensor:
         """Compute the task's own loss, and add the tuner's penalty if it has one."""
         loss = self._task.loss(model, inputs)
-        if self._during.penalty is None:
-            return loss
-        with torch.autocast(loss.device.type, enabled=False):
-            return loss + self._during.penalty()
+        if self._during.penalty is not None:
+            with torch.autocast(loss.device.type, enabled=False):
+                loss = loss + self._during.penalty()
+        return loss if self._share == 1 else loss * self._share
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """Compute the task's metrics on the validation rows, just as they are reported later."""

@@ -40,6 +40,8 @@ class Settings:
         bf16: Whether forwards run in bfloat16 where that is safe; weights stay float32.
         device: `cpu`, or `cuda` for the current GPU.
         ratios: Rates of B and of the head over A's.
+        accumulation: Parts that a step's rows are divided into; their gradients add up to that of
+            the whole.
     """
 
     learning_rate: float
@@ -54,6 +56,7 @@ class Settings:
     bf16: bool = False
     device: str = "cpu"
     ratios: RateRatios = SAME
+    accumulation: int = 1
 
 
 def train(
@@ -101,6 +104,7 @@ def train(
             model, arguments, task, train_rows, validation_rows, settings.schedule, beside, resuming
         )
         trainer.ratios = settings.ratios
+        trainer.parts = settings.accumulation
         trainer.add_callback(watch)
         if beside.change:
             trainer.add_callback(Changing(beside.change, trainer, watch))

@@ -12,11 +12,12 @@ from adarank.allocation.signal import read_signal
 from adarank.errors import InputError, RunError
 from adarank.models.modules import find_modules
 from adarank.scoring.signals.activation_variance import activation_variance
-from adarank.scoring.signals.gradient_directions import gradient_directions, leading_right
+from adarank.scoring.signals.gradient_directions import gradient_directions
 from adarank.scoring.signals.gradient_spectrum import gradient_spectrum
 from adarank.scoring.signals.gradients import mean_gradients
 from adarank.scoring.signals.input_directions import input_directions
 from adarank.scoring.signals.objective import OWN
+from adarank.scoring.signals.spectra import leading_right
 from tests.adarank.scoring.toys import MODULE, OBJECTIVE, Toy, toy_batch
 from tests.adarank.tasks.labelled import headed, labelled
 
@@ -53,14 +54,14 @@ def decaying(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_large_matrices_are_decomposed_at_random_and_as_well() -> None:
     matrix, v = decaying(600, 700)
-    values, vectors = leading_right(matrix, 8)
+    values, vectors = leading_right(torch.from_numpy(matrix), 8)
     assert values == pytest.approx(1.2 ** -np.arange(8.0), rel=1e-6)
     assert np.abs((vectors * v[:8]).sum(axis=1)) == pytest.approx(np.ones(8), abs=1e-6)
-    assert np.array_equal(vectors, leading_right(matrix, 8)[1])
+    assert np.array_equal(vectors, leading_right(torch.from_numpy(matrix), 8)[1])
 
 
 def test_no_gradient_still_gives_orthonormal_rows() -> None:
-    values, vectors = leading_right(np.zeros((5, 7)), 3)
+    values, vectors = leading_right(torch.zeros(5, 7), 3)
     assert not values.any() and np.allclose(vectors @ vectors.T, np.eye(3))
 
 
