@@ -14,11 +14,8 @@ from adarank.tuning.loop.batches import length
 from adarank.tuning.loop.checkpoint import State
 from adarank.tuning.loop.finite import DivergedError, check_predictions
 from adarank.tuning.loop.training import Settings
-from adarank.tuning.loop.watch import Trained, Watch
+from adarank.tuning.loop.watch import Outcome, Watch
 from adarank.tuning.tuners.base import During
-
-Outcome = Trained | DivergedError
-"""What a run came to, or where it failed."""
 
 
 @dataclass(frozen=True)
