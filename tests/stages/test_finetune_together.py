@@ -113,7 +113,8 @@ def test_rates_are_tried_at_once_and_one_that_diverges_loses():
     trained(seeds=[0], **rates)
     wanted = json.loads((ADAPTERS / "learning_rates.json").read_text())
     said = trained(seeds=[0], together=3, **rates).stderr
-    assert "learning rates" not in said and "32/32" in said, said
+    # The seed at the chosen rate is a run alone, and there already.
+    assert "learning rates" not in said and "24/32" in said
     got = json.loads((ADAPTERS / "learning_rates.json").read_text())
     assert got["learning_rate"] == wanted["learning_rate"] == 2e-2
     for one, other in zip(got["tried"], wanted["tried"], strict=True):
