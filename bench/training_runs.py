@@ -159,20 +159,20 @@ def ours(subject: Subject, effort: Effort, store: PrefixStore | None) -> Run:
         evaluate_every=effort.steps,
     )
     device = str(pick_device("auto").type)
-    began = _now()
+    began = now()
     taking = nullcontext(Taken())
     if store is not None:
         taking = shortcuts(model, modules, subject.task, subject.rows, store, device=device)
     with taking as taken:
-        set_up = _now() - began
+        set_up = now() - began
         subject.prefix_seconds = max(subject.prefix_seconds, set_up)
         subject.prefix, subject.last_row = taken.prefix_blocks > 0, taken.last_row
         looked_at = subject.rows[:1]
-        began = _now()
+        began = now()
         done = train(
             model, subject.task, subject.rows, looked_at, replace(settings, device=device), 0
         )
-        seconds = _now() - began
+        seconds = now() - began
     return Run(seconds, done.curve["train_loss"].tolist())
 
 
@@ -233,9 +233,9 @@ class PlainRuns:
                 data_collator=subject.task.collate,
             )
             trainer.remove_callback(PrinterCallback)
-            began = _now()
+            began = now()
             trainer.train()
-            seconds = _now() - began
+            seconds = now() - began
         return Run(seconds, torch.stack(trainer.losses).tolist())
 
 
@@ -258,7 +258,8 @@ class _Plain(Trainer):
         return loss
 
 
-def _now() -> float:
+def now() -> float:
+    """Return the processor's seconds; on a GPU the wall's, once it has done all that was asked."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter()

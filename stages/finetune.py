@@ -5,7 +5,6 @@ from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -52,7 +51,7 @@ from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_proble
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
-from adarank.pipeline.running import one_run
+from adarank.pipeline.running.group import CellRuns
 from adarank.pipeline.running.one_run import CURVE, Work
 from adarank.pipeline.running.settings import checked_form, settings_of
 from adarank.pipeline.scratch.deciding import surroundings
@@ -113,14 +112,14 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
         whole_folder(cell.curves) as curves,
         progress(f"finetune {cell.name}", steps) as advance,
     ):
-        rate = _chosen_rate(work, cached, section, adapters, advance)
-        cached.say_found("seed", [(seed, rate) for seed in seeds])
+        runs = CellRuns(work, cached, section.together, advance)
+        rate = _chosen_rate(work, runs, section, adapters)
+        runs.prepare("seed", [(seed, rate) for seed in seeds], partial(seed_folder, adapters))
         done: list[Trained] = []
         for seed in seeds:
             folder = seed_folder(adapters, seed)
-            train = partial(one_run.run, work, seed, rate, advance=advance, folder=folder)
             try:
-                done.append(cached.seed(seed, rate, folder, train))
+                done.append(runs.seed(seed, rate, folder))
             except DivergedError:
                 continue  # its failed.json says so
             # Not before: a base by another name is no reason to train again.
@@ -143,7 +142,8 @@ def _seed_of(path: Path) -> int:
 
 
 def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> CachedRuns:
-    without = {"learning_rate", "tuning_seed", "device", "bf16"}
+    # Which runs were trained at once is in the keys of these runs alone.
+    without = {"learning_rate", "tuning_seed", "device", "bf16", "together"}
     decides = {
         "plan": sha256(cell.plan),
         "directions": sha256(cell.directions) if work.directions else None,
@@ -207,21 +207,11 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     )
 
 
-def _chosen_rate(
-    work: Work,
-    cached: CachedRuns,
-    section: FinetuneSection,
-    adapters: Path,
-    advance: Callable[[], None],
-) -> float:
+def _chosen_rate(work: Work, runs: CellRuns, section: FinetuneSection, adapters: Path) -> float:
     """Choose the learning rate on validation, and write down from what it was chosen."""
     rates, seed, metric = section.learning_rate, section.tuning_seed, work.settings.select_by
-    cached.say_found("rate", [(seed, rate) for rate in rates if len(rates) > 1])
-
-    def train_at(rate: float) -> Trained:
-        return cached.rate(seed, rate, partial(one_run.run, work, seed, rate, advance=advance))
-
-    chosen = choose_rate(rates, train_at, metric, work.task.better[metric])
+    runs.prepare("rate", [(seed, rate) for rate in rates if len(rates) > 1])
+    chosen = choose_rate(rates, partial(runs.rate, seed), metric, work.task.better[metric])
     for tried in chosen.tried:
         value = "undefined" if tried.value is None else f"{tried.value:.4f}"
         said = tried.error or f"validation {metric} {value} at step {tried.step}"

@@ -59,6 +59,12 @@ class FinetuneSection(Section):
         default=0.8, gt=0, le=1, description="staircase: the factor of one stair"
     )
     decay_steps: int = Field(default=1000, ge=1, description="staircase: optimiser steps per stair")
+    together: int = Field(
+        default=1,
+        ge=1,
+        description="runs of a cell trained at once over one pretrained model: the rates of a "
+        "list, then the seeds; needs dropout switched off; 1: one after another",
+    )
     steps: int = Field(default=150, ge=1, description="optimiser steps at most")
     batch_size: int = Field(default=16, ge=1, description="rows an optimiser step")
     gradient_accumulation: int = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,47 +90,96 @@ def run(
             seed that fails is a result of its cell.
         RunError: What was built, or what is loaded from the folder, is not what was planned.
     """
-    task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
-    settings = _settings(work.settings, plan, rate)
-    headed = _headed(work, seed)
+    one = begin(work, seed, rate)
+    steps = Steps(work.settings.steps, advance)
+    rows = work.train, work.validation
+    beside = steps.one, one.during, checkpoints
+    try:
+        with taken_shortcuts(work, one.model, one.modules, one.during):
+            trained = train(one.model, work.task, *rows, one.settings, seed, *beside)
+    except DivergedError as error:
+        if folder is not None:
+            record_failure(one, folder, error)
+        raise
+    finally:
+        steps.rest()
+    finish(work, one, trained, folder)
+    return trained
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run before its first step.
+
+    Attributes:
+        seed: Its seed.
+        plan: What it trains.
+        model: The model, attached.
+        modules: The base model's, as they were before.
+        head: What is trained whole.
+        during: What the tuner does beside.
+        settings: With the run's own rate.
+        found: What was read back from the model.
+    """
+
+    seed: int
+    plan: RankPlan
+    model: nn.Module
+    modules: Sequence[Module]
+    head: tuple[str, ...]
+    during: During
+    settings: Settings
+    found: Found
+
+
+def begin(work: Work, seed: int, rate: float) -> Begun:
+    """Build a run's model and hold it to its plan.
+
+    Raises:
+        RunError: What was built is not what was planned.
+    """
+    tuner, plan = work.tuner, work.plan.for_seed(seed)
+    headed = fresh_model(work, seed)
     modules = find_modules(headed.model)
     start = _start(work, seed)
     model = tuner.attach(headed, plan, start)
     if work.checkpointing:
         checkpoint_blocks(headed.model)
-    begun = tuner.verify(model, plan, headed.head)
+    found = tuner.verify(model, plan, headed.head)
+    settings, during = _settings(work.settings, plan, rate), tuner.during(model, plan, start)
+    return Begun(seed, plan, model, modules, headed.head, during, settings, found)
 
-    during = tuner.during(model, plan, start)
-    steps = _Steps(settings.steps, advance)
-    rows = work.train, work.validation
-    beside = steps.one, during, checkpoints
-    try:
-        with _shortcuts(work, model, modules, during):
-            trained = train(model, task, *rows, settings, seed, *beside)
-    except DivergedError as error:
-        if folder is not None:
-            _record_failure(folder, seed, rate, begun, error)
-        raise
-    finally:
-        steps.rest()
-    tuner.verify(model, plan, headed.head)
+
+def finish(work: Work, one: Begun, trained: Trained, folder: Path | None) -> None:
+    """Verify a trained model, and save it: the adapter, trained.json and curve.tsv.
+
+    Args:
+        work: The cell.
+        one: The run; its model has the weights that are kept.
+        trained: What it came to.
+        folder: Where to save; None for nowhere.
+
+    Raises:
+        RunError: What was built, or what is loaded from the folder, is not what was planned.
+    """
+    tuner, plan, model = work.tuner, one.plan, one.model
+    tuner.verify(model, plan, one.head)
     if folder is None:
-        return trained
-
+        return
     tuner.save(model, folder)
     # What is recorded is what a fresh model holds that was loaded from the files.
-    saved = verify_saved(tuner, model, plan, folder, lambda: task.build(MODEL, seed, work.form))
+    fresh = partial(work.task.build, MODEL, one.seed, work.form)
+    saved = verify_saved(tuner, model, plan, folder, fresh)
     record: dict[str, Any] = {
         "parameters": saved.parameters,
-        "peak_parameters": begun.parameters,
+        "peak_parameters": one.found.parameters,
         "head_parameters": saved.head_parameters,
-        "learning_rate": rate,
+        "learning_rate": one.settings.learning_rate,
         "ranks": saved.ranks,
     } | trained.record
     write_json(folder / TRAINED, record)
     write_tsv(folder / CURVE, trained.curve)
-    _say_saved(seed, trained, record["peak_parameters"], saved)
-    return trained
+    _say_saved(one.seed, trained, record["peak_parameters"], saved)
 
 
 def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
@@ -140,7 +190,8 @@ def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
     return replace(common, learning_rate=rate, ratios=ratios)
 
 
-def _headed(work: Work, seed: int) -> Headed:
+def fresh_model(work: Work, seed: int) -> Headed:
+    """Load the pretrained model with a seed's head, without its dropout where that is asked for."""
     headed = work.task.build(MODEL, seed, work.form)
     if not work.base_dropout:
         without_dropout(headed.model)
@@ -148,7 +199,7 @@ def _headed(work: Work, seed: int) -> Headed:
 
 
 @contextmanager
-def _shortcuts(
+def taken_shortcuts(
     work: Work, model: nn.Module, modules: Sequence[Module], during: During
 ) -> Iterator[None]:
     """Take the shortcuts that change nothing, and say once a cell why one is not taken."""
@@ -172,18 +223,17 @@ def _shortcuts(
         yield
 
 
-def _record_failure(
-    folder: Path, seed: int, rate: float, begun: Found, error: DivergedError
-) -> None:
+def record_failure(one: Begun, folder: Path, error: DivergedError) -> None:
+    """Write failed.json: where a run diverged, and what it was."""
     problem = error.problems[0]
     record = {
         "error": f"{problem.where}: {problem.what}",
-        "parameters": begun.parameters,
-        "head_parameters": begun.head_parameters,
-        "learning_rate": rate,
+        "parameters": one.found.parameters,
+        "head_parameters": one.found.head_parameters,
+        "learning_rate": one.settings.learning_rate,
     }
     write_json(folder / FAILED, record)
-    say(f"seed {seed}: FAILED, {record['error']}\n  got:      {problem.got}")
+    say(f"seed {one.seed}: FAILED, {record['error']}\n  got:      {problem.got}")
 
 
 def _say_saved(seed: int, trained: Trained, peak: int, saved: Found) -> None:
@@ -210,7 +260,7 @@ def _start(work: Work, seed: int) -> Start:
     )
 
 
-class _Steps:
+class Steps:
     """A run's part of the progress bar; the rest of it is filled when a run ends early."""
 
     def __init__(self, steps: int, advance: Callable[[], None]):
@@ -218,9 +268,11 @@ class _Steps:
         self._advance = advance
 
     def one(self) -> None:
+        """Count a step."""
         self._left -= 1
         self._advance()
 
     def rest(self) -> None:
+        """Count all that were not taken."""
         while self._left > 0:
             self.one()

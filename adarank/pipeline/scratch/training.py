@@ -1,6 +1,7 @@
 """Cache of a cell's training runs: finished runs in full, the current run as a checkpoint."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from adarank.pipeline.scratch.pace import Pace, usual_pace
 from adarank.pipeline.scratch.store import Key, Store, make_key
 from adarank.tuning.loop.checkpoint import State
 from adarank.tuning.loop.finite import DivergedError
-from adarank.tuning.loop.watch import Trained
+from adarank.tuning.loop.watch import Outcome, Trained
 
 
 class Checkpoint:
@@ -58,12 +59,12 @@ class CachedRuns:
 
     Args:
         store: The scratch store.
-        label: The stage and cell, in words.
+        label: The stage and cell, in words; an attribute, too.
         decides: All that decides a run but its seed and learning rate.
     """
 
     def __init__(self, store: Store, label: str, decides: Mapping[str, Any]):
-        self._store, self._label, self._decides = store, label, decides
+        self._store, self.label, self._decides = store, label, decides
 
     def rate(self, seed: int, rate: float, run: Callable[[Checkpoint], Trained]) -> Trained:
         """Look up, or make, a run that only shows what a learning rate comes to on validation.
@@ -97,39 +98,106 @@ class CachedRuns:
             note = self._made(key, run, folder) if found is None else found.note
         return _result(note)
 
+    def group(
+        self,
+        kind: str,
+        runs: list[tuple[int, float]],
+        folders: Sequence[Path] | None,
+        train: Callable[[Checkpoint], list[Outcome] | str],
+    ) -> list[Outcome] | str:
+        """Look up, or make, runs that are trained at once.
+
+        Their sums have another order than alone or with others, so each is found again only as
+        one of these very runs.
+
+        Args:
+            kind: `rate` or `seed`.
+            runs: Seed and learning rate of each.
+            folders: Get the files of each, from `train` or as it once left them; None for none.
+            train: Makes all of them, or says why it cannot.
+        """
+        keys = [self._key(kind, *run, together=runs) for run in runs]
+        what = f"{self.label}, {len(runs)} runs at once"
+        whole = make_key(f"{kind}s at once", what, **self._decides, together=runs)
+        with self._store.held(whole):
+            if (notes := self._notes_of(keys, folders)) is not None:
+                self._say(kind, runs)
+                return [_outcome(note) for note in notes]
+            checkpoint = Checkpoint(self._store, whole, usual_pace())
+            outcomes = train(checkpoint)
+            if not isinstance(outcomes, str):
+                for key, folder, outcome in zip(keys, _each(folders, keys), outcomes, strict=True):
+                    self._put(key, folder, _note_of(outcome))
+            checkpoint.remove()
+            return outcomes
+
+    def _notes_of(
+        self, keys: Sequence[Key], folders: Sequence[Path] | None
+    ) -> list[dict[str, Any]] | None:
+        """Read all of a group's runs; None, and no folder, unless every one is there."""
+        if not all(self._store.has(key) for key in keys):
+            return None
+        places = _each(folders, keys)
+        pairs = zip(keys, places, strict=True)
+        found = [self._store.get_folder(k, f) if f else self._store.get(k) for k, f in pairs]
+        notes = [entry.note for entry in found if entry is not None]
+        if len(notes) == len(keys):
+            return notes
+        for folder in filter(None, places):
+            shutil.rmtree(folder, ignore_errors=True)
+        return None
+
     def say_found(self, kind: str, runs: list[tuple[int, float]]) -> None:
         """Print which runs are cached, if any."""
-        found = [run for run in runs if self._store.has(self._key(kind, *run))]
+        self._say(kind, [run for run in runs if self._store.has(self._key(kind, *run))])
+
+    def _say(self, kind: str, found: list[tuple[int, float]]) -> None:
         if found:
             of_rate = kind == "rate"
             names = ", ".join(f"{rate:g}" if of_rate else str(seed) for seed, rate in found)
             what = "learning rates" if of_rate else "seeds"
-            say(f"{self._label}: {what} {names} taken from {self._store.name}")
+            say(f"{self.label}: {what} {names} taken from {self._store.name}")
 
-    def _key(self, kind: str, seed: int, rate: float) -> Key:
-        what = f"{self._label}, seed {seed}, learning rate {rate:g}"
-        return make_key(kind, what, **self._decides, seed=seed, learning_rate=rate)
+    def _key(self, kind: str, seed: int, rate: float, **more: Any) -> Key:
+        what = f"{self.label}, seed {seed}, learning rate {rate:g}"
+        return make_key(kind, what, **self._decides, seed=seed, learning_rate=rate, **more)
 
     def _made(
         self, key: Key, run: Callable[[Checkpoint], Trained], folder: Path | None = None
     ) -> dict[str, Any]:
         checkpoint = Checkpoint(self._store, key, usual_pace())
-        note = _note(run, checkpoint)
-        if folder is None:
-            self._store.put(key, Entry(note=note))
-        else:
-            self._store.put_folder(key, folder, note)
+        try:
+            note = _note_of(run(checkpoint))
+        except DivergedError as error:
+            note = _note_of(error)
+        self._put(key, folder, note)
         # Only now: between the two, a kill costs nothing.
         checkpoint.remove()
         return note
 
+    def _put(self, key: Key, folder: Path | None, note: dict[str, Any]) -> None:
+        if folder is None:
+            self._store.put(key, Entry(note=note))
+        else:
+            self._store.put_folder(key, folder, note)
 
-def _note(run: Callable[[Checkpoint], Trained], checkpoint: Checkpoint) -> dict[str, Any]:
+
+def _each(folders: Sequence[Path] | None, keys: Sequence[Key]) -> Sequence[Path | None]:
+    return folders if folders is not None else [None] * len(keys)
+
+
+def _note_of(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, DivergedError):
+        return {"problem": asdict(outcome.problems[0])}
+    kept = ("best_step", "validation", "tokens", "seconds")
+    return {name: getattr(outcome, name) for name in kept}
+
+
+def _outcome(note: Mapping[str, Any]) -> Outcome:
     try:
-        done = run(checkpoint)
+        return _result(note)
     except DivergedError as error:
-        return {"problem": asdict(error.problems[0])}
-    return {name: getattr(done, name) for name in ("best_step", "validation", "tokens", "seconds")}
+        return error
 
 
 def _result(note: Mapping[str, Any]) -> Trained:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +43,22 @@ def check_finite(
             remedy="a lower learning rate, more warmup steps, or float32 in place of bf16",
         )
     )
+
+
+def check_predictions(table: pd.DataFrame, step: int) -> None:
+    """Check predictions of validation rows, before a metric that takes no NaN sees them.
+
+    Args:
+        table: A task's predictions.
+        step: The optimiser step after which they were made.
+
+    Raises:
+        DivergedError: The loss of a row that counts is not finite.
+    """
+    counted = table.loc[table["tokens"] > 0] if "tokens" in table else table
+    loss = float(counted["loss"].to_numpy(dtype="float64").sum())
+    if not math.isfinite(loss):
+        raise non_finite_prediction(step, loss)
 
 
 def non_finite_prediction(step: int, loss: float) -> DivergedError:

@@ -14,7 +14,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from adarank.tasks.base import Example, Task
 from adarank.tuning.loop.batches import LengthBatches, divided, length
-from adarank.tuning.loop.finite import check_finite
+from adarank.tuning.loop.finite import check_finite, check_predictions
 from adarank.tuning.loop.ratios import SAME, split_groups
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
@@ -183,6 +183,7 @@ class PlanTrainer(Trainer):
             batch_size=self.args.per_device_eval_batch_size,
             device=self.args.device,
         )
+        check_predictions(table, self.state.global_step)
         metrics: dict[str, Any] = self._task.metrics(table)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

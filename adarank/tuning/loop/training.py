@@ -95,7 +95,7 @@ def train(
     with (
         tempfile.TemporaryDirectory() as folder,
         torch.random.fork_rng(),
-        _repeatable(settings.device),
+        repeatable(settings.device),
     ):
         arguments = _arguments(settings, seed, folder)
         parts = {"watch": watch} | ({"tuner": beside.part} if beside.part else {})
@@ -151,7 +151,7 @@ def _arguments(settings: Settings, seed: int, folder: str) -> TrainingArguments:
 
 
 @contextmanager
-def _repeatable(device: str) -> Generator[None]:
+def repeatable(device: str) -> Generator[None]:
     """On a GPU, prefer kernels that give the same bits each time; a CPU's do already."""
     if device == "cpu":
         yield

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from adarank.errors import input_error
 from adarank.tasks.base import Task
 from adarank.tuning.loop.checkpoint import State
-from adarank.tuning.loop.finite import non_finite_prediction
+from adarank.tuning.loop.finite import DivergedError, non_finite_prediction
 from adarank.tuning.tuners.base import During
 
 
@@ -39,6 +39,10 @@ class Trained:
     tokens: int = 0
     seconds: float = 0.0
     record: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+Outcome = Trained | DivergedError
+"""What a run came to, or where it diverged."""
 
 
 @dataclass

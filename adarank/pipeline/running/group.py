@@ -1,0 +1,159 @@
+"""A cell's runs: one after another, or several at once where their tuner lets them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from peft import PeftModel
+
+from adarank.models.form import FLOAT32
+from adarank.pipeline.console.reporting import say
+from adarank.pipeline.running import one_run
+from adarank.pipeline.running.one_run import Begun, Steps, Work
+from adarank.pipeline.scratch.training import CachedRuns
+from adarank.tuning.loop.checkpoint import Checkpoints
+from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.watch import Outcome, Trained
+from adarank.tuning.together.carrier import Carrier
+from adarank.tuning.together.runs import Run
+from adarank.tuning.together.stacking import (
+    first_losses_differ,
+    make_carrier,
+    share_frozen,
+    why_apart,
+)
+from adarank.tuning.together.training import train_together
+from adarank.tuning.tuners.base import During
+
+Pair = tuple[int, float]
+"""A run's seed and learning rate."""
+
+
+class CellRuns:
+    """The runs of a cell, each looked up in the cache or made.
+
+    Args:
+        work: The cell.
+        cached: Its cache.
+        together: Runs to train at once, at most.
+        advance: Called for every optimiser step of every run.
+    """
+
+    def __init__(self, work: Work, cached: CachedRuns, together: int, advance: Callable[[], None]):
+        self._work, self._cached, self._advance = work, cached, advance
+        self._together = together
+        self._done: dict[tuple[str, int, float], Outcome] = {}
+
+    def prepare(
+        self, kind: str, runs: Sequence[Pair], folder_of: Callable[[int], Path] | None = None
+    ) -> None:
+        """Train runs that are wanted soon, `together` at a time; alone ones are left for later.
+
+        Args:
+            kind: `rate`, or `seed` for runs that leave files.
+            runs: In the order in which they make up groups.
+            folder_of: A seed's folder.
+        """
+        for at in range(0, len(runs), self._together):
+            group = list(runs[at : at + self._together])
+            if len(group) > 1 and self._together > 1:
+                folders = [folder_of(seed) for seed, _ in group] if folder_of else None
+                train = partial(run_group, self._work, group, self._advance, folders)
+                found = self._cached.group(kind, group, folders, train)
+                if isinstance(found, str):
+                    say(f"{self._cached.label}: its runs are trained one by one: {found}")
+                    self._together = 1
+                    break
+                keys = [(kind, *run) for run in group]
+                self._done |= dict(zip(keys, found, strict=True))
+        self._cached.say_found(kind, [run for run in runs if (kind, *run) not in self._done])
+
+    def rate(self, seed: int, rate: float) -> Trained:
+        """Return what a learning rate comes to; see CachedRuns.rate."""
+        if found := self._done.get(("rate", seed, rate)):
+            return _trained(found)
+        run = partial(one_run.run, self._work, seed, rate, advance=self._advance)
+        return self._cached.rate(seed, rate, run)
+
+    def seed(self, seed: int, rate: float, folder: Path) -> Trained:
+        """Return what a seed comes to, its files in the folder; see CachedRuns.seed."""
+        if found := self._done.get(("seed", seed, rate)):
+            return _trained(found)
+        run = partial(one_run.run, self._work, seed, rate, advance=self._advance, folder=folder)
+        return self._cached.seed(seed, rate, folder, run)
+
+
+def run_group(
+    work: Work,
+    pairs: Sequence[Pair],
+    advance: Callable[[], None],
+    folders: Sequence[Path] | None,
+    checkpoints: Checkpoints,
+) -> list[Outcome] | str:
+    """Train runs of a cell at once, and save each as `one_run.run` does.
+
+    Args:
+        work: The cell.
+        pairs: Seed and learning rate of each run.
+        advance: Called `settings.steps` times a run.
+        folders: Get each run's files; None for runs that only show what a rate comes to.
+        checkpoints: Where the state of all runs is kept, and comes from if they were cut short.
+
+    Returns:
+        What each came to, or in words why they cannot be trained at once.
+
+    Raises:
+        RunError: What was built, or what is loaded from a folder, is not what was planned.
+    """
+    begun = _begin(work, pairs)
+    if isinstance(begun, str):
+        return begun
+    runs, carrier = begun
+    steps = [Steps(work.settings.steps, advance) for _ in runs]
+    parts = [
+        Run(carried_model(one), one.seed, one.settings, one.during, step.one)
+        for one, step in zip(runs, steps, strict=True)
+    ]
+    rows = work.train, work.validation
+    with one_run.taken_shortcuts(work, carrier.model, runs[0].modules, During()):
+        outcomes = train_together(carrier, parts, work.task, *rows, checkpoints)
+    for number, (one, outcome) in enumerate(zip(runs, outcomes, strict=True)):
+        steps[number].rest()
+        folder = folders[number] if folders else None
+        if isinstance(outcome, Trained):
+            one_run.finish(work, one, outcome, folder)
+        elif folder is not None:
+            one_run.record_failure(one, folder, outcome)
+    return outcomes
+
+
+def _begin(work: Work, pairs: Sequence[Pair]) -> tuple[list[Begun], Carrier] | str:
+    """Build every run's model and their carrier, the frozen weights held once."""
+    if work.checkpointing or work.form != FLOAT32:
+        return "blocks are computed again, or the base is not held in float32"
+    runs: list[Begun] = []
+    for seed, rate in pairs:
+        runs.append(one := one_run.begin(work, seed, rate))
+        if reason := why_apart(one.model, one.settings, one.during):
+            return reason
+    models = [carried_model(one) for one in runs]
+    headed = one_run.fresh_model(work, runs[0].seed)
+    carrier = make_carrier(headed, runs[0].plan, models, work.task)
+    for model in (carrier.model, *models):
+        model.to(work.settings.device)  # pyright: ignore[reportArgumentType]
+        if reason := share_frozen(carrier.model, [model]):
+            return reason
+    given = (models, work.task, work.train, work.settings)
+    return first_losses_differ(carrier, *given) or (runs, carrier)
+
+
+def carried_model(one: Begun) -> PeftModel:
+    """Return the model of a run that can be trained at once with others."""
+    assert isinstance(one.model, PeftModel)
+    return one.model
+
+
+def _trained(outcome: Outcome) -> Trained:
+    if isinstance(outcome, DivergedError):
+        raise outcome
+    return outcome
