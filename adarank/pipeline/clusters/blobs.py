@@ -10,14 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from adarank.pipeline.console.reporting import say
-from adarank.pipeline.files.hashes import sha256
+from adarank.pipeline.files.hashes import known_sha256, sha256
 from adarank.pipeline.files.places import scratch_folder
 from adarank.pipeline.files.whole import whole_file
-from adarank.pipeline.scratch.shelf import FolderShelf, RemoteShelf
-
-FILES = "files"
-STEPS = "steps"
+from adarank.pipeline.scratch.shelf import FILES, STEPS, FolderShelf, RemoteShelf
 
 _CHUNK = 2**20
 
@@ -63,7 +59,11 @@ class Blobs:
         path = folder / FILES / digest
         if not path.exists():
             self._fetch(digest, path)
-        path.chmod(0o444)
+        elif known_sha256(path) != digest:
+            raise self._damaged(digest, path)
+        # Another user's file, in a folder that all share, is as it is.
+        with suppress(OSError):
+            path.chmod(0o444)
         return path
 
     def copy(self, digest: str, target: Path) -> None:
@@ -96,9 +96,15 @@ class Blobs:
                 hasher.update(chunk)
                 copy.write(chunk)
             if hasher.hexdigest() != digest:
-                say(f"{self.shelf}/{name} is damaged; deleted")
-                self.shelf.remove(name)
-                raise OSError(f"{self.shelf}/{name} is damaged")
+                raise self._damaged(digest, target)
+
+    def _damaged(self, digest: str, copy: Path) -> OSError:
+        """Remove a file that is not what its name says, and this machine's copy."""
+        place = f"{self.shelf}/{FILES}/{digest}"
+        self.shelf.remove(f"{FILES}/{digest}")
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
+        return OSError(f"{place} was damaged, and is removed: run the same command again")
 
 
 def files_below(path: Path) -> list[Path]:

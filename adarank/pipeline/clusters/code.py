@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import zipfile
+from functools import cache
 from pathlib import Path
 
 from adarank.errors import input_error
@@ -13,6 +14,7 @@ from adarank.pipeline.scratch.fingerprint import edited, fingerprint
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+@cache
 def packed_code(root: Path = ROOT) -> tuple[bytes, str]:
     """Pack the project's packages into a zip file; returns it and its sha256.
 

@@ -8,9 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from adarank.pipeline.scratch.shelf import Shelf
+from adarank.pipeline.scratch.shelf import NOW, Shelf
 
-NOW = "now"
 EVERY = 10.0
 """Seconds between two reports; a stage writes its progress as often."""
 

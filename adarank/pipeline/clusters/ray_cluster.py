@@ -5,6 +5,7 @@ fail. What they need and make travels through the scratch store, not through Ray
 """
 
 import asyncio
+import json
 import os
 import socket
 from contextlib import suppress
@@ -18,8 +19,6 @@ from adarank.pipeline.clusters.base import LostError, Order, Share
 ADDRESS = "RAY_ADDRESS"
 _SECONDS = 5.0
 _STOPPING = 25.0
-_LOOKING = 0.001
-"""The part of a core that looking at a machine claims: it waits for no unit."""
 
 
 class RayCluster:
@@ -60,7 +59,7 @@ class RayCluster:
         tasks = [
             self._task.options(
                 name="look",
-                num_cpus=_LOOKING,
+                num_cpus=0,  # it waits for no unit
                 scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(
                     node["NodeID"], soft=False
                 ),
@@ -107,6 +106,9 @@ class RayCluster:
             with suppress(Exception, asyncio.CancelledError):
                 await asyncio.wait_for(waiting, _STOPPING)
             raise
+        except self._ray.exceptions.RayTaskError as error:
+            # The task itself raised, which is no reason to run it again.
+            return json.dumps({"broken": _in_words(error)})
         except self._ray.exceptions.RayError as error:
             raise LostError(_in_words(error)) from None
 

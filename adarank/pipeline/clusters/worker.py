@@ -146,7 +146,11 @@ def main() -> None:
     shelf = open_shelf()
     assert shelf is not None
     unit = unit_from(Path("order.json").read_text(encoding="utf-8"))
-    sys.stdout.write(json.dumps(vars(run_unit(unit, Blobs(shelf)))))
+    try:
+        said = vars(run_unit(unit, Blobs(shelf)))
+    except OSError as error:
+        said = {"broken": f"{shelf}: {error}", "host": socket.gethostname()}
+    sys.stdout.write(json.dumps(said))
 
 
 if __name__ == "__main__":

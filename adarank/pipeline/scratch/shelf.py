@@ -16,6 +16,9 @@ from adarank.errors import input_error
 from adarank.pipeline.files.places import scratch_folder, scratch_url
 from adarank.pipeline.files.whole import whole_file
 
+FILES, STEPS, NOW = "files", "steps", "now"
+"""Folders of what travels to other machines and back; see `adarank.pipeline.clusters`."""
+
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "oss", "oci", "memory"})
 """Where an upload appears when it is complete and a rename would copy it."""
 
