@@ -1,7 +1,7 @@
 """A study of cells that need no torch, for sweeps on clusters: each does what its order says.
 
-Each run of a cell adds a line to `record`, wherever it runs. Orders: good, sleep (two seconds, or
-until killed the first time), crash, unpicklable, murder (kills the worker that runs it), and murder-once.
+Each run of a cell is recorded, wherever it runs. Orders: good, sleepSECONDS, crash, unpicklable (an
+error), murder (kills the cluster's worker that runs it) and murder-once (the first time alone).
 """
 
 import os

@@ -21,7 +21,8 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
     Raises:
         RunError: The command failed, but no stage of it.
     """
-    if not stale(graph.common):
+    # Asked for no stage in particular, DVC would take all of them.
+    if not graph.common or not stale(graph.common):
         board.say("what the cells share: up to date")
         return []
     log = LOGS / "common.log"
