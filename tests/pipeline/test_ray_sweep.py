@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from bench.two_nodes import TwoNodes
 from tests.pipeline.toy_cells import ToyCells
 from tests.pipeline.toy_study import outcome
-from tests.ray_cluster import TwoNodes, two_nodes
+from tests.ray_cluster import WITHOUT, ray_nodes
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.crash]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[TwoNodes]:
-    with two_nodes() as cluster:
+    with ray_nodes() as cluster:
         yield cluster
 
 
@@ -102,7 +103,7 @@ def test_a_store_that_cannot_be_written_is_named_before_work(
 
 
 def test_an_address_that_does_not_answer_is_told_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'adarank[ray]'")
+    pytest.importorskip("ray", reason=WITHOUT)
     toy = ToyCells(tmp_path / "toy", a="good")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
