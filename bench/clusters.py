@@ -1,7 +1,7 @@
 """What a cluster costs and changes: overhead per unit, a sweep's wall time, and its bytes.
 
-Everything runs on this machine, whose cores are all that there is: a Ray cluster of two nodes with a
-core each, against two local processes. So a sweep gains nothing by it here, and the difference is
+Everything runs on this machine, whose cores are all that there is: a Ray cluster of two nodes with
+a core each, against two local processes. So a sweep gains nothing by it here, and the difference is
 what the way through a cluster costs. `--kill` kills a node half way.
 
 Run: python -m bench.clusters PROJECT [--kill], PROJECT a study whose plans are made and whose cells
@@ -46,6 +46,7 @@ def main(
     """Measure, and print a line a figure; exit code 1 if any bytes differ."""
     with tempfile.TemporaryDirectory() as name, two_nodes() as nodes:
         folder = Path(name)
+        asked: list[tuple[str, list[str], Callable[[Path], None]]]
         asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], _nothing)]
         if kill:
             asked.append(("ray, a node killed", ["--where", "ray"], _killer(folder, nodes)))
@@ -53,7 +54,7 @@ def main(
         for number, (what, arguments, meanwhile) in enumerate(asked):
             copy = shutil.copytree(project, folder / str(number), symlinks=True)
             store = folder / f"store-{number}"
-            seconds = _swept(copy, arguments, nodes.address, store, lambda m=meanwhile: m(store))
+            seconds = _swept(copy, arguments, nodes.address, store, meanwhile)
             made[what] = _bytes_of(copy)
             ran = _repro(copy)
             typer.echo(f"sweep, {what}: {seconds:.0f} s; dvc repro then runs {ran} stages")
@@ -67,7 +68,11 @@ def main(
 
 
 def _swept(
-    project: Path, arguments: list[str], address: str, store: Path, meanwhile: Callable[[], None]
+    project: Path,
+    arguments: list[str],
+    address: str,
+    store: Path,
+    meanwhile: Callable[[Path], None],
 ) -> float:
     """Run a sweep; its seconds by the clock."""
     began = time.monotonic()
@@ -76,7 +81,7 @@ def _swept(
         cwd=project,
         env={**os.environ, "RAY_ADDRESS": address, "ADARANK_SCRATCH": str(store)},
     )
-    meanwhile()
+    meanwhile(store)
     if process.wait():
         raise typer.Exit(1)
     return time.monotonic() - began
@@ -88,9 +93,9 @@ def _nothing(store: Path) -> None:
 
 def _killer(folder: Path, nodes: TwoNodes) -> Callable[[Path], None]:
     """Make what kills a node once half of the steps are done that the sweep before took."""
-    half = len(list((folder / "store-1").glob("steps/*"))) // 2 or 4
 
     def kill(store: Path) -> None:
+        half = len(list((folder / "store-1").glob("steps/*"))) // 2
         while len(list(store.glob("steps/*"))) < half:
             time.sleep(0.2)
         nodes.kill_node()
