@@ -143,6 +143,8 @@ def die_with_parent() -> None:
 def main() -> None:
     """Run the unit of the current folder."""
     die_with_parent()
+    # Its stage is asked to end by the same signal, and is waited for: it keeps what it finished.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     shelf = open_shelf()
     assert shelf is not None
     unit = unit_from(Path("order.json").read_text(encoding="utf-8"))
