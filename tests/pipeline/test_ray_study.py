@@ -7,15 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from adarank.pipeline.scratch.shelf import RemoteShelf
 from bench.two_nodes import TwoNodes
-from tests.pipeline.conftest import Run
-from tests.pipeline.project import Project
+from tests.pipeline.project import Project, make_data, make_project
 from tests.ray_cluster import ray_nodes
 from tests.s3_server import BUCKET, s3_server
 
@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.crash, pytest.mark.determinism]
 
 STORE = f"s3://{BUCKET}/scratch"
 CELLS = ("data/adapters", "data/curves", "data/predictions", "metrics/cells", "metrics/confusion")
-AFTER = ("metrics/summary.json", "report/index.html")
+KINDS = ("finetune", "evaluate")
+STAGES = [f"{kind}@questions-{plan}-2" for kind in KINDS for plan in ("uniform", "disagreement")]
 
 
 @pytest.fixture
@@ -35,19 +36,20 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]
             yield nodes
 
 
-def test_the_bytes_are_those_of_a_local_run(nodes: TwoNodes, first: Run, tmp_path: Path) -> None:
-    shutil.copytree(first.project.path, tmp_path / "project")
-    project = replace(first.project, path=tmp_path / "project")
-    before, lock = _made(project), project.lock()
+def test_the_bytes_are_those_of_a_local_run(nodes: TwoNodes, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", make_data(tmp_path / "data"))
+    project.change(study__signals=["disagreement"], study__task_signals=[], study__seeds=[0])
+    project.dvc("repro", *STAGES)
+    before, lock = _made(project), _locked(project)
     for folder in (*CELLS, ".dvc/cache"):
         shutil.rmtree(project.path / folder)
     sweep = _start(project, nodes)
-    _wait_for_a_step_under_way(sweep)
+    _wait_for_steps_under_way(sweep)
     nodes.kill_node()
     said = sweep.communicate(timeout=500)[1]
     assert sweep.returncode == 0, said
     assert len(re.findall(r"finetune ran, evaluate ran +\d", said)) == 2
-    assert (_made(project), project.lock()) == (before, lock)
+    assert len(before) > 8 and (_made(project), _locked(project)) == (before, lock)
     assert project.repro() == []
 
 
@@ -62,7 +64,7 @@ def _start(project: Project, nodes: TwoNodes) -> "subprocess.Popen[str]":
     )
 
 
-def _wait_for_a_step_under_way(sweep: "subprocess.Popen[str]") -> None:
+def _wait_for_steps_under_way(sweep: "subprocess.Popen[str]") -> None:
     shelf, ends = RemoteShelf(STORE), time.monotonic() + 300
     while len(shelf.beginning("now/")) < 2:
         assert sweep.poll() is None and time.monotonic() < ends, sweep.communicate()[1]
@@ -70,9 +72,10 @@ def _wait_for_a_step_under_way(sweep: "subprocess.Popen[str]") -> None:
 
 
 def _made(project: Project) -> dict[str, bytes]:
-    files = (f for name in (*CELLS, *AFTER) for f in _files(project.path / name))
+    files = (f for name in CELLS for f in (project.path / name).rglob("*") if f.is_file())
     return {file.relative_to(project.path).as_posix(): file.read_bytes() for file in files}
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+def _locked(project: Project) -> list[Any]:
+    stages = YAML(typ="safe").load(project.lock())["stages"]
+    return [stages[name] for name in STAGES]

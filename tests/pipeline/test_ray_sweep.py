@@ -2,9 +2,8 @@
 
 import os
 import signal
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from bench.two_nodes import TwoNodes
 from tests.pipeline.toy_cells import ToyCells
 from tests.pipeline.toy_study import outcome
-from tests.ray_cluster import WITHOUT, ray_nodes
+from tests.ray_cluster import ray_nodes
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.crash]
 
@@ -59,22 +58,22 @@ def test_cells_that_fail_or_are_lost_stop_no_other(cluster: TwoNodes, tmp_path: 
 
 
 def test_results_that_are_in_the_store_are_only_gathered(cluster: TwoNodes, tmp_path: Path) -> None:
-    first = ToyCells(tmp_path / "first", a="good", b="good")
+    first = ToyCells(tmp_path / "first", a="good")
     assert first.sweep("--where", "ray", RAY_ADDRESS=cluster.address)[0] == 0
     # Another checkout of the same study, as another user has it.
-    second = ToyCells(tmp_path / "second", a="good", b="good")
+    second = ToyCells(tmp_path / "second", a="good")
     (second.path / "dvc.yaml").write_text((first.path / "dvc.yaml").read_text())
     code, said = second.sweep(
         "--where", "ray", RAY_ADDRESS=cluster.address, ADARANK_SCRATCH=str(first.store)
     )
     assert code == 0, said
-    assert first.runs() == {"a": 1, "b": 1} and second.repro() == []
+    assert first.runs() == {"a": 1} and second.repro() == []
     lock = (second.path / "dvc.lock").read_text()
     assert lock == (first.path / "dvc.lock").read_text()
 
 
 def test_ctrl_c_stops_what_runs_on_the_nodes(cluster: TwoNodes, tmp_path: Path) -> None:
-    toy = ToyCells(tmp_path / "toy", a="sleep300", b="sleep300", c="good")
+    toy = ToyCells(tmp_path / "toy", a="sleep300", b="sleep300")
     process = toy.start("--where", "ray", RAY_ADDRESS=cluster.address)
     _wait_until(lambda: len(toy.runs()) == 2)
     process.send_signal(signal.SIGINT)
@@ -91,44 +90,19 @@ def test_more_than_any_machine_has_is_refused(cluster: TwoNodes, tmp_path: Path)
     assert "got:      1 CPUs and 0.5 GPUs a unit" in said and "1 CPUs and 0 GPUs" in said
 
 
-def test_a_store_that_cannot_be_written_is_named_before_work(
-    cluster: TwoNodes, tmp_path: Path
-) -> None:
-    toy = ToyCells(tmp_path / "toy", a="good")
-    toy.store.write_text("no folder")
-    code, said = toy.sweep("--where", "ray", RAY_ADDRESS=cluster.address)
-    assert code == 2 and "the scratch store cannot be written" in said and str(toy.store) in said
-    code, said = toy.sweep("--where", "ray", ADARANK_SCRATCH="off")
-    assert code == 2 and "need the scratch store" in said and toy.runs() == {}
-
-
-def test_an_address_that_does_not_answer_is_told_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason=WITHOUT)
-    toy = ToyCells(tmp_path / "toy", a="good")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, said = toy.sweep("--where", "ray", RAY_ADDRESS=address)
-    assert code == 2 and "nobody answers at this address" in said and address in said
-    code, said = toy.sweep("--where", "ray", RAY_ADDRESS="ray://127.0.0.1:10001")
-    assert code == 2 and "no such address" in said and "Traceback" not in said
-
-
 def test_a_node_that_is_lost_half_way_loses_nothing(cluster: TwoNodes, tmp_path: Path) -> None:
-    toy = ToyCells(tmp_path / "toy", a="sleep4", b="sleep4", c="sleep1", d="sleep1")
+    toy = ToyCells(tmp_path / "toy", a="sleep4", b="sleep4")
     process = toy.start("--where", "ray", RAY_ADDRESS=cluster.address)
     _wait_until(lambda: len(toy.runs()) == 2)
     cluster.kill_node()
     said = process.communicate(timeout=120)[1]
     cluster.add_node()
     assert process.returncode == 0, said
-    runs = toy.runs()
-    assert sorted(runs) == ["a", "b", "c", "d"] and sum(runs.values()) == 5
+    assert sorted(toy.runs().values()) == [1, 2]
     assert toy.repro() == []
 
 
-def _wait_until(true: "object", seconds: float = 90) -> None:
-    assert callable(true)
+def _wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, "it did not come to this"
