@@ -2,7 +2,7 @@
 
 Everything runs on this machine, whose cores are all that there is: a Ray cluster of two nodes with
 a core each, against two local processes. So a sweep gains nothing by it here, and the difference is
-what the way through a cluster costs. `--kill` kills a node half way.
+what the way through a cluster costs. `--kill` kills a node once half of the steps are done.
 
 Run: python -m bench.clusters PROJECT [--kill], PROJECT a study whose plans are made and whose cells
 are not.
@@ -46,15 +46,13 @@ def main(
     """Measure, and print a line a figure; exit code 1 if any bytes differ."""
     with tempfile.TemporaryDirectory() as name, two_nodes() as nodes:
         folder = Path(name)
-        asked: list[tuple[str, list[str], Callable[[Path], None]]]
-        asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], _nothing)]
-        if kill:
-            asked.append(("ray, a node killed", ["--where", "ray"], _killer(folder, nodes)))
+        meanwhile = _killer(folder / "0", nodes) if kill else _nothing
+        asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], meanwhile)]
         made: dict[str, str] = {}
-        for number, (what, arguments, meanwhile) in enumerate(asked):
+        for number, (what, arguments, beside) in enumerate(asked):
             copy = shutil.copytree(project, folder / str(number), symlinks=True)
             store = folder / f"store-{number}"
-            seconds = _swept(copy, arguments, nodes.address, store, meanwhile)
+            seconds = _swept(copy, arguments, nodes.address, store, beside)
             made[what] = _bytes_of(copy)
             ran = _repro(copy)
             typer.echo(f"sweep, {what}: {seconds:.0f} s; dvc repro then runs {ran} stages")
@@ -91,11 +89,12 @@ def _nothing(store: Path) -> None:
     del store
 
 
-def _killer(folder: Path, nodes: TwoNodes) -> Callable[[Path], None]:
-    """Make what kills a node once half of the steps are done that the sweep before took."""
+def _killer(local: Path, nodes: TwoNodes) -> Callable[[Path], None]:
+    """Make what kills a node once half of the steps are done that the local sweep took."""
 
     def kill(store: Path) -> None:
-        half = len(list((folder / "store-1").glob("steps/*"))) // 2
+        # A cell has two steps.
+        half = len(list(local.glob("data/adapters/*/*")))
         while len(list(store.glob("steps/*"))) < half:
             time.sleep(0.2)
         nodes.kill_node()
