@@ -5,7 +5,10 @@ DVC hashes inputs and outputs, and keeps its books, as if the stage had run here
 """
 
 import os
+import sys
 from pathlib import Path
+
+import typer
 
 from adarank.errors import RunError, input_error, run_error
 from adarank.pipeline.clusters.blobs import Blobs
@@ -71,11 +74,14 @@ def _changed(step: Step) -> list[str]:
 
 
 def main() -> None:
-    """Fetch the step that the environment names."""
-    with telling_errors("fetch"):
-        shelf = open_shelf()
-        assert shelf is not None
-        fetch(step_from(read_json(Path(os.environ[STEP]))), Blobs(shelf))
+    """Fetch the step that the environment names; the stage's command is among the arguments."""
+    try:
+        with telling_errors("fetch"):
+            shelf = open_shelf()
+            assert shelf is not None
+            fetch(step_from(read_json(Path(os.environ[STEP]))), Blobs(shelf))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,22 @@
 
 import hashlib
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from adarank.errors import InputError
 from adarank.pipeline.clusters.blobs import Blobs
-from adarank.pipeline.clusters.fetch import NotThereError, fetch
+from adarank.pipeline.clusters.fetch import STEP, NotThereError, fetch
 from adarank.pipeline.clusters.machines import check_machines
 from adarank.pipeline.clusters.steps import unit_from, values_of
 from adarank.pipeline.clusters.versions import differences, versions_here
 from adarank.pipeline.clusters.worker import run_unit
+from adarank.pipeline.scratch.closure import ROOT
 from tests.adarank.pipeline.clusters.units import (
     PARAMS,
     make_order,
@@ -201,3 +205,18 @@ def test_parameters_are_looked_up_by_dvcs_keys() -> None:
         "e.f": None,
     }
     assert values_of(["a"], "") == {"a": None}
+
+
+def test_a_fetch_that_cannot_be_says_why_in_its_own_words(here: Path, blobs: Blobs) -> None:
+    step = make_unit(here, blobs).steps[0]
+    (here / "params.yaml").write_text(PARAMS)
+    (here / "step.json").write_text(json.dumps(asdict(step)))
+    done = subprocess.run(
+        [sys.executable, "-m", "adarank.pipeline.clusters.fetch", *step.command.split()],
+        env={**os.environ, "PYTHONPATH": str(ROOT), STEP: "step.json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr == "fetch: cannot go on\nmake@a: nobody has made it\n"

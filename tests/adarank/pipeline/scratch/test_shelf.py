@@ -123,13 +123,15 @@ def test_a_damaged_entry_in_a_bucket_is_named_and_removed(
 
 def test_another_machine_sees_at_once_what_was_written(bucket: str) -> None:
     shelf = RemoteShelf(f"{bucket}/seen")
-    assert shelf.beginning("a/") == [] and not shelf.has("a/x")
+    put(shelf, "a/w", b"before")
+    assert shelf.beginning("a/") == ["a/w"] and not shelf.has("a/x")
     code = (
         "from adarank.pipeline.scratch.shelf import RemoteShelf\n"
         f"with RemoteShelf('{bucket}/seen').writing('a/x') as stream: stream.write(b'hello')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert shelf.has("a/x") and shelf.beginning("a/") == ["a/x"] and read(shelf, "a/x") == b"hello"
+    assert shelf.has("a/x") and shelf.beginning("a/") == ["a/w", "a/x"]
+    assert read(shelf, "a/x") == b"hello"
 
 
 def test_a_bucket_that_is_not_there_ends_the_keeping_and_not_the_work(
