@@ -10,6 +10,7 @@ are not.
 
 import asyncio
 import hashlib
+import json
 import os
 import shutil
 import statistics
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from ruamel.yaml import YAML
 
 from adarank.pipeline.clusters.base import Order, Share
 from adarank.pipeline.clusters.blobs import Blobs
@@ -32,7 +34,7 @@ from adarank.pipeline.clusters.versions import versions_here
 from adarank.pipeline.scratch.shelf import FolderShelf
 from bench.two_nodes import TwoNodes, two_nodes
 
-_MADE = ("data", "metrics", "report", "dvc.lock")
+_MADE = ("data", "metrics", "report")
 
 app = typer.Typer(add_completion=False)
 
@@ -112,10 +114,11 @@ def _repro(project: Path) -> int:
 
 
 def _bytes_of(project: Path) -> str:
-    """Hash all that a study makes."""
-    files = [f for name in _MADE for f in [project / name, *(project / name).rglob("*")]]
-    digest = hashlib.sha256()
-    for file in sorted(f for f in files if f.is_file()):
+    """Hash all that a study makes, and dvc.lock, whose stages stand as they happened to end."""
+    files = [file for name in _MADE for file in (project / name).rglob("*") if file.is_file()]
+    lock = YAML(typ="safe").load((project / "dvc.lock").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(lock, sort_keys=True).encode())
+    for file in sorted(files):
         digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 
