@@ -19,6 +19,7 @@ from adarank.commands.sweep.log import error_lines, what_happened
 from adarank.commands.sweep.outcome import Failure, Outcome
 from adarank.commands.sweep.show import Board
 from adarank.commands.sweep.units import Planned, Planner
+from adarank.commands.sweep.where import run_here
 from adarank.errors import AdaRankError, input_error
 from adarank.pipeline.clusters import fetch, progress
 from adarank.pipeline.clusters.base import Cluster, LostError, Order
@@ -83,14 +84,18 @@ class Elsewhere:
 
     async def run(self, name: str, stages: Collection[str], board: Board) -> Outcome:
         """See `Where`."""
-        began, rest = time.monotonic(), self._planned[name]
-        outcome = Outcome(dict.fromkeys(stages, "unchanged"))
-        for step in rest.unit.steps:
-            del outcome.happened[step.stage]
+        began, planned = time.monotonic(), self._planned[name]
+        outcome, rest = Outcome(dict.fromkeys(stages, "unchanged")), planned
+        for stage in [*(step.stage for step in planned.unit.steps), *planned.later]:
+            del outcome.happened[stage]
         try:
             while rest is not None:
                 sent = None if rest.made else await self._send(rest.unit, board)
                 rest = await self._gather(rest, sent, outcome)
+            if planned.later and outcome.good:
+                here = await run_here(planned.later, {}, board)
+                outcome.happened |= here.happened
+                outcome.failure = here.failure
         except (AdaRankError, OSError) as error:  # of this cell alone: the others go on
             missing = next(stage for stage in stages if stage not in outcome.happened)
             outcome.failure = _failure(missing, Sent({}, str(error)), "not sent")

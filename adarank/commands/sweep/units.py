@@ -29,10 +29,12 @@ class Planned:
         unit: Its stages from the first that is not up to date, as they would be sent.
         made: Whether the first of them is in DVC's run-cache or in the store: there is no need
             to send it.
+        later: Its stages that run here when those of the unit are done.
     """
 
     unit: Unit
     made: bool
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,14 @@ class Planner:
     def _planned(self, name: str, stages: list[Any], repo: Repo) -> Planned:
         steps: list[Step] = []
         for stage in stages:
-            steps.append(self._step(stage, [out for step in steps for out in step.outs]))
+            outs = [out for step in steps for out in step.outs]
+            if steps and not _sendable(stage, outs):
+                break
+            steps.append(self._step(stage, outs))
+        later = tuple(stage.addressing for stage in stages[len(steps) :])
         unit = Unit(name, tuple(steps), self.params, self.versions)
         made = _in_run_cache(stages[0], repo) or self.blobs.record(steps[0].digest()) is not None
-        return Planned(unit, made)
+        return Planned(unit, made, later)
 
     def _step(self, stage: Any, made_before: Collection[str]) -> Step:
         command = _command(stage)
@@ -105,9 +111,24 @@ def _from_first(stages: Collection[str], undone: Collection[str]) -> list[str]:
     return order[first:]
 
 
+def _sendable(stage: Any, outs: Collection[str]) -> bool:
+    """Whether a stage can follow others on their machine.
+
+    One that reads a folder of all cells cannot, as the summary does, which is a cell's own stage in
+    a study of one cell.
+    """
+    deps = [dep.def_path for dep in stage.deps]
+    return _plain(stage.cmd) and not any(o.startswith(f"{dep}/") for dep in deps for o in outs)
+
+
+def _plain(command: Any) -> bool:
+    found = isinstance(command, str) and set(command.removeprefix(LAUNCHER))
+    return bool(found) and found.isdisjoint("$|&;<>`\n")
+
+
 def _command(stage: Any) -> str:
     command = stage.cmd
-    if isinstance(command, str) and not set(command.removeprefix(LAUNCHER)) & set("$|&;<>`\n"):
+    if _plain(command):
         return " ".join(command.removeprefix(LAUNCHER).split())
     raise InputError(
         Problem(
