@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 JOBS ?= 2
+# Where a sweep's cells run: local, ray or slurm; and what each gets there (docs/CLUSTERS.md).
+WHERE ?= local
+CPUS ?= 1
+GPUS ?= 0
+RETRIES ?= 3
 
 # The stages' `python` and `dvc` are this environment's, whichever other one is active.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -42,10 +47,11 @@ repro: $(PROJECT) ## Run what changed of the pipeline, then print the study's su
 	@dvc repro
 	@python -m stages.summarize --show
 
-sweep: $(PROJECT) ## The same with JOBS=2 cells at a time; a cell that fails stops no other
+sweep: $(PROJECT) ## The same, JOBS=2 cells at a time, or on a cluster: WHERE=ray CPUS=4 GPUS=0.5
 	@python -m stages.check
 	@python -m adarank.commands.verify_cache
-	@python -m adarank.commands.sweep --jobs $(JOBS)
+	@python -m adarank.commands.sweep --jobs $(JOBS) --where $(WHERE) --cpus $(CPUS) \
+		--gpus $(GPUS) --retries $(RETRIES)
 	@python -m stages.summarize --show
 
 verify: $(PROJECT) ## Hash what DVC keeps of the study; REPAIR=1 restores or removes what is damaged

@@ -8,7 +8,7 @@ import typer
 
 from adarank.errors import input_error
 from adarank.pipeline.console.reporting import telling_errors
-from adarank.pipeline.files.places import scratch_folder
+from adarank.pipeline.files.places import scratch_folder, scratch_url
 
 app = typer.Typer(
     help="Finished and half-finished work that stages go on from: list it, prune it.",
@@ -61,6 +61,14 @@ def prune_command(
 
 
 def _folder() -> Path:
+    if scratch_url() is not None:
+        raise input_error(
+            "the scratch store is behind a URL, and only a folder is listed and pruned here",
+            where="ADARANK_SCRATCH",
+            got=scratch_url(),
+            remedy="use the store's own tools, such as `aws s3 ls` and a lifecycle rule that "
+            "expires objects",
+        )
     folder = scratch_folder()
     if folder is None:
         raise input_error(

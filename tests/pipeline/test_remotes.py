@@ -9,11 +9,9 @@ import pytest
 
 from tests.pipeline.conftest import Run
 from tests.pipeline.project import Project
+from tests.s3_server import BUCKET, KEYS, s3_server
 
 pytestmark = pytest.mark.pipeline
-
-BUCKET = "studies"
-KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
 
 
 @pytest.fixture
@@ -26,18 +24,8 @@ def project(first: Run, tmp_path: Path) -> Project:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3 server on this machine, with an empty bucket."""
-    server_of = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=address, region_name="us-east-1").create_bucket(Bucket=BUCKET)
-    yield address
-    server.stop()
+    with s3_server(monkeypatch) as address:
+        yield address
 
 
 def test_an_s3_remote_restores_all_and_keeps_no_key_in_git(project: Project, s3: str) -> None:

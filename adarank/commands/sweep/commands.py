@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil
 
+LOGS = Path("timings/sweep")
+"""Where what they print goes: below timings/, which no stage depends on."""
+
 _PATIENCE = ((15, signal.SIGINT), (20, signal.SIGTERM), (40, signal.SIGKILL))
 """Until when, in seconds, what runs is asked to end by which signal."""
 

@@ -52,7 +52,7 @@ def read_graph() -> Graph:
                 for stage in repo.index.stages
             }
     except DvcException as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     return arranged(needs)
 
 
@@ -80,7 +80,7 @@ def stale(stages: Iterable[str]) -> set[str]:
         with Repo(_wait_for_lock=True) as repo:
             return set(repo.status(list(stages)))
     except DvcException as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
 
 
 def _belongs(
@@ -93,7 +93,8 @@ def _kind(stage: str) -> str:
     return stage.partition("@")[0]
 
 
-def _unreadable(error: DvcException) -> Exception:
+def unreadable(error: DvcException) -> Exception:
+    """Describe a project that DVC cannot read."""
     return input_error(
         "DVC cannot read the project",
         got=" ".join(str(error).split()),

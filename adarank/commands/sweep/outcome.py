@@ -14,11 +14,13 @@ class Failure:
         stage: Its name.
         log: Where everything that it printed is.
         lines: Its error in its own words.
+        why: In a few words, where it did not fail by itself.
     """
 
     stage: str
     log: Path
     lines: list[str]
+    why: str = ""
 
 
 @dataclass
@@ -44,7 +46,8 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.failure:
-            return f"FAILED in {self.failure.stage}"
+            why = f": {self.failure.why}" if self.failure.why else ""
+            return f"FAILED in {self.failure.stage}{why}"
         if self.lacks:
             return f"not run, it needs {', '.join(self.lacks)}"
         return ", ".join(f"{stage.partition('@')[0]} {h}" for stage, h in self.happened.items())

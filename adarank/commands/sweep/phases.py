@@ -1,19 +1,15 @@
 """The three parts of a sweep: what cells share, the cells, what is made from all of them."""
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
-from adarank.commands.sweep.commands import repro
+from adarank.commands.sweep.commands import LOGS, repro
 from adarank.commands.sweep.graph import Graph, stale
 from adarank.commands.sweep.log import counted, error_lines, what_happened
 from adarank.commands.sweep.outcome import Failure, Outcome
 from adarank.commands.sweep.show import Board
+from adarank.commands.sweep.where import Where, run_here
 from adarank.errors import run_error
-
-LOGS = Path("timings/sweep")
-"""Below timings/, which no stage depends on."""
 
 
 async def run_common(graph: Graph, board: Board) -> list[Failure]:
@@ -25,7 +21,8 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
     Raises:
         RunError: The command failed, but no stage of it.
     """
-    if not stale(graph.common):
+    # Asked for no stage in particular, DVC would take all of them.
+    if not graph.common or not stale(graph.common):
         board.say("what the cells share: up to date")
         return []
     log = LOGS / "common.log"
@@ -44,35 +41,37 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
 
 
 async def run_cells(
-    graph: Graph, failed: Collection[str], shares: list[dict[str, str]], board: Board
+    graph: Graph, failed: Collection[str], where: Where, board: Board
 ) -> dict[str, Outcome]:
-    """Run the stale cells, as many at a time as there are shares of the machine.
+    """Run the stale cells, as many at a time as there is room for.
 
     Args:
         graph: The pipeline.
         failed: Stages whose results are not there.
-        shares: The environment variables of each worker.
+        where: Where they run.
         board: Where progress is shown.
     """
     outcomes = {name: _before(graph, stages, failed) for name, stages in graph.cells.items()}
     ready = [stage for name in outcomes if outcomes[name].good for stage in graph.cells[name]]
     undone = stale(ready) if ready else set[str]()
-    waiting: list[str] = []
+    waiting: dict[str, tuple[str, ...]] = {}
     for name, outcome in outcomes.items():
         if outcome.good and not undone.isdisjoint(graph.cells[name]):
-            waiting.append(name)
+            waiting[name] = graph.cells[name]
         else:
             board.cell(name, outcome)
+    if waiting:
+        await where.prepare(waiting, undone)
 
-    async def work(variables: dict[str, str]) -> None:
+    async def work() -> None:
         while waiting:
-            name = waiting.pop(0)
-            outcomes[name] = await _run(graph.cells[name], variables, board)
+            name = next(iter(waiting))
+            outcomes[name] = await where.run(name, waiting.pop(name), board)
             board.cell(name, outcomes[name])
 
     async with asyncio.TaskGroup() as workers:
-        for variables in shares:
-            workers.create_task(work(variables))
+        for _ in range(min(where.room, len(waiting))):
+            workers.create_task(work())
     return outcomes
 
 
@@ -88,7 +87,7 @@ async def run_after(
         elif not stale([stage]):
             outcomes[stage] = Outcome({stage: "unchanged"})
         else:
-            outcomes[stage] = await _run([stage], {}, board)
+            outcomes[stage] = await run_here([stage], {}, board)
         failure = outcomes[stage].failure
         lost |= {failure.stage} if failure else set()
         board.say(f"{stage}: {outcomes[stage]}")
@@ -106,19 +105,3 @@ def _lacking(graph: Graph, stage: str, lost: Collection[str]) -> tuple[str, ...]
     needed = [name for name, own in graph.cells.items() if graph.needs[stage].intersection(own)]
     cells = [name for name in needed if graph.wanting(graph.cells[name], lost)]
     return tuple(cells or graph.wanting([stage], lost))
-
-
-async def _run(stages: Collection[str], variables: Mapping[str, str], board: Board) -> Outcome:
-    """Run stages one after the other, until one fails."""
-    outcome, began = Outcome(), time.monotonic()
-    for stage in stages:
-        log = LOGS / f"{stage}.log"
-        with board.running(stage):
-            code = await repro(["--single-item", stage], log, variables)
-        text = log.read_text(encoding="utf-8", errors="replace")
-        outcome.seconds = time.monotonic() - began
-        if code:
-            outcome.failure = Failure(stage, log, error_lines(text, stage))
-            break
-        outcome.happened[stage] = what_happened(text).get(stage, "ran")
-    return outcome

@@ -1,6 +1,6 @@
 """A sweep as the person at the terminal sees it: bars while it runs, then what came of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich import box
@@ -20,11 +20,15 @@ class Board:
         self._cells = progress.add_task("cells", total=cells)
 
     @contextmanager
-    def running(self, what: str) -> Iterator[None]:
-        """Show what runs with its clock while the body does."""
+    def running(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show what runs with its clock while the body does; yields a function that renames it."""
         bar = self._progress.add_task(what, total=None)
+
+        def rename(now: str) -> None:
+            self._progress.update(bar, description=now)
+
         try:
-            yield
+            yield rename
         finally:
             self._progress.remove_task(bar)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from adarank.pipeline.files.places import scratch_folder
+from adarank.pipeline.files.places import scratch_folder, scratch_url
 
 _RESUMABLE = ("score", "finetune", "evaluate")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -32,10 +32,10 @@ def what_next(name: str) -> str:
     """
     if not name.startswith(_RESUMABLE):
         return "the same command starts from the beginning"
-    folder = scratch_folder()
-    if folder is None:
+    place = scratch_url() or scratch_folder()
+    if place is None:
         return "nothing is kept (ADARANK_SCRATCH=off): the same command starts from the beginning"
-    return f"what was finished is kept in {folder}: the same command goes on from there"
+    return f"what was finished is kept in {place}: the same command goes on from there"
 
 
 @contextmanager

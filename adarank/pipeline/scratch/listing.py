@@ -8,7 +8,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from adarank.pipeline.scratch.entry import DamagedError, read_header
+from adarank.pipeline.scratch.shelf import FILES, NOW, STEPS
 from adarank.pipeline.scratch.store import LOCKS, lock_of
+
+_OF_CLUSTERS = (FILES, STEPS, NOW)
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,11 @@ def _listed(path: Path) -> Listed | None:
         # Another process has taken it away meanwhile.
         return None
     try:
-        header = read_header(path)
-        kind, what = header.kind, header.what
+        if path.parent.name in _OF_CLUSTERS:
+            kind, what = path.parent.name, f"of cells on other machines: {path.name}"
+        else:
+            header = read_header(path)
+            kind, what = header.kind, header.what
     except DamagedError:
         kind, what = "damaged", path.name
     except OSError:

@@ -35,7 +35,7 @@ class MergeCheckpoint:
 
     def save(self, state: State) -> None:
         """Write the state in place of the one before, where it is time to."""
-        if self._store.folder is None or not self._pace.due():
+        if not self._store.keeps or not self._pace.due():
             return
         note = {name: getattr(state, name) for name in ("step", "best", "best_step", "history")}
         with self._pace.writing():

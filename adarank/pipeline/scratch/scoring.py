@@ -50,7 +50,7 @@ class KeptParts:
 
     def put(self, name: str, values: Tensor) -> None:
         """Keep a part, to be written when a write is due."""
-        if self._store.folder is None:
+        if not self._store.keeps:
             return
         self._pending[name] = values
         if self._pace.due():

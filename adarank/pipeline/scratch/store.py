@@ -7,11 +7,10 @@ whole or absent, checked when read, and shared by every process of a user; see d
 import errno
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.places import scratch_folder
-from adarank.pipeline.files.whole import whole_file
 from adarank.pipeline.scratch.entry import (
     DamagedError,
     Entry,
@@ -30,6 +28,7 @@ from adarank.pipeline.scratch.entry import (
     write_folder,
 )
 from adarank.pipeline.scratch.fingerprint import edited
+from adarank.pipeline.scratch.shelf import FolderShelf, Shelf, open_shelf
 
 LOCKS = "locks"
 
@@ -62,27 +61,43 @@ def make_key(kind: str, what: str, **decides: Any) -> Key:
 
 
 class Store:
-    """Entries in a folder.
+    """Entries in a folder, or behind a URL.
 
     A store that cannot be written to says so once, and the work goes on without it: it is an
     aid, and no result depends on it. Nor is anything stored once the code has been edited: keys
     name the code as it was when the process began.
 
     Args:
-        folder: Made at the first write; None for a store that keeps nothing.
+        shelf: Where its files lie, or a folder for them, made at the first write; None for a
+            store that keeps nothing.
+        locks: Folder of the locks between processes of this machine, or of all that share it.
     """
 
-    def __init__(self, folder: Path | None):
-        self.folder = folder
+    def __init__(self, shelf: Path | Shelf | None, locks: Path | None = None):
+        self._shelf = FolderShelf(shelf) if isinstance(shelf, Path) else shelf
+        self._locks = shelf if isinstance(shelf, Path) else locks
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps anything, still."""
+        return self._shelf is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its entries; None for a URL, and for a store that keeps nothing."""
+        return self._shelf.folder if isinstance(self._shelf, FolderShelf) else None
 
     @property
     def name(self) -> str:
         """What to call it to people."""
-        return f"the scratch store (ADARANK_SCRATCH={self.folder or 'off'})"
+        return f"the scratch store (ADARANK_SCRATCH={self._shelf or 'off'})"
 
     def has(self, key: Key, part: str = "") -> bool:
         """Whether there is an entry, unread."""
-        return self.folder is not None and self._path(self.folder, key, part).exists()
+        try:
+            return self._shelf is not None and self._shelf.has(_name(key, part))
+        except OSError:
+            return False  # it is asked again when the entry is read, and then it is said
 
     def get(self, key: Key, part: str = "") -> Entry | None:
         """Read an entry.
@@ -117,77 +132,82 @@ class Store:
         self._write(key, "", lambda stream: write_folder(stream, key.kind, key.what, folder, note))
 
     def _read(self, key: Key, part: str, read: Callable[[BinaryIO], Entry]) -> Entry | None:
-        if self.folder is None:
+        if self._shelf is None:
             return None
-        path = self._path(self.folder, key, part)
+        name = _name(key, part)
         try:
-            with path.open("rb") as stream:
+            with self._shelf.reading(name) as stream:
                 entry = read(stream)
         except FileNotFoundError:
             return None
         except DamagedError as error:
-            say(f"{key.what}: scratch entry {path} is damaged ({error}); deleted, done again")
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            place = f"{self._shelf}/{name}"
+            say(f"{key.what}: scratch entry {place} is damaged ({error}); deleted, done again")
+            self._shelf.remove(name)
             return None
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # not the store's: there is no room for what is read
             # Of the entry this says nothing: too many open files, a network that is away.
-            why = error.strerror or error
-            say(f"{key.what}: scratch entry {path} cannot be read now ({why}); done again")
+            place, why = f"{self._shelf}/{name}", error.strerror or error
+            say(f"{key.what}: scratch entry {place} cannot be read now ({why}); done again")
             return None
-        # An entry in another user's store may be read but not touched.
-        with suppress(OSError):
-            os.utime(path)
+        self._shelf.used(name)
         return entry
 
     def _write(self, key: Key, part: str, write: Callable[[BinaryIO], None]) -> None:
         if not self._open(key):
             return
-        assert self.folder is not None
+        assert self._shelf is not None
         try:
-            with whole_file(self._path(self.folder, key, part)) as stream:
+            with self._shelf.writing(_name(key, part)) as stream:
                 write(stream)
         except OSError as error:
             say(f"{key.what}: nothing more is kept in {self.name}: {error.strerror or error}")
-            self.folder = None
+            self._shelf = None
 
     def _open(self, key: Key) -> bool:
-        """Whether there is a folder to write to, and keys still name the code that runs."""
-        if self.folder is not None and edited():
+        """Whether there is a place to write to, and keys still name the code that runs."""
+        if self._shelf is not None and edited():
             say(
                 f"{key.what}: the code was edited while this was running, so nothing more is kept "
                 f"in {self.name}"
             )
-            self.folder = None
-        return self.folder is not None
+            self._shelf = None
+        return self._shelf is not None
 
     def parts(self, key: Key) -> list[str]:
         """List the parts of a key that were put with a name of their own."""
-        if self.folder is None:
+        if self._shelf is None:
             return []
-        found = (self.folder / key.kind).glob(f"{key.digest}.*")
-        return sorted(path.name.removeprefix(f"{key.digest}.") for path in found)
+        start = f"{key.kind}/{key.digest}."
+        try:
+            return [name.removeprefix(start) for name in self._shelf.beginning(start)]
+        except OSError as error:
+            say(f"{key.what}: {self.name} cannot be listed now ({error.strerror or error})")
+            return []
 
     def remove(self, key: Key, part: str = "") -> None:
         """Remove an entry, if it is there."""
-        if self.folder is not None:
-            with suppress(OSError):
-                self._path(self.folder, key, part).unlink(missing_ok=True)
+        if self._shelf is not None:
+            self._shelf.remove(_name(key, part))
 
     @contextmanager
     def held(self, key: Key) -> Iterator[None]:
-        """Keep other processes from the same work, and from pruning it, while the body runs."""
-        if self.folder is None:
+        """Keep other processes from the same work, and from pruning it, while the body runs.
+
+        Those of this machine, and of others where they share a folder and its file system knows
+        locks. Elsewhere two may do the same work, and the second writes what the first wrote.
+        """
+        if self._shelf is None or self._locks is None:
             yield
             return
-        lock = lock_of(self.folder, key.digest)
+        lock = lock_of(self._locks, key.digest)
         try:
             self._acquire(lock, key)
         except OSError as error:
             say(f"{key.what}: {self.name} cannot be locked: {error.strerror or error}")
-            self.folder = None
+            self._shelf = None
         try:
             yield
         finally:
@@ -203,8 +223,9 @@ class Store:
             lock.acquire()
             say(f"{key.what}: it has ended, after {time.monotonic() - began:.0f} s")
 
-    def _path(self, folder: Path, key: Key, part: str) -> Path:
-        return folder / key.kind / (f"{key.digest}.{part}" if part else key.digest)
+
+def _name(key: Key, part: str) -> str:
+    return f"{key.kind}/{key.digest}.{part}" if part else f"{key.kind}/{key.digest}"
 
 
 def lock_of(folder: Path, digest: str) -> FileLock:
@@ -213,8 +234,12 @@ def lock_of(folder: Path, digest: str) -> FileLock:
 
 
 def open_store() -> Store:
-    """Open the store that the environment names; none where code was edited during imports."""
+    """Open the store that the environment names; none where code was edited during imports.
+
+    Raises:
+        InputError: ADARANK_SCRATCH is a URL that cannot be opened.
+    """
     if edited():
         say("the code was edited while this was starting, so the scratch store is not used")
         return Store(None)
-    return Store(scratch_folder())
+    return Store(open_shelf(), locks=scratch_folder())

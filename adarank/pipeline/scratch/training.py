@@ -42,7 +42,7 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Whether it is time to save."""
-        return self._store.folder is not None and self._pace.due()
+        return self._store.keeps and self._pace.due()
 
     def save(self, state: State) -> None:
         """Write the state in place of the one before."""

@@ -66,3 +66,21 @@ def test_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADARANK_SCRATCH", "off")
     result = scratch()
     assert result.exit_code == 2 and "switched off" in result.output
+
+
+def test_what_travels_to_other_machines_is_listed_and_pruned(store: Store) -> None:
+    assert store.folder is not None
+    path = store.folder / "files" / "abc"
+    path.parent.mkdir()
+    path.write_bytes(b"any bytes")
+    path.chmod(0o444)
+    assert scratch().output.startswith("files")
+    assert "damaged" not in scratch().output
+    scratch("prune", "--all")
+    assert not path.exists()
+
+
+def test_a_store_behind_a_url_is_left_to_its_own_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADARANK_SCRATCH", "s3://bucket/prefix")
+    result = scratch("prune", "--all")
+    assert result.exit_code == 2 and "lifecycle rule" in result.output

@@ -1,0 +1,104 @@
+"""The places that a sweep can be sent to, made ready: this machine, Ray, SLURM."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from adarank.commands.sweep.elsewhere import Elsewhere, check_store
+from adarank.commands.sweep.share import THREADS, cores, share, visible_gpus
+from adarank.commands.sweep.units import Planner
+from adarank.commands.sweep.where import Here, Where
+from adarank.errors import input_error
+from adarank.pipeline.clusters.base import Cluster, Share
+from adarank.pipeline.clusters.blobs import Blobs
+from adarank.pipeline.clusters.versions import versions_here
+from adarank.pipeline.scratch.shelf import FolderShelf, RemoteShelf, open_shelf
+
+_PASSED_ON = ("ADARANK_SCRATCH_SECONDS", "AWS_ENDPOINT_URL")
+"""Variables that units get as they are here; keys to a store are each machine's own."""
+
+
+class Kind(Enum):
+    """Where cells run."""
+
+    local = "local"
+    ray = "ray"
+    slurm = "slurm"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for.
+
+    Attributes:
+        kind: Where cells run.
+        jobs: How many at a time, here; of a cluster, how many are gathered at a time.
+        share: Of a cluster, what each gets.
+        autoscaled: Whether the cluster starts machines when they are asked for.
+    """
+
+    kind: Kind = Kind.local
+    jobs: int = 2
+    share: Share = field(default_factory=Share)
+    autoscaled: bool = False
+
+    @property
+    def command(self) -> str:
+        """What to type to go on."""
+        where = "" if self.kind is Kind.local else f" WHERE={self.kind.value}"
+        return f"make sweep JOBS={self.jobs}{where}"
+
+
+@contextmanager
+def place(plan: Plan, cells: int) -> Iterator[Where]:
+    """Make a place ready, and leave it in the end.
+
+    Raises:
+        InputError: It cannot be used.
+    """
+    if plan.kind is Kind.local:
+        yield Here(_shares(min(plan.jobs, cells)))
+        return
+    shelf = open_shelf()
+    if shelf is None:
+        raise input_error(
+            "cells on other machines need the scratch store",
+            where="ADARANK_SCRATCH",
+            got="off",
+            expected="a folder that all machines share, or s3://bucket/prefix",
+        )
+    blobs = Blobs(shelf)
+    check_store(blobs)
+    cluster = _joined(plan)
+    try:
+        setting = {"threads": plan.share.cpus, "gpu": plan.share.gpus > 0}
+        planner = Planner(blobs, setting, versions_here())
+        yield Elsewhere(cluster, planner, _environment(plan, shelf), min(plan.jobs, cores()))
+    finally:
+        cluster.close()
+
+
+def _joined(plan: Plan) -> Cluster:
+    # Here: neither is installed with the project, and each takes a second to import.
+    if plan.kind is Kind.ray:
+        from adarank.pipeline.clusters.ray_cluster import join_ray
+
+        return join_ray(plan.share, autoscaled=plan.autoscaled)
+    from adarank.pipeline.clusters.slurm_cluster import join_slurm
+
+    return join_slurm(plan.share, Path("timings/slurm"))
+
+
+def _environment(plan: Plan, shelf: FolderShelf | RemoteShelf) -> dict[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    hidden = {} if plan.share.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    threads = {THREADS: str(plan.share.cpus)}
+    return {**passed, **hidden, **threads, "ADARANK_SCRATCH": str(shelf)}
+
+
+def _shares(jobs: int) -> list[dict[str, str]]:
+    gpus = visible_gpus(os.environ) if jobs > 1 else []
+    return [share(worker, jobs, cores(), gpus, os.environ) for worker in range(jobs)]

@@ -1,0 +1,1 @@
+"""Cells on other machines: what travels, how it is named, and the clusters that run it."""

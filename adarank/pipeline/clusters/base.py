@@ -1,0 +1,77 @@
+"""The one interface to clusters: run an order somewhere, and return what it printed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a cluster's worker is to run; the arguments of `bootstrap.run_module`.
+
+    Attributes:
+        store: The scratch store: a folder or a URL.
+        code: The sha256 of the project's code, packed, in the store.
+        module: What of it to run.
+        text: For the module.
+        environment: Added to the worker's own.
+    """
+
+    store: str
+    code: str
+    module: str
+    text: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a unit may use of a machine.
+
+    Attributes:
+        cpus: Cores, which are also its threads.
+        gpus: GPUs; a fraction shares one.
+        retries: How often it is run again after its machine was lost.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    retries: int = 3
+
+
+class LostError(Exception):
+    """A unit whose machine, or whose process on it, was lost more often than it is retried."""
+
+
+class Cluster(Protocol):
+    """Machines that run orders."""
+
+    @property
+    def name(self) -> str:
+        """What to call it to people."""
+        ...
+
+    async def run(self, what: str, order: Order) -> str:
+        """Run an order; retried where its machine is lost, never because it failed.
+
+        Cancelled, it stops the order where it runs.
+
+        Args:
+            what: For people who look at the cluster's own list.
+            order: The order.
+
+        Returns:
+            What the order's module printed, or why it did not come to its end (`broken`).
+
+        Raises:
+            LostError: It was lost too often.
+        """
+        ...
+
+    async def run_on_each(self, order: Order) -> list[str]:
+        """Run an order once on every machine there is now; nothing where none can be named."""
+        ...
+
+    def close(self) -> None:
+        """Leave the cluster; what still runs of it is stopped."""
+        ...

@@ -1,0 +1,156 @@
+"""What a cluster costs and changes: overhead per unit, a sweep's wall time, and its bytes.
+
+Everything runs on this machine, whose cores are all that there is: a Ray cluster of two nodes with
+a core each, against two local processes. So a sweep gains nothing by it here, and the difference is
+what the way through a cluster costs. `--kill` kills a node once half of the steps are done.
+
+Run: python -m bench.clusters PROJECT [--kill], PROJECT a study whose plans are made and whose cells
+are not.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ruamel.yaml import YAML
+
+from adarank.pipeline.clusters.base import Order, Share
+from adarank.pipeline.clusters.blobs import Blobs
+from adarank.pipeline.clusters.code import packed_code
+from adarank.pipeline.clusters.ray_cluster import join_ray
+from adarank.pipeline.clusters.steps import Step, Unit
+from adarank.pipeline.clusters.versions import versions_here
+from adarank.pipeline.scratch.shelf import FolderShelf
+from bench.two_nodes import TwoNodes, two_nodes
+
+_MADE = ("data", "metrics", "report")
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    project: Annotated[Path, typer.Argument(help="A study with plans and without cells.")],
+    kill: Annotated[bool, typer.Option("--kill", help="Also kill a node half way.")] = False,
+    units: Annotated[int, typer.Option(help="Units that do nothing.")] = 10,
+) -> None:
+    """Measure, and print a line a figure; exit code 1 if any bytes differ."""
+    with tempfile.TemporaryDirectory() as name, two_nodes() as nodes:
+        folder = Path(name)
+        meanwhile = _killer(folder / "0", nodes) if kill else _nothing
+        asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], meanwhile)]
+        made: dict[str, str] = {}
+        for number, (what, arguments, beside) in enumerate(asked):
+            copy = shutil.copytree(project, folder / str(number), symlinks=True)
+            store = folder / f"store-{number}"
+            seconds = _swept(copy, arguments, nodes.address, store, beside)
+            made[what] = _bytes_of(copy)
+            ran = _repro(copy)
+            typer.echo(f"sweep, {what}: {seconds:.0f} s; dvc repro then runs {ran} stages")
+        typer.echo(f"bytes: {'equal' if len(set(made.values())) == 1 else 'DIFFERENT'}")
+        if kill:
+            nodes.add_node()
+        os.environ["RAY_ADDRESS"] = nodes.address
+        for what, seconds in asyncio.run(_overhead(folder / "empty", units)).items():
+            typer.echo(f"{what}: {seconds:.2f} s")
+    raise typer.Exit(0 if len(set(made.values())) == 1 else 1)
+
+
+def _swept(
+    project: Path,
+    arguments: list[str],
+    address: str,
+    store: Path,
+    meanwhile: Callable[[Path], None],
+) -> float:
+    """Run a sweep; its seconds by the clock."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adarank.commands.sweep", *arguments],
+        cwd=project,
+        env={**os.environ, "RAY_ADDRESS": address, "ADARANK_SCRATCH": str(store)},
+    )
+    meanwhile(store)
+    if process.wait():
+        raise typer.Exit(1)
+    return time.monotonic() - began
+
+
+def _nothing(store: Path) -> None:
+    del store
+
+
+def _killer(local: Path, nodes: TwoNodes) -> Callable[[Path], None]:
+    """Make what kills a node once half of the steps are done that the local sweep took."""
+
+    def kill(store: Path) -> None:
+        # A cell has two steps.
+        half = len(list(local.glob("data/adapters/*/*")))
+        while len(list(store.glob("steps/*"))) < half:
+            time.sleep(0.2)
+        nodes.kill_node()
+        typer.echo("a node was killed")
+
+    return kill
+
+
+def _repro(project: Path) -> int:
+    command = [sys.executable, "-m", "dvc", "repro"]
+    environment = {**os.environ, "ADARANK_SCRATCH": "off"}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.count("Running stage")
+
+
+def _bytes_of(project: Path) -> str:
+    """Hash all that a study makes, and dvc.lock, whose stages stand as they happened to end."""
+    files = [file for name in _MADE for file in (project / name).rglob("*") if file.is_file()]
+    lock = YAML(typ="safe").load((project / "dvc.lock").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(lock, sort_keys=True).encode())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+async def _overhead(folder: Path, count: int) -> dict[str, float]:
+    """Run units that do nothing, one after the other: what each costs beside its work."""
+    blobs = Blobs(FolderShelf(folder / "store"))
+    data, code = packed_code()
+    (folder / "code.zip").parent.mkdir(parents=True, exist_ok=True)
+    (folder / "code.zip").write_bytes(data)
+    blobs.put(folder / "code.zip", code)
+    cluster = join_ray(Share())
+    seconds: list[float] = []
+    again = 0.0
+    for number in [*range(count), count - 1]:
+        step = Step("empty", f"mkdir out{number}", {}, "", {}, (), (f"out{number}",), {})
+        unit = Unit(f"unit {number}", (step,), "", versions_here())
+        environment = {"ADARANK_SCRATCH": str(folder / "store")}
+        module = "adarank.pipeline.clusters.worker"
+        order = Order(str(folder / "store"), code, module, unit.to_json(), environment)
+        began = time.monotonic()
+        said = await cluster.run(unit.name, order)
+        again = time.monotonic() - began
+        assert '"happened": {"empty"' in said, said
+        seconds.append(again)
+    cluster.close()
+    return {
+        "a unit that does nothing, median": statistics.median(seconds[1:-1]),
+        "the first, whose worker starts": seconds[0],
+        "one that is in the store already": again,
+    }
+
+
+if __name__ == "__main__":
+    app()
