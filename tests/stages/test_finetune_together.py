@@ -119,7 +119,10 @@ def test_rates_are_tried_at_once_and_one_that_diverges_loses():
     assert got["learning_rate"] == wanted["learning_rate"] == 2e-2
     for one, other in zip(got["tried"], wanted["tried"], strict=True):
         assert (one["step"], one["error"]) == (other["step"], other["error"])
-        assert one["value"] == pytest.approx(other["value"], rel=1e-5)
+        if other["value"] is None:
+            assert one["value"] is None
+        else:
+            assert one["value"] == pytest.approx(other["value"], rel=1e-5)
     said = trained(seeds=[0], together=3, **rates).stderr
     assert "learning rates 1e-06, 1e+30, 0.02 taken from the scratch store" in said
 
