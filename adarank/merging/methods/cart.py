@@ -11,7 +11,9 @@ def cart(
 ) -> Tensor:
     """Compute avg + lambda sum_t SVD_k(tau_t - avg), avg being the mean task vector.
 
-    Tensors that are no matrices are averaged.
+    Tensors that are no matrices are averaged. Where k is no less than the rank of every
+    tau_t - avg, nothing is cut and their sum is 0: the result is the average at any lambda. So it
+    is with adapters whose ranks add up to no more than k.
 
     Args:
         vectors: Task vectors of one weight, shape (n_tasks, *weight).

@@ -156,7 +156,13 @@ def _caveats(
         said.append(f"No merge is compared: {REFERENCE} is not among them, or stands alone.")
     elif len(seeds) < 5:
         said.append(f"{len(seeds)} seeds: only large differences between merges would be found.")
-    edges = [record["merge"] for record in records if _at_an_edge(record)]
+    alike = [record["merge"] for record in records if _all_alike(record)]
+    if alike:
+        said.append(
+            f"Every lambda that was tried for {listed(alike)} measures the same on validation, so "
+            "none was chosen by it."
+        )
+    edges = [r["merge"] for r in records if _at_an_edge(r) and r["merge"] not in alike]
     if edges:
         said.append(
             f"The lambda chosen for {listed(edges)} is at an end of the grid (merge.scaling): a "
@@ -171,3 +177,9 @@ def _at_an_edge(record: Mapping[str, Any]) -> bool:
         if tried and one["values"].get("scaling") in (min(tried), max(tried)):
             return True
     return False
+
+
+def _all_alike(record: Mapping[str, Any]) -> bool:
+    """Whether lambda decided nothing; cart's, where no member has components to cut."""
+    means = [[trial["mean"] for trial in one["tried"] or []] for one in record["chosen"]]
+    return bool(means) and all(len(of) > 1 and len(set(of)) == 1 for of in means)

@@ -42,7 +42,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def record(name: str, **changes: Any) -> dict[str, Any]:
     learned = name == "adarank"
-    grid = [] if learned else [{"value": x, "mean": 0.5} for x in (0.3, 0.5, 1.0)]
+    grid = [] if learned else [{"value": x, "mean": 0.5 - x / 9} for x in (0.3, 0.5, 1.0)]
     return {
         "merge": name,
         "method": name,
@@ -120,6 +120,16 @@ def test_a_lambda_at_the_end_of_its_grid_and_few_seeds_are_said() -> None:
     said = " ".join(merges().caveats)
     assert "chosen for task_arithmetic is at an end of the grid" in said
     assert "3 seeds" in said
+
+
+def test_a_lambda_that_decides_nothing_is_said() -> None:
+    alike = record("task_arithmetic")
+    for one in alike["chosen"]:
+        one["tried"] = [{"value": x, "mean": 0.5} for x in (0.3, 0.5, 1.0)]
+    write_merged(alike)
+    said = " ".join(merges().caveats)
+    assert "Every lambda that was tried for task_arithmetic measures the same" in said
+    assert "end of the grid" not in said
 
 
 def test_transductive_is_said_in_every_table() -> None:
