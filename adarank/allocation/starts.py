@@ -1,6 +1,7 @@
 """The names of starts: how an adapter's factors begin, and which signal finds their directions."""
 
 import re
+from collections.abc import Collection
 from typing import Literal, cast
 
 StartName = Literal["kaiming", "orthogonal", "inputs", "gradient"]
@@ -61,3 +62,25 @@ def split_training(name: str) -> tuple[str, str]:
         return "", name
     prefix, rest = split_training(found[1])
     return name.removesuffix(found[1]) + prefix, rest
+
+
+def canonical(name: str, forms: Collection[str]) -> str:
+    """Order a strategy's prefixes: the rate's ratio, the start, then what changes the ranks.
+
+    The order in a name changes nothing of the cell, so each cell has one name.
+
+    Args:
+        name: A strategy's name.
+        forms: Prefixes that change the ranks, without their underscore.
+
+    Example:
+        >>> canonical("permuted_gradient_start_rate_ratio_8_fisher", ["permuted"])
+        'rate_ratio_8_gradient_start_permuted_fisher'
+    """
+    training, ranks = split_training(name)
+    form, _, rest = ranks.partition("_")
+    if form in forms and rest:
+        inner, ranks = split_training(canonical(rest, forms))
+        training, ranks = training + inner, f"{form}_{ranks}"
+    rates = "".join(found.group() for found in re.finditer(r"rate_ratio_[0-9]+_", training))
+    return rates + re.sub(r"rate_ratio_[0-9]+_", "", training) + ranks

@@ -321,8 +321,8 @@ def test_a_drawn_start_has_a_file_of_no_directions(strategy):
 
 def test_every_draw_of_a_permuted_plan_finds_its_directions():
     write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(40), ABOUT)
-    assert call("permuted_gradient_start_disagreement", "4").exit_code == 0
-    folder = Path("data/plans/permuted_gradient_start_disagreement-4")
+    assert call("gradient_start_permuted_disagreement", "4").exit_code == 0
+    folder = Path("data/plans/gradient_start_permuted_disagreement-4")
     plan = RankPlan.from_json(json.loads((folder / "questions.json").read_text()))
     rows = load_file(folder / "questions.safetensors")
     ranks = [plan.for_seed(seed).ranks for seed in range(plan.draws)]

@@ -11,7 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
-from adarank.allocation.starts import ABOUT, rate_ratio_named, start_named
+from adarank.allocation.starts import (
+    ABOUT,
+    canonical,
+    rate_ratio_named,
+    split_training,
+    start_named,
+)
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.forms import (
     permuted_of,
@@ -212,7 +218,8 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
         defined: User-defined strategies, by name.
 
     Raises:
-        InputError: No such strategy.
+        InputError: No such strategy, or one whose prefixes stand in another order than a name's:
+            rate_ratio_K_, then a start, then reversed_, permuted_ or literal_.
 
     Example:
         >>> find_strategy("permuted_fisher").signals
@@ -225,6 +232,7 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
     known = {**STRATEGIES, **(defined or {})}
     if name in known:
         return known[name]
+    _check_prefixes(name)
     if (k := blocks_named(name)) is not None:
         about = FAMILIES["last_K_blocks"].replace("K", str(k))
         return Strategy(last_blocks(k), about, selects=True, source="this project")
@@ -243,6 +251,28 @@ def is_reserved(name: str) -> bool:
     taken = name in STRATEGIES or blocks_named(name) is not None
     trained = start_named(name) is not None or rate_ratio_named(name) is not None
     return taken or trained or name.partition("_")[0] in FORMS
+
+
+def _check_prefixes(name: str) -> None:
+    """Refuse a second name of the same cell, and two starts or two ratios."""
+    wanted = canonical(name, FORMS)
+    if wanted != name:
+        raise input_error(
+            "a strategy's prefixes in another order than its name has",
+            where="strategy",
+            got=name,
+            expected=f"{wanted}: rate_ratio_K_, then a start, then {', '.join(FORMS)}",
+            remedy=f"write {wanted}",
+        )
+    training, ranks = split_training(name)
+    if training.count("_start_") > 1 or training.count("rate_ratio_") > 1:
+        raise input_error(
+            "two starts, or two ratios of rates, in one name",
+            where="strategy",
+            got=name,
+            expected="one of each at most",
+            remedy=f"leave all but one of {training} out, before {ranks}",
+        )
 
 
 def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:
