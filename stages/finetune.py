@@ -48,7 +48,7 @@ from adarank.pipeline.files.whole import (
     whole_folder,
     write_json,
 )
-from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
+from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problems
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
@@ -62,7 +62,7 @@ from adarank.pipeline.sources.base import base_of_study
 from adarank.tasks.base import Encoded
 from adarank.tasks.registry import make_task
 from adarank.tuning.loop.finite import DivergedError
-from adarank.tuning.loop.rates import choose_rate
+from adarank.tuning.loop.rates import Rates, choose_rates
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import name_base, read_tensors
 from adarank.tuning.shortcuts.shortcuts import PrefixStore
@@ -95,32 +95,32 @@ def main(task: Task, strategy: Strategy, budget: Budget, params: ParamsFile = PA
 
 
 def run(params: Params, cell: Cell) -> dict[str, Any]:
-    """Choose the learning rate and train every seed; the folders appear when all is done.
+    """Choose the rates and train every seed; the folders appear when all is done.
 
     A seed whose training diverges is recorded as failed, and the others go on.
 
     Returns:
-        What the seeds that did not fail cost to train, without the choice of the rate.
+        What the seeds that did not fail cost to train, without the choice of the rates.
     """
     section, seeds = params.of(cell.task), params.study.seeds
-    _check_tuning_seed(section, seeds)
+    if problems := tuning_seed_problems(section, seeds):
+        raise InputError(*problems)
     work, base = _work(params, section, cell), base_of_study()
     cached = _cached(params, section, cell, work)
-    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
-    steps = work.settings.steps * (len(seeds) + tries)
+    steps = work.settings.steps * (len(seeds) + _tries(section, work.plan))
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
         progress(f"finetune {cell.name}", steps) as advance,
     ):
-        rate = _chosen_rate(work, cached, section, adapters, advance)
-        cached.say_found("seed", [(seed, rate) for seed in seeds])
+        rates = _chosen_rates(work, cached, section, adapters, advance)
+        cached.say_found("seed", [(seed, rates) for seed in seeds])
         done: list[Trained] = []
         for seed in seeds:
             folder = seed_folder(adapters, seed)
-            train = partial(one_run.run, work, seed, rate, advance=advance, folder=folder)
+            train = partial(one_run.run, work, seed, rates, advance=advance, folder=folder)
             try:
-                done.append(cached.seed(seed, rate, folder, train))
+                done.append(cached.seed(seed, rates, folder, train))
             except DivergedError:
                 continue  # its failed.json says so
             # Not before: a base by another name is no reason to train again.
@@ -143,7 +143,7 @@ def _seed_of(path: Path) -> int:
 
 
 def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> CachedRuns:
-    without = {"learning_rate", "tuning_seed", "device", "bf16"}
+    without = {"learning_rate", "rate_ratio", "tuning_seed", "device", "bf16"}
     decides = {
         "plan": sha256(cell.plan),
         "directions": sha256(cell.directions) if work.directions else None,
@@ -166,9 +166,17 @@ def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     return costs
 
 
-def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
-    if len(section.learning_rate) > 1 and section.tuning_seed in seeds:
-        raise InputError(tuning_seed_problem(section.tuning_seed, seeds))
+def _candidates(section: FinetuneSection, plan: RankPlan) -> list[Rates]:
+    """List every learning rate with every ratio; the plan's own ratio, or none, goes before."""
+    ratios = section.rate_ratio if plan.rate_ratio is None else [plan.rate_ratio]
+    ratios = [1.0] if plan.tuner == "full" else ratios
+    return [Rates(rate, ratio) for ratio in ratios for rate in section.learning_rate]
+
+
+def _tries(section: FinetuneSection, plan: RankPlan) -> int:
+    """Count the runs that the choice of the rates takes."""
+    candidates = len(_candidates(section, plan))
+    return candidates * len(section.tuning_seed) if candidates > 1 else 0
 
 
 def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
@@ -187,8 +195,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
-    runs = len(params.study.seeds) + tries
+    runs = len(params.study.seeds) + _tries(section, plan)
     passes = runs * settings.steps * settings.batch_size / len(rows)
     return Work(
         plan=plan,
@@ -204,33 +211,35 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     )
 
 
-def _chosen_rate(
+def _chosen_rates(
     work: Work,
     cached: CachedRuns,
     section: FinetuneSection,
     adapters: Path,
     advance: Callable[[], None],
-) -> float:
-    """Choose the learning rate on validation, and write down from what it was chosen."""
-    rates, seed, metric = section.learning_rate, section.tuning_seed, work.settings.select_by
-    cached.say_found("rate", [(seed, rate) for rate in rates if len(rates) > 1])
+) -> Rates:
+    """Choose the rates on validation, and write down from what they were chosen."""
+    seeds, metric = section.tuning_seed, work.settings.select_by
+    candidates = _candidates(section, work.plan)
+    if len(candidates) > 1:
+        cached.say_found("rate", [(seed, rates) for rates in candidates for seed in seeds])
 
-    def train_at(rate: float) -> Trained:
-        return cached.rate(seed, rate, partial(one_run.run, work, seed, rate, advance=advance))
+    def train_at(rates: Rates, seed: int) -> Trained:
+        return cached.rate(seed, rates, partial(one_run.run, work, seed, rates, advance=advance))
 
-    chosen = choose_rate(rates, train_at, metric, work.task.better[metric])
+    chosen = choose_rates(candidates, seeds, train_at, metric, work.task.better[metric])
     for tried in chosen.tried:
         value = "undefined" if tried.value is None else f"{tried.value:.4f}"
         said = tried.error or f"validation {metric} {value} at step {tried.step}"
-        say(f"learning rate {tried.learning_rate:g}, seed {seed}: {said}")
+        say(f"learning rate {tried.rates}, seed {tried.seed}: {said}")
     record = {
-        "learning_rate": chosen.learning_rate,
+        **asdict(chosen.rates),
         "select_by": metric,
-        "tuning_seed": seed if chosen.tried else None,
+        "tuning_seed": seeds if chosen.tried else None,
         "tried": chosen.to_json(),
     }
     write_json(adapters / RATES, record)
-    return chosen.learning_rate
+    return chosen.rates
 
 
 def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at: Encoded) -> None:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from adarank.errors import Problem
 from adarank.pipeline.params.loader import Section
-from adarank.pipeline.params.study import distinct
+from adarank.pipeline.params.study import Seeds, distinct
 
 HEADLINE = "headline"
 """What finetune.select_by may say instead of a metric's name."""
@@ -28,6 +28,12 @@ Rates = Annotated[
 
 Ratio = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
+Ratios = Annotated[
+    list[Ratio], Field(min_length=1), BeforeValidator(_listed), AfterValidator(distinct)
+]
+
+TuningSeeds = Annotated[Seeds, BeforeValidator(_listed)]
+
 
 class FinetuneSection(Section):
     """How a plan is trained."""
@@ -36,17 +42,18 @@ class FinetuneSection(Section):
         default=[0.001],
         description="AdamW's highest rate; of a list, the one that does best on validation",
     )
-    rate_ratio: Ratio = Field(
-        default=1.0, description="the learning rate of B over that of A (LoRA+); adapters alone"
+    rate_ratio: Ratios = Field(
+        default=[1.0],
+        description="the learning rate of B over that of A (LoRA+); adapters alone; of a list, the "
+        "one that does best on validation, tried with every learning rate",
     )
     head_rate_ratio: Ratio = Field(
         default=1.0, description="the learning rate of the head over that of A; adapters alone"
     )
-    tuning_seed: int = Field(
-        default=100,
-        ge=0,
-        lt=2**32,
-        description="with which a list's rates are tried; none of study.seeds",
+    tuning_seed: TuningSeeds = Field(
+        default=[100],
+        description="with which a list's rates are tried, none of study.seeds; of several, the "
+        "mean decides",
     )
     schedule: ScheduleName = Field(
         default="linear",
@@ -99,13 +106,24 @@ class FinetuneSection(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
 
+    @property
+    def tunes(self) -> bool:
+        """Whether there are several rates or ratios to choose from."""
+        return len(self.learning_rate) * len(self.rate_ratio) > 1
 
-def tuning_seed_problem(tuning_seed: int, seeds: list[int], where: str = "") -> Problem:
-    """Describe a tuning seed that is also one of the study's seeds."""
-    return Problem(
-        "the seed that rates are tried with is also one that is compared",
-        f"{where}finetune.tuning_seed and study.seeds",
-        f"{tuning_seed}, which is among {seeds}",
-        "a seed that no cell is measured with",
-        f"finetune.tuning_seed: {max(seeds) + 1}",
-    )
+
+def tuning_seed_problems(
+    section: FinetuneSection, seeds: list[int], where: str = ""
+) -> list[Problem]:
+    """Describe the tuning seeds that are also the study's seeds; none where nothing is tuned."""
+    return [
+        Problem(
+            "the seed that rates are tried with is also one that is compared",
+            f"{where}finetune.tuning_seed and study.seeds",
+            f"{seed}, which is among {seeds}",
+            "a seed that no cell is measured with",
+            f"finetune.tuning_seed: {max([*seeds, *section.tuning_seed]) + 1}",
+        )
+        for seed in section.tuning_seed
+        if section.tunes and seed in seeds
+    ]

@@ -12,7 +12,7 @@ from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, Problem
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.evaluate import EvaluateSection
-from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
+from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problems
 from adarank.pipeline.params.loader import Slice, parse, read_yaml
 from adarank.pipeline.params.merge import MergeSection
 from adarank.pipeline.params.model import ModelSection
@@ -190,9 +190,9 @@ def _tuning_seeds(whole: WholeParams, path: Path) -> list[Problem]:
     """Refuse a tuning seed that is also compared, of every task that tunes its rate."""
     seeds = whole.study.seeds
     return [
-        tuning_seed_problem(section.tuning_seed, seeds, f"{path}: task {name}: ")
+        problem
         for name, section in _sections(whole).items()
-        if len(section.learning_rate) > 1 and section.tuning_seed in seeds
+        for problem in tuning_seed_problems(section, seeds, f"{path}: task {name}: ")
     ]
 
 

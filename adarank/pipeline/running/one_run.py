@@ -18,6 +18,7 @@ from adarank.pipeline.files.whole import write_json
 from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.rates import Rates
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import verify_saved
@@ -39,7 +40,7 @@ class Work:
         task: What is learned.
         train: Encoded rows, as training takes them.
         validation: Encoded rows to select by.
-        settings: How a run goes; its learning rate is the first candidate's and is not used.
+        settings: How a run goes; its rates are the first candidate's and are not used.
         dropout: On the adapters' inputs.
         directions: Along which the factors begin, by module; empty where the start is drawn.
         base_dropout: Whether the pretrained model's own dropout is active.
@@ -61,22 +62,22 @@ class Work:
 def run(
     work: Work,
     seed: int,
-    rate: float,
+    rates: Rates,
     checkpoints: Checkpoints | None = None,
     *,
     advance: Callable[[], None] = lambda: None,
     folder: Path | None = None,
 ) -> Trained:
-    """Train a cell's plan with one seed at one learning rate, and save what comes of it.
+    """Train a cell's plan with one seed at its rates, and save what comes of it.
 
     Args:
         work: The cell.
         seed: Decides the head, the adapters' start and the order of rows.
-        rate: The schedule's height.
+        rates: The learning rates.
         checkpoints: Where the run's state is kept, and comes from if it was cut short.
         advance: Called `settings.steps` times, also by a run that ends early.
         folder: Gets the adapter, trained.json and curve.tsv, or failed.json alone; None for a
-            run that is only to show what a learning rate comes to.
+            run that is only to show what its rates come to.
 
     Raises:
         DivergedError: A loss or gradient that is not finite; recorded in the folder, since a
@@ -84,7 +85,7 @@ def run(
         RunError: What was built, or what is loaded from the folder, is not what was planned.
     """
     task, tuner, plan = work.task, work.tuner, work.plan.for_seed(seed)
-    settings = _settings(work.settings, plan, rate)
+    settings = _settings(work.settings, rates)
     headed = _headed(work, seed)
     modules = find_modules(headed.model)
     start = _start(work, seed)
@@ -100,7 +101,7 @@ def run(
             trained = train(model, task, *rows, settings, seed, *beside)
     except DivergedError as error:
         if folder is not None:
-            _record_failure(folder, seed, rate, begun, error)
+            _record_failure(folder, seed, rates.learning_rate, begun, error)
         raise
     finally:
         steps.rest()
@@ -115,7 +116,7 @@ def run(
         "parameters": saved.parameters,
         "peak_parameters": begun.parameters,
         "head_parameters": saved.head_parameters,
-        "learning_rate": rate,
+        "learning_rate": rates.learning_rate,
         "ranks": saved.ranks,
     } | trained.record
     write_json(folder / TRAINED, record)
@@ -124,12 +125,10 @@ def run(
     return trained
 
 
-def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
-    """Set a run's rate, and B's over A's where the plan has its own."""
-    ratios = common.ratios
-    if plan.rate_ratio is not None:
-        ratios = replace(ratios, b=plan.rate_ratio)
-    return replace(common, learning_rate=rate, ratios=ratios)
+def _settings(common: Settings, rates: Rates) -> Settings:
+    """Set a run's rates."""
+    ratios = replace(common.ratios, b=rates.rate_ratio)
+    return replace(common, learning_rate=rates.learning_rate, ratios=ratios)
 
 
 def _headed(work: Work, seed: int) -> Headed:
