@@ -48,7 +48,11 @@ from adarank.pipeline.files.whole import (
     whole_folder,
     write_json,
 )
-from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problems
+from adarank.pipeline.params.finetune import (
+    FinetuneSection,
+    optimizer_problem,
+    tuning_seed_problems,
+)
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
@@ -181,6 +185,8 @@ def _tries(section: FinetuneSection, plan: RankPlan) -> int:
 
 def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     plan = cell.read_plan()
+    if problem := optimizer_problem(section, cell.strategy, plan.tuner):
+        raise InputError(problem)
     admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(
         read_description(cell.task),

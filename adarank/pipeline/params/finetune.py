@@ -40,7 +40,12 @@ class FinetuneSection(Section):
 
     learning_rate: Rates = Field(
         default=[0.001],
-        description="AdamW's highest rate; of a list, the one that does best on validation",
+        description="the optimizer's highest rate; of a list, the one that does best on validation",
+    )
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="adamw",
+        description="adamw, or muon: factors step by an equal spectral norm in every module, the "
+        "rest by AdamW; for strategies whose ranks stay as planned",
     )
     rate_ratio: Ratios = Field(
         default=[1.0],
@@ -79,6 +84,11 @@ class FinetuneSection(Section):
         description="validation metric that chooses the weights kept, and the learning rate of "
         "a list: loss ..., or headline for the task's own",
     )
+    ema: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="decay of an average of the weights over steps, which is looked at and kept "
+        "in their place; null for none",
+    )
     patience: int | None = Field(
         default=None, ge=1, description="looks without a better one that end a run; null for never"
     )
@@ -94,7 +104,9 @@ class FinetuneSection(Section):
         allow_inf_nan=False,
         description="memory for the outputs of frozen first blocks, in GiB; 0 for none",
     )
-    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="AdamW's")
+    weight_decay: float = Field(
+        default=0.01, ge=0, allow_inf_nan=False, description="the optimizer's"
+    )
     max_grad_norm: float = Field(
         default=1.0,
         ge=0,
@@ -127,3 +139,18 @@ def tuning_seed_problems(
         for seed in section.tuning_seed
         if section.tunes and seed in seeds
     ]
+
+
+def optimizer_problem(
+    section: FinetuneSection, strategy: str, tuner: str, where: str = ""
+) -> Problem | None:
+    """Describe an optimizer that a strategy's tuner cannot use; None where it can."""
+    if section.optimizer != "muon" or tuner in ("lora", "eva"):
+        return None
+    return Problem(
+        f"the tuner {tuner} trains no factors of fixed ranks",
+        f"{where}finetune.optimizer, strategy {strategy}",
+        section.optimizer,
+        "strategies that LoRA trains with the plan's ranks, or eva",
+        "finetune.optimizer: adamw, or a study of its own for this strategy",
+    )

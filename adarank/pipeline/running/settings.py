@@ -39,6 +39,8 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
         bf16=_bf16(section.bf16, device),
         device=device,
         ratios=RateRatios(section.rate_ratio[0], section.head_rate_ratio),
+        optimizer=section.optimizer,
+        ema=section.ema,
     )
 
 
