@@ -53,7 +53,9 @@ class FinetuneSection(Section):
         "one that does best on validation, tried with every learning rate",
     )
     head_rate_ratio: Ratio = Field(
-        default=1.0, description="the learning rate of the head over that of A; adapters alone"
+        default=1.0,
+        description="the learning rate of the head, and of biases and norms that are trained, over "
+        "that of A; adapters alone",
     )
     tuning_seed: TuningSeeds = Field(
         default=[100],
