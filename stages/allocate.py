@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors.numpy import save
 
 from adarank.allocation.allocate import allocate
@@ -24,6 +24,7 @@ from adarank.allocation.starts import SIGNALS as START_SIGNALS
 from adarank.allocation.strategies.registry import find_strategy
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import input_error, within
+from adarank.models.beside import BESIDE, Beside
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
@@ -90,10 +91,13 @@ def run(params: Params, strategy: str, budget: str) -> None:
             plans[task] = next(iter(plans.values()))
             continue
         scores, model = read_scores(found.signals, task)
-        plans[task] = _planned(params, strategy, average_rank, scores, model, defined)
+        beside = read_beside(task) if found.bias_norm else None
+        plans[task] = _planned(params, strategy, average_rank, scores, model, defined, beside)
         if not shared:
             say(f"allocate: {task}")
         show_ranks(plans[task], next(iter(scores.values())).modules)
+        if beside := plans[task].beside:
+            say(f"allocate: {beside.in_words()}; ranks with what is left")
         if plans[task].note:
             say(f"allocate: {plans[task].note}")
     with whole_folder(PLANS / plan_name(strategy, budget)) as folder:
@@ -132,6 +136,7 @@ def _planned(
     scores: Signals,
     model: str,
     defined: dict[str, Strategy],
+    beside: Beside | None,
 ) -> RankPlan:
     options = params.allocate
     return allocate(
@@ -146,6 +151,7 @@ def _planned(
         permutations=options.permutations,
         model_sha256=model,
         defined=defined,
+        beside=beside,
     )
 
 
@@ -179,6 +185,26 @@ def read_scores(signals: Sequence[str], task: str) -> tuple[Signals, str]:
             remedy="`dvc repro` scores the present one by each",
         )
     return scores, models[wanted[0]]
+
+
+def read_beside(task: str) -> Beside:
+    """Read the model's biases and norms from the footer of any table of scores.
+
+    Raises:
+        InputError: The table has none in its footer.
+    """
+    path = next(path for place in (OF_MODEL, task) for path in _tables(place))
+    _, about = read_parquet(path)
+    try:
+        return TypeAdapter(Beside).validate_python(about.get(BESIDE))
+    except ValidationError:
+        raise input_error(
+            "the scores do not name the model's biases and norms",
+            where=str(path),
+            got=about.get(BESIDE),
+            expected=f"{BESIDE} in the file's metadata",
+            remedy="delete the file and score again: `dvc repro`",
+        ) from None
 
 
 def _tables(place: str) -> list[Path]:

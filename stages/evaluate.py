@@ -248,6 +248,7 @@ def _record(
         **_mean_parameters(built),
         "head_parameters": built[0]["head_parameters"],
         "learning_rate": rates["learning_rate"],
+        **({"rate_ratio": rates["rate_ratio"]} if rates.get("rate_ratio", 1.0) != 1 else {}),
         "tuned": rates["tried"],
         "cut": _cut(work),
         "failed": [{"seed": seed, "error": failure["error"]} for seed, failure in failed.items()],

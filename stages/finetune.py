@@ -47,7 +47,11 @@ from adarank.pipeline.files.whole import (
     whole_folder,
     write_json,
 )
-from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
+from adarank.pipeline.params.finetune import (
+    FinetuneSection,
+    optimizer_problem,
+    tuning_seed_problems,
+)
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
@@ -61,7 +65,7 @@ from adarank.pipeline.sources.base import base_of_study
 from adarank.tasks.base import Encoded
 from adarank.tasks.registry import make_task
 from adarank.tuning.loop.finite import DivergedError
-from adarank.tuning.loop.rates import choose_rate
+from adarank.tuning.loop.rates import Rates, choose_rates
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import name_base, read_tensors
 from adarank.tuning.shortcuts.shortcuts import PrefixStore
@@ -94,32 +98,32 @@ def main(task: Task, strategy: Strategy, budget: Budget, params: ParamsFile = PA
 
 
 def run(params: Params, cell: Cell) -> dict[str, Any]:
-    """Choose the learning rate and train every seed; the folders appear when all is done.
+    """Choose the rates and train every seed; the folders appear when all is done.
 
     A seed whose training diverges is recorded as failed, and the others go on.
 
     Returns:
-        What the seeds that did not fail cost to train, without the choice of the rate.
+        What the seeds that did not fail cost to train, without the choice of the rates.
     """
     section, seeds = params.of(cell.task), params.study.seeds
-    _check_tuning_seed(section, seeds)
+    if problems := tuning_seed_problems(section, seeds):
+        raise InputError(*problems)
     work, base = _work(params, section, cell), base_of_study()
     cached = _cached(params, section, cell, work)
-    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
-    steps = work.settings.steps * (len(seeds) + tries)
+    steps = work.settings.steps * (len(seeds) + _tries(section, work.plan))
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
         progress(f"finetune {cell.name}", steps) as advance,
     ):
         runs = CellRuns(work, cached, section.together, advance)
-        rate = _chosen_rate(work, runs, section, adapters)
-        runs.prepare("seed", [(seed, rate) for seed in seeds], partial(seed_folder, adapters))
+        rates = _chosen_rates(work, runs, section, adapters)
+        runs.prepare("seed", [(seed, rates) for seed in seeds], partial(seed_folder, adapters))
         done: list[Trained] = []
         for seed in seeds:
             folder = seed_folder(adapters, seed)
             try:
-                done.append(runs.seed(seed, rate, folder))
+                done.append(runs.seed(seed, rates, folder))
             except DivergedError:
                 continue  # its failed.json says so
             # Not before: a base by another name is no reason to train again.
@@ -143,7 +147,7 @@ def _seed_of(path: Path) -> int:
 
 def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> CachedRuns:
     # Which runs were trained at once is in the keys of these runs alone.
-    without = {"learning_rate", "tuning_seed", "device", "bf16", "together"}
+    without = {"learning_rate", "rate_ratio", "tuning_seed", "device", "bf16", "together"}
     decides = {
         "plan": sha256(cell.plan),
         "directions": sha256(cell.directions) if work.directions else None,
@@ -167,13 +171,23 @@ def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     return costs
 
 
-def _check_tuning_seed(section: FinetuneSection, seeds: list[int]) -> None:
-    if len(section.learning_rate) > 1 and section.tuning_seed in seeds:
-        raise InputError(tuning_seed_problem(section.tuning_seed, seeds))
+def _candidates(section: FinetuneSection, plan: RankPlan) -> list[Rates]:
+    """List every learning rate with every ratio; the plan's own ratio, or none, goes before."""
+    ratios = section.rate_ratio if plan.rate_ratio is None else [plan.rate_ratio]
+    ratios = [1.0] if plan.tuner == "full" else ratios
+    return [Rates(rate, ratio) for ratio in ratios for rate in section.learning_rate]
+
+
+def _tries(section: FinetuneSection, plan: RankPlan) -> int:
+    """Count the runs that the choice of the rates takes."""
+    candidates = len(_candidates(section, plan))
+    return candidates * len(section.tuning_seed) if candidates > 1 else 0
 
 
 def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     plan = cell.read_plan()
+    if problem := optimizer_problem(section, cell.strategy, plan.tuner):
+        raise InputError(problem)
     admit_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(
         read_description(cell.task),
@@ -188,8 +202,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    tries = len(section.learning_rate) if len(section.learning_rate) > 1 else 0
-    runs = len(params.study.seeds) + tries
+    runs = len(params.study.seeds) + _tries(section, plan)
     passes = runs * settings.steps * settings.batch_size / len(rows)
     return Work(
         plan=plan,
@@ -207,23 +220,29 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     )
 
 
-def _chosen_rate(work: Work, runs: CellRuns, section: FinetuneSection, adapters: Path) -> float:
-    """Choose the learning rate on validation, and write down from what it was chosen."""
-    rates, seed, metric = section.learning_rate, section.tuning_seed, work.settings.select_by
-    runs.prepare("rate", [(seed, rate) for rate in rates if len(rates) > 1])
-    chosen = choose_rate(rates, partial(runs.rate, seed), metric, work.task.better[metric])
+def _chosen_rates(work: Work, runs: CellRuns, section: FinetuneSection, adapters: Path) -> Rates:
+    """Choose the rates on validation, and write down from what they were chosen."""
+    seeds, metric = section.tuning_seed, work.settings.select_by
+    candidates = _candidates(section, work.plan)
+    tried = [(seed, rates) for rates in candidates for seed in seeds]
+    runs.prepare("rate", tried if len(candidates) > 1 else [])
+
+    def train_at(rates: Rates, seed: int) -> Trained:
+        return runs.rate(seed, rates)
+
+    chosen = choose_rates(candidates, seeds, train_at, metric, work.task.better[metric])
     for tried in chosen.tried:
         value = "undefined" if tried.value is None else f"{tried.value:.4f}"
         said = tried.error or f"validation {metric} {value} at step {tried.step}"
-        say(f"learning rate {tried.learning_rate:g}, seed {seed}: {said}")
+        say(f"learning rate {tried.rates}, seed {tried.seed}: {said}")
     record = {
-        "learning_rate": chosen.learning_rate,
+        **asdict(chosen.rates),
         "select_by": metric,
-        "tuning_seed": seed if chosen.tried else None,
+        "tuning_seed": seeds if chosen.tried else None,
         "tried": chosen.to_json(),
     }
     write_json(adapters / RATES, record)
-    return chosen.learning_rate
+    return chosen.rates
 
 
 def _tell(cell: Cell, plan: RankPlan, examples: int, learned: Encoded, looked_at: Encoded) -> None:

@@ -100,7 +100,7 @@ def _by_weights(params: Params, signal: SignalName) -> Scored:
     covered = cover(model, any_text(model), params.score.modules)
     modules = list(covered.modules)
     say(f"score: {signal}, {len(modules)} modules, from their weights alone")
-    facts = {**about_coverage(covered), **about_modules(modules)}
+    facts = {**about_coverage(covered), **about_modules(model, modules)}
     with progress("score", len(modules)) as advance:
         if signal == "stable_rank":
             return stable_rank(model, modules, advance=advance), signal, facts

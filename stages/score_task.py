@@ -203,7 +203,7 @@ def _computed(params: Params, task: str, name: TaskSignalName) -> tuple[Scores, 
     model, batches, modules = work.headed.model, work.batches, work.modules
     uses = "text and labels" if kind.labels else "text alone"
     say(f"score: {name}, {len(modules)} modules, {facts['texts']} train rows, their {uses}")
-    facts |= about_modules(modules, reapplied_blocks(model, batches[0], work.task.loss))
+    facts |= about_modules(model, modules, reapplied_blocks(model, batches[0], work.task.loss))
     if kind.labels:
         facts["warmup"] = _warmed(work, section)
     kept: dict[str, Any] = {"components": section.components} if kind.spectrum else {}

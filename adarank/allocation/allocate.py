@@ -14,10 +14,12 @@ from adarank.allocation.rounding.apportion import apportion, budget_parameters
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
+from adarank.allocation.spending import counted_first, too_small
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import find_strategy, weigh
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError, Problem, input_error
+from adarank.models.beside import Beside
 
 Integers = NDArray[np.int64]
 
@@ -40,6 +42,7 @@ def allocate(
     permutations: int = 1,
     model_sha256: str = "",
     defined: Mapping[str, Strategy] | None = None,
+    beside: Beside | None = None,
 ) -> RankPlan:
     """Decide the LoRA rank of every module.
 
@@ -68,6 +71,8 @@ def allocate(
             train; see `RankPlan.for_seed`.
         model_sha256: Hash of the model scored, recorded in the plan.
         defined: User-defined strategies; see `adarank.allocation.strategies.definitions`.
+        beside: The model's biases and norms, as `adarank.find_beside` finds them; strategies with
+            `bias_norm_` train them too and spend on ranks what is left.
 
     Returns:
         The plan: a rank and an alpha for every module.
@@ -97,7 +102,12 @@ def allocate(
     chosen = find_strategy(strategy, defined)
     signals = _signals(scores, chosen)
     modules = _modules(signals)
-    spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
+    costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
+    spend = budget_parameters(budget, costs)
+    whole, trained = budget, beside if chosen.bias_norm else None
+    if chosen.bias_norm:
+        spend -= counted_first(strategy, trained, spend)
+        budget = float(spend / int(costs.sum()))
     least = default_min_rank(budget) if min_rank is None else min_rank
     lower, upper = _bounds(modules, least, max_rank)
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
@@ -115,9 +125,10 @@ def allocate(
     return RankPlan(
         schema=2 if variants or note else 1,
         strategy=strategy,
-        budget=float(budget),
+        budget=float(whole),
         unit="average_rank",
-        parameters=sum(module.parameters for module in first),
+        parameters=sum(module.parameters for module in first)
+        + (trained.parameters if trained else 0),
         model_sha256=model_sha256,
         scale=scale,
         modules=first,
@@ -127,6 +138,7 @@ def allocate(
         growth=chosen.growth,
         start=chosen.start,
         rate_ratio=chosen.rate_ratio,
+        beside=trained,
     )
 
 
@@ -232,7 +244,7 @@ def _ranks(
             turns=even_spread(question.modules),
         )
     if strategy.tuner != "full" and not ranks.any():
-        raise _too_small(budget, rounding, question.modules)
+        raise too_small(budget, rounding, question.modules)
     return ranks
 
 
@@ -281,16 +293,4 @@ def _planned(modules: pd.DataFrame, ranks: Integers, scale: Scale) -> tuple[Plan
             parameters=row["rank"] * row["parameters_per_rank"],
         )
         for row in rows.to_dict("records")
-    )
-
-
-def _too_small(budget: float, rounding: str, modules: pd.DataFrame) -> InputError:
-    costs = modules["parameters_per_rank"]
-    least = costs.min() / costs.sum()
-    return input_error(
-        "no module gets a rank",
-        where="budget",
-        got=f"average rank {budget:g}, rounding {rounding}",
-        expected=f"at least {least:.3g} with rounding spend_all: one rank of the smallest module",
-        remedy="raise the budget, or use rounding: spend_all",
     )

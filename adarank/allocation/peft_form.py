@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem, input_error
+from adarank.models.beside import Beside
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -54,6 +55,12 @@ def names_in(modules: Sequence[PlannedModule], model: "TorchModule") -> dict[str
     if real := [problem for problem in problems if problem]:
         raise InputError(*real)
     return names
+
+
+def norm_names(beside: Beside, model: "TorchModule | None") -> list[str]:
+    """Name the norms that are trained whole: in full in a model, else as in the base model."""
+    prefix = _head_prefix(model) if model is not None else ""
+    return [prefix + name for name in beside.norms]
 
 
 def rank_pattern(modules: Sequence[PlannedModule]) -> dict[str, int]:

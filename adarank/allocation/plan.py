@@ -14,6 +14,7 @@ from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.allocation.starts import StartName
 from adarank.errors import InputError, Problem
+from adarank.models.beside import Beside
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -23,7 +24,14 @@ Tuner = Literal["lora", "adalora", "eva", "full", "growing"]
 Modules = tuple[PlannedModule, ...]
 
 _REMEDY = "make the plan again: `dvc repro`"
-_DEFAULTS = {"variants": [], "note": "", "growth": None, "start": "kaiming", "rate_ratio": None}
+_DEFAULTS = {
+    "variants": [],
+    "note": "",
+    "growth": None,
+    "start": "kaiming",
+    "rate_ratio": None,
+    "beside": None,
+}
 """What the JSON form leaves out."""
 
 
@@ -36,7 +44,7 @@ class RankPlan:
         strategy: Which strategy made the weights.
         budget: What could be spent, as an average rank: the parameters of that uniform rank.
         unit: The budget's unit, `average_rank`.
-        parameters: Trainable parameters that all ranks of `modules` cost.
+        parameters: Trainable parameters that all ranks of `modules` cost, and `beside`.
         model_sha256: Hash of the model folder that was scored; empty if none was.
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
@@ -50,6 +58,7 @@ class RankPlan:
         growth: How `growing` changes the ranks; None for other tuners.
         start: How the factors of `lora` begin; see adarank.tuning.starts.
         rate_ratio: B's learning rate over A's; None for the training's own.
+        beside: Biases and norms that are trained too; None for none.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -90,10 +99,11 @@ class RankPlan:
     growth: Growth | None = None
     start: StartName = "kaiming"
     rate_ratio: float | None = None
+    beside: Beside | None = None
 
     def __post_init__(self) -> None:
         problems = [p for place, modules in self._lists() for p in self._faults(place, modules)]
-        spent = sum(module.parameters for module in self.modules)
+        spent = sum(module.parameters for module in self.modules) + self.beside_parameters
         if spent != self.parameters:
             what, where = "not the modules' sum", "plan.parameters"
             problems.append(Problem(what, where, self.parameters, f"{spent}", _REMEDY))
@@ -194,8 +204,13 @@ class RankPlan:
             schema=2 if self.note else 1,
             modules=modules,
             variants=(),
-            parameters=sum(module.parameters for module in modules),
+            parameters=sum(module.parameters for module in modules) + self.beside_parameters,
         )
+
+    @property
+    def beside_parameters(self) -> int:
+        """Trainable parameters of biases and norms."""
+        return self.beside.parameters if self.beside else 0
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -245,7 +260,8 @@ class RankPlan:
 
         Args:
             model: The model to adapt, with or without a task head. With it, keys are full
-                names, anchored, and checked to exist; without it, portable.
+                names, anchored, and checked to exist; without it, portable. A plan with biases
+                trains all of the model's in PEFT (`bias="all"`), until others are frozen again.
             overrides: Anything else that LoraConfig takes: task_type, lora_dropout,
                 modules_to_save ...
 
@@ -253,4 +269,9 @@ class RankPlan:
             InputError: No module has a rank, the model is not the plan's, or an override is
                 the plan's to decide.
         """
+        if self.beside is not None:
+            head = overrides.get("modules_to_save") or []
+            norms = peft_form.norm_names(self.beside, model)
+            bias = "all" if self.beside.biases else "none"
+            overrides = {**overrides, "bias": bias, "modules_to_save": [*head, *norms] or None}
         return peft_form.lora_config(self.modules, self.scale, model, overrides)

@@ -20,6 +20,9 @@ SIGNALS: dict[StartName, str] = {
 """What must have been scored; starts that are drawn need nothing."""
 
 _START = re.compile(rf"({'|'.join(ABOUT)})_start_(.+)")
+BIAS_NORM = "bias_norm_"
+"""Before a strategy: biases and norms are trained first, and ranks with what is left."""
+
 _RATE_RATIO = re.compile(r"rate_ratio_([1-9][0-9]{0,5})_(.+)")
 
 
@@ -47,6 +50,17 @@ def rate_ratio_named(name: str) -> tuple[int, str] | None:
     return (int(match.group(1)), match.group(2)) if match else None
 
 
+def bias_norm_named(name: str) -> tuple[str, str] | None:
+    """Read the strategy from a name that begins with `bias_norm_`; None from any other.
+
+    Example:
+        >>> bias_norm_named("bias_norm_uniform")
+        ('bias_norm_', 'uniform')
+    """
+    rest = name.removeprefix(BIAS_NORM)
+    return (BIAS_NORM, rest) if rest and rest != name else None
+
+
 def split_training(name: str) -> tuple[str, str]:
     """Split a strategy's name into what changes its training alone, and what decides its ranks.
 
@@ -56,7 +70,7 @@ def split_training(name: str) -> tuple[str, str]:
         >>> split_training("uniform")
         ('', 'uniform')
     """
-    found = start_named(name) or rate_ratio_named(name)
+    found = start_named(name) or rate_ratio_named(name) or bias_norm_named(name)
     if found is None:
         return "", name
     prefix, rest = split_training(found[1])

@@ -17,6 +17,7 @@ Kind = Literal[
     "no_controls",
     "rate_not_tuned",
     "rate_at_end",
+    "ratio_at_end",
     "project_data",
     "label_noise",
     "cut_rows",
@@ -164,22 +165,26 @@ def _controls(cells: Sequence[Cell], exempt: Set[str], controls: Controls) -> li
 
 
 def _rates(cells: Sequence[Cell]) -> list[Caveat]:
-    """Point out learning rates that were not chosen, or chosen at the end of their list."""
+    """Point out rates and ratios that were not chosen, or chosen at the end of their list."""
     found: list[Caveat] = []
     if any(not cell.get("tuned") for cell in cells):
         text = "The learning rate was not tuned for every cell: a strategy may gain or lose only "
         found.append(Caveat("rate_not_tuned", text + "because the rate suits it."))
+    found += _at_end(cells, "rate_at_end", "learning_rate", "learning rate")
+    return found + _at_end(cells, "ratio_at_end", "rate_ratio", "ratio of B's rate to A's")
+
+
+def _at_end(cells: Sequence[Cell], kind: Kind, key: str, name: str) -> list[Caveat]:
+    """Point out the cells whose chosen value is the highest or lowest of several tried."""
+    found: list[Caveat] = []
     for end, pick, other in (("highest", max, "higher"), ("lowest", min, "lower")):
         at_end = [
             cell["cell"]
             for cell in cells
-            if len(tried := _tried(cell)) > 1 and cell["learning_rate"] == pick(tried)
+            if len(tried := {t[key] for t in cell.get("tuned") or () if key in t}) > 1
+            and cell.get(key, 1.0) == pick(tried)
         ]
         if at_end:
-            text = f"The chosen learning rate is the {end} of its list for {listed(at_end)}: "
-            found.append(Caveat("rate_at_end", f"{text}a {other} one might do better."))
+            text = f"The chosen {name} is the {end} of its list for {listed(at_end)}: "
+            found.append(Caveat(kind, f"{text}a {other} one might do better."))
     return found
-
-
-def _tried(cell: Cell) -> list[float]:
-    return [t["learning_rate"] for t in cell.get("tuned") or () if "learning_rate" in t]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError
+from adarank.models.beside import Beside
 from adarank.models.stacks import base_model
 from adarank.tasks.base import Headed
 from adarank.tuning.seeds import generator
@@ -69,12 +70,67 @@ def attach(
     )
     with torch.random.fork_rng(devices=[]), quietly():
         model = get_peft_model(headed.model, config)
+    if plan.beside is not None:
+        _train_biases(model, plan.beside)
     for name, layer in layers_of(model).items():
         weight = factors_of(layer)[0]
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator(seed, "lora", name))
     verify(model, plan, headed.head)
-    _verify_trainable(model)
+    _verify_trainable(model, plan)
     return model
+
+
+def _train_biases(model: PeftModel, beside: Beside) -> None:
+    """Freeze the biases that are not the plan's: PEFT has trained all of the model's."""
+    wanted = {id(bias) for bias in _biases(model, beside).values()}
+    whole = {id(p) for p in _trained_whole(model)}
+    for name, p in model.named_parameters():
+        if name.endswith(".bias") and id(p) not in whole:
+            p.requires_grad_(id(p) in wanted)
+
+
+def _biases(model: PeftModel, beside: Beside) -> dict[str, nn.Parameter]:
+    base = base_model(model.get_base_model())[1]
+    found: dict[str, nn.Parameter] = {}
+    for name in beside.biases:
+        layer: Any = base.get_submodule(name)
+        bias: Any = (layer.get_base_layer() if isinstance(layer, LoraLayer) else layer).bias
+        if bias is not None:
+            found[name] = bias
+    return found
+
+
+def _trained_whole(model: PeftModel) -> list[nn.Parameter]:
+    wrapped: Any = model.get_base_model().modules()
+    kept = (m.modules_to_save[ADAPTER] for m in wrapped if isinstance(m, ModulesToSaveWrapper))
+    return [p for module in kept for p in module.parameters()]
+
+
+def beside_parameters(model: PeftModel, plan: RankPlan) -> int:
+    """Count the biases and norms that a model trains beside its adapters, as they are in it.
+
+    Raises:
+        RunError: Others than the plan's; every one.
+    """
+    if plan.beside is None:
+        return 0
+    whole, prefix = head_parameters(model), _prefix(model)
+    biases = {name: bias.numel() for name, bias in _biases(model, plan.beside).items()}
+    norms = {name: whole.get(f"{prefix}{name}", 0) for name in plan.beside.norms}
+    problems = [
+        Problem("trained beside the adapters", name, got.get(name, 0), f"{count} parameters")
+        for got, expected in ((biases, plan.beside.biases), (norms, plan.beside.norms))
+        for name, count in expected.items()
+        if got.get(name, 0) != count
+    ]
+    if problems:
+        raise RunError(*problems)
+    return sum(biases.values()) + sum(norms.values())
+
+
+def _prefix(model: PeftModel) -> str:
+    name = base_model(model.get_base_model())[0]
+    return f"{name}." if name else ""
 
 
 def read_ranks(model: PeftModel) -> dict[str, Built]:
@@ -129,9 +185,11 @@ def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str,
         for name in sorted(built.keys() | expected.keys())
         if not _same(built.get(name), expected.get(name))
     ]
-    whole = tuple(sorted(head_parameters(model)))
-    if whole != tuple(sorted(head)):
-        problems.append(Problem("trained whole beside the adapters", "head", whole, f"{head}"))
+    norms = [_prefix(model) + name for name in plan.beside.norms] if plan.beside else []
+    whole, expected_whole = tuple(sorted(head_parameters(model))), tuple(sorted([*head, *norms]))
+    if whole != expected_whole:
+        what = "trained whole beside the adapters"
+        problems.append(Problem(what, "head", whole, f"{expected_whole}"))
     if problems:
         raise RunError(*problems)
     return built
@@ -139,8 +197,7 @@ def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str,
 
 def full_names(model: PeftModel) -> list[str]:
     """List the adapted modules by their full names in the transformers model."""
-    prefix = base_model(model.get_base_model())[0]
-    return [f"{prefix}.{name}" if prefix else name for name in layers_of(model)]
+    return [_prefix(model) + name for name in layers_of(model)]
 
 
 @contextmanager
@@ -192,11 +249,17 @@ def _in_words(built: dict[str, Built], expected: dict[str, Built], name: str) ->
     return words(built.get(name)), words(expected.get(name))
 
 
-def _verify_trainable(model: PeftModel) -> None:
+def _verify_trainable(model: PeftModel, plan: RankPlan) -> None:
     wanted = sum(one.parameters for one in read_ranks(model).values())
     wanted += sum(head_parameters(model).values())
+    wanted += sum(plan.beside.biases.values()) if plan.beside else 0
     got = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if got != wanted:
         raise RunError(
-            Problem("trainable parameters", "model", got, f"{wanted}: adapters and head alone")
+            Problem(
+                "trainable parameters",
+                "model",
+                got,
+                f"{wanted}: adapters, head and the plan's biases and norms",
+            )
         )

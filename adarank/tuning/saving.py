@@ -26,7 +26,14 @@ def adapter_state(model: PeftModel) -> dict[str, Tensor]:
     """Collect the tensors of a model's adapters and head, as PEFT names them in a file."""
     with quietly():
         state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    # Of biases, PEFT also writes copies by its own names of what is trained whole, and never reads
+    # them.
+    twice = (".original_module.", ".modules_to_save.")
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in state.items()
+        if not any(part in name for part in twice)
+    }
 
 
 def save_adapter(model: PeftModel, folder: Path, **changed: Any) -> None:

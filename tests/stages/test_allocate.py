@@ -18,7 +18,7 @@ from adarank.allocation.rounding.apportion import ROUNDINGS
 from adarank.allocation.scale import Scale
 from adarank.allocation.strategies.registry import STRATEGIES, find_strategy
 from adarank.pipeline.artifacts.places import SCORES
-from adarank.pipeline.files.tables import write_parquet
+from adarank.pipeline.files.tables import read_parquet, write_parquet
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.signal import SIGNALS
 from stages.allocate import app
@@ -321,8 +321,8 @@ def test_a_drawn_start_has_a_file_of_no_directions(strategy):
 
 def test_every_draw_of_a_permuted_plan_finds_its_directions():
     write_parquet(SCORES / "questions/gradient_directions.parquet", with_directions(40), ABOUT)
-    assert call("permuted_gradient_start_disagreement", "4").exit_code == 0
-    folder = Path("data/plans/permuted_gradient_start_disagreement-4")
+    assert call("gradient_start_permuted_disagreement", "4").exit_code == 0
+    folder = Path("data/plans/gradient_start_permuted_disagreement-4")
     plan = RankPlan.from_json(json.loads((folder / "questions.json").read_text()))
     rows = load_file(folder / "questions.safetensors")
     ranks = [plan.for_seed(seed).ranks for seed in range(plan.draws)]
@@ -330,3 +330,19 @@ def test_every_draw_of_a_permuted_plan_finds_its_directions():
     assert {name: max(one[name] for one in ranks) for name in plan.ranks} == {
         name: len(found) for name, found in rows.items()
     }
+
+
+def test_biases_and_norms_are_read_from_the_scores_footer():
+    refused = call("bias_norm_uniform", "4")
+    assert refused.exit_code == 2 and "do not name the model's biases and norms" in refused.output
+    for path in SCORES.rglob("*.parquet"):
+        table, about = read_parquet(path)
+        beside = {"biases": {"layer.0.query": 64}, "norms": {"layer.0.norm": 128}}
+        write_parquet(path, table, about | {"beside": beside})
+    done = call("bias_norm_uniform", "4")
+    assert done.exit_code == 0, done.output
+    assert "64 parameters in 1 bias, 128 in 1 norm; ranks with what is left" in done.output
+    plan = json.loads(Path("data/plans/bias_norm_uniform-4/questions.json").read_text())
+    ranks = sum(module["parameters"] for module in plan["modules"])
+    assert plan["parameters"] == ranks + 192
+    assert plan["beside"]["norms"] == {"layer.0.norm": 128}

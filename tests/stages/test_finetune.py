@@ -126,7 +126,13 @@ def test_every_seed_has_a_record_of_what_was_trained(finished: tuple[Path, Resul
     rates = json.loads(
         (folder / "data/adapters/questions/explicit-2/learning_rates.json").read_text()
     )
-    assert rates == {"learning_rate": 2e-2, "select_by": "loss", "tried": [], "tuning_seed": None}
+    assert rates == {
+        "learning_rate": 2e-2,
+        "rate_ratio": 1.0,
+        "select_by": "loss",
+        "tried": [],
+        "tuning_seed": None,
+    }
 
 
 def test_the_same_again_is_the_same_bytes(finished: tuple[Path, Result]):
@@ -218,7 +224,7 @@ def test_the_best_of_several_rates_is_used_for_every_seed():
     assert result.exit_code == 0, result.output
     told = rates()
     low, diverged, best = told["tried"]
-    assert (told["learning_rate"], told["tuning_seed"]) == (2e-2, 99)
+    assert (told["learning_rate"], told["tuning_seed"]) == (2e-2, [99])
     assert told["select_by"] == "accuracy"
     assert low["value"] < best["value"] and best["value"] == best["validation"]["accuracy"]
     assert diverged["value"] is None and diverged["error"].startswith("step ")
@@ -361,3 +367,34 @@ def test_a_plans_rate_ratio_goes_before_the_sections():
     path = Path("data/plans/explicit-2/questions.json")
     write_json(path, json.loads(path.read_text()) | {"rate_ratio": 2.0})
     assert b_of(rate_ratio=4.0) == pytest.approx(4e-2, rel=1e-3)
+
+
+@pytest.mark.usefixtures("project")
+def test_ratios_are_tuned_with_the_rates_over_several_seeds():
+    write_params(
+        steps=2,
+        evaluate_every=2,
+        seeds=[0],
+        learning_rate=[1e-6, 2e-2],
+        rate_ratio=[1.0, 4.0],
+        tuning_seed=[98, 99],
+    )
+    result = finetune()
+    assert result.exit_code == 0, result.output
+    told = rates()
+    at = [(t["rate_ratio"], t["learning_rate"], t["seed"]) for t in told["tried"]]
+    assert at == [(k, r, s) for k in (1.0, 4.0) for r in (1e-6, 2e-2) for s in (98, 99)]
+    means = {
+        both: sum(
+            t["value"] for t in told["tried"] if (t["learning_rate"], t["rate_ratio"]) == both
+        )
+        for both in {(r, k) for k, r, _ in at}
+    }
+    best = min(means, key=lambda both: means[both])
+    assert (told["learning_rate"], told["rate_ratio"]) == best and best[0] == 2e-2
+    assert told["tuning_seed"] == [98, 99]
+    assert "18/18" in result.stderr, "eight tries and a seed, two steps each"
+    path = Path("data/plans/explicit-2/questions.json")
+    write_json(path, json.loads(path.read_text()) | {"rate_ratio": 2.0})
+    assert finetune().exit_code == 0
+    assert {t["rate_ratio"] for t in rates()["tried"]} == {2.0}, "the plan's own goes before"

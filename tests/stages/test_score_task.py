@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from adarank.allocation.signal import read_signal
 from adarank.models.modules import find_modules
+from adarank.models.norms import find_beside
 from adarank.pipeline.artifacts.model import load_model
 from adarank.pipeline.files.tables import read_parquet, write_parquet
 from adarank.pipeline.files.whole import folder_sha256, sha256, write_json
@@ -112,13 +114,14 @@ def test_disagreement_on_the_tasks_own_texts_is_that_of_these_texts() -> None:
 def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: TaskSignalName) -> None:
     table, metrics = scored(signal)
     note = read_parquet(Path(f"data/scores/questions/{signal}.parquet"))[1]
-    model_hash = folder_sha256(Path("data/model"))
+    model_hash, model = folder_sha256(Path("data/model")), load_model(Path("data/model"))
+    assert note.pop("beside") == asdict(find_beside(model, find_modules(model)))
     assert note == {"signal": signal, "estimator": signal, "model_sha256": model_hash}
     spectrum = KINDS[signal].spectrum
     directions = ["direction"] if signal.endswith("_directions") else []
     components = ["component"] if spectrum else []
     assert list(table.columns) == [*COLUMNS[:-1], *components, "score", *directions]
-    modules = find_modules(load_model(Path("data/model")))
+    modules = find_modules(model)
     assert table["module"].drop_duplicates().tolist() == [m.name for m in modules]
     assert len(table) == len(modules) * (4 if spectrum else 1)
     assert table["trial"].eq(0).all() and table["score"].gt(0).all()

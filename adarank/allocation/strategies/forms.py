@@ -80,3 +80,20 @@ def rate_ratio_of(strategy: Strategy, ratio: float) -> Strategy:
             remedy=f"leave `rate_ratio_{ratio:g}_` out",
         )
     return replace(strategy, rate_ratio=float(ratio))
+
+
+def bias_norm_of(strategy: Strategy) -> Strategy:
+    """Make the form that trains biases and norms too, and spends what is left on ranks.
+
+    Raises:
+        InputError: Another tuner than LoRA's, or ranks that no budget sets.
+    """
+    if strategy.tuner != "lora" or strategy.literal:
+        raise input_error(
+            "biases and norms are counted with ranks that the budget sets",
+            where="strategy bias_norm_...",
+            got=strategy.about,
+            expected="a strategy that LoRA trains within a budget, such as uniform",
+            remedy="leave `bias_norm_` out",
+        )
+    return replace(strategy, bias_norm=True)

@@ -11,9 +11,16 @@ from dataclasses import replace
 import numpy as np
 
 from adarank.allocation.growth import AS_PUBLISHED, SQUEEZED, Growth
-from adarank.allocation.starts import ABOUT, rate_ratio_named, start_named
+from adarank.allocation.starts import (
+    ABOUT,
+    bias_norm_named,
+    rate_ratio_named,
+    split_training,
+    start_named,
+)
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.forms import (
+    bias_norm_of,
     permuted_of,
     rate_ratio_of,
     reversed_of,
@@ -21,6 +28,7 @@ from adarank.allocation.strategies.forms import (
 )
 from adarank.allocation.strategies.greedy import greedy
 from adarank.allocation.strategies.heuristics import attention_heavy, empirical, linear_decay
+from adarank.allocation.strategies.names import check_prefixes
 from adarank.allocation.strategies.places import blocks_named, last_blocks, mlp_only
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.strategy import Strategy, Weigh, Weights
@@ -194,13 +202,15 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
 """What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
 
 FAMILIES = {"last_K_blocks": "the same rank in the last K blocks, no adapters elsewhere"}
-"""Strategies with a number in their name, such as last_3_blocks."""
+"""Strategies with a number in their name."""
 
 TRAINED_FORMS = {
     **{f"{start}_start": about for start, about in ABOUT.items()},
     "rate_ratio_K": "B's learning rate K times A's (LoRA+, Hayou et al. 2024, arXiv 2402.12354)",
+    "bias_norm": "biases, but the key's, and norms are trained and paid for first, ranks with what "
+    "is left (biases alone: Ben Zaken et al. 2022, arXiv 2106.10199)",
 }
-"""Prefixes that change how a strategy's plan is trained and leave its ranks alone."""
+"""Prefixes that change how a strategy's plan is trained, and not how modules are weighed."""
 
 
 def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> Strategy:
@@ -212,7 +222,7 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
         defined: User-defined strategies, by name.
 
     Raises:
-        InputError: No such strategy.
+        InputError: No such strategy, or its prefixes in another order than a name has them.
 
     Example:
         >>> find_strategy("permuted_fisher").signals
@@ -225,6 +235,7 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
     known = {**STRATEGIES, **(defined or {})}
     if name in known:
         return known[name]
+    check_prefixes(name, FORMS)
     if (k := blocks_named(name)) is not None:
         about = FAMILIES["last_K_blocks"].replace("K", str(k))
         return Strategy(last_blocks(k), about, selects=True, source="this project")
@@ -232,6 +243,8 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
         return start_of(find_strategy(begun[1], defined), begun[0])
     if (rated := rate_ratio_named(name)) is not None:
         return rate_ratio_of(find_strategy(rated[1], defined), rated[0])
+    if (beside := bias_norm_named(name)) is not None:
+        return bias_norm_of(find_strategy(beside[1], defined))
     form, _, rest = name.partition("_")
     if form not in FORMS or (not rest and form == "literal"):
         raise _unknown(name, known)
@@ -240,9 +253,8 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
 
 def is_reserved(name: str) -> bool:
     """Whether a name has a meaning already, so that no user-defined strategy can have it."""
-    taken = name in STRATEGIES or blocks_named(name) is not None
-    trained = start_named(name) is not None or rate_ratio_named(name) is not None
-    return taken or trained or name.partition("_")[0] in FORMS
+    taken = name in STRATEGIES or blocks_named(name) is not None or name.partition("_")[0] in FORMS
+    return taken or bool(split_training(name)[0])
 
 
 def _unknown(name: str, known: Mapping[str, Strategy]) -> Exception:

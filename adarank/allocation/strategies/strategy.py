@@ -32,6 +32,7 @@ class Strategy:
         rslora: Whether the plan's scale is alpha / sqrt(rank).
         start: How the factors begin.
         rate_ratio: B's learning rate over A's; None for finetune.rate_ratio.
+        bias_norm: Whether biases and norms are trained too, and counted first.
         source: Paper or project that it comes from.
     """
 
@@ -47,9 +48,11 @@ class Strategy:
     rslora: bool = False
     start: StartName = "kaiming"
     rate_ratio: float | None = None
+    bias_norm: bool = False
     source: str = ""
 
     @property
     def owns_training(self) -> bool:
         """Whether it says how its plan is trained, and not only how modules are weighed."""
-        return self.tuner != "lora" or self.start != "kaiming" or self.rate_ratio is not None
+        otherwise = self.start != "kaiming" or self.rate_ratio is not None or self.bias_norm
+        return self.tuner != "lora" or otherwise

@@ -56,6 +56,7 @@ class RatesForm(Form):
     """What a cell's record of learning rates holds."""
 
     learning_rate: float
+    rate_ratio: float = 1.0
     tried: list[dict[str, Any]]
 
 

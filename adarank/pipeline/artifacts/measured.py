@@ -49,6 +49,7 @@ class CellForm(Record):
     mean_parameters: int | None = None
     head_parameters: int
     learning_rate: float
+    rate_ratio: float | None = None
     tuned: list[dict[str, Any]] | None
     failed: list[Failure] | None = None
     seeds: list[Row] | None

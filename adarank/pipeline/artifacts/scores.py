@@ -1,9 +1,12 @@
 """What a scoring stage writes and prints, whichever signal it computed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from adarank.models.beside import BESIDE
 from adarank.models.modules import Module
+from adarank.models.norms import find_beside
 from adarank.pipeline.artifacts.places import SCORE_METRICS, SCORES
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.tables import write_parquet
@@ -12,15 +15,18 @@ from adarank.scoring.scores import Scores
 from adarank.scoring.table import summary
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from adarank.models.coverage import Coverage
 
 
 def about_modules(
-    modules: Sequence[Module], reapplied: Mapping[str, int] | None = None
+    model: "nn.Module", modules: Sequence[Module], reapplied: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Print, and return for the metrics, what is peculiar about the modules.
 
     Args:
+        model: Whose they are; its biases and norms go into the table's footer.
         modules: What is scored.
         reapplied: Applications of each block that is applied more than once; None where no text
             goes through the model.
@@ -30,7 +36,11 @@ def about_modules(
         say(f"score: {len(shared)} modules share their weight with others; scored once, together")
     for block, times in (reapplied or {}).items():
         say(f"score: block {block} is applied {times} times; scored for all of them at once")
-    return {"shared_weights": shared, "reapplied_blocks": dict(reapplied or {})}
+    return {
+        "shared_weights": shared,
+        "reapplied_blocks": dict(reapplied or {}),
+        BESIDE: asdict(find_beside(model, modules)),
+    }
 
 
 def about_coverage(coverage: "Coverage") -> dict[str, Any]:
@@ -64,9 +74,10 @@ def write_scores(
     """
     say(f"score: computed by {scores.engine}")
     note = {"signal": signal, "estimator": estimator, "model_sha256": model_sha256}
+    note |= {BESIDE: facts[BESIDE]} if BESIDE in facts else {}
     write_parquet(SCORES / place / f"{signal}.parquet", scores.table, note)
     record = {
-        **facts,
+        **{name: fact for name, fact in facts.items() if name != BESIDE},
         "estimator": estimator,
         "engine": scores.engine,
         "forwards": scores.forwards,

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from adarank.errors import Problem
 from adarank.pipeline.params.loader import Section
-from adarank.pipeline.params.study import distinct
+from adarank.pipeline.params.study import Seeds, distinct
 
 HEADLINE = "headline"
 """What finetune.select_by may say instead of a metric's name."""
@@ -28,25 +28,39 @@ Rates = Annotated[
 
 Ratio = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
+Ratios = Annotated[
+    list[Ratio], Field(min_length=1), BeforeValidator(_listed), AfterValidator(distinct)
+]
+
+TuningSeeds = Annotated[Seeds, BeforeValidator(_listed)]
+
 
 class FinetuneSection(Section):
     """How a plan is trained."""
 
     learning_rate: Rates = Field(
         default=[0.001],
-        description="AdamW's highest rate; of a list, the one that does best on validation",
+        description="the optimizer's highest rate; of a list, the one that does best on validation",
     )
-    rate_ratio: Ratio = Field(
-        default=1.0, description="the learning rate of B over that of A (LoRA+); adapters alone"
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="adamw",
+        description="adamw, or muon: factors step by an equal spectral norm in every module, the "
+        "rest by AdamW; for strategies whose ranks stay as planned",
+    )
+    rate_ratio: Ratios = Field(
+        default=[1.0],
+        description="the learning rate of B over that of A (LoRA+); adapters alone; of a list, the "
+        "one that does best on validation, tried with every learning rate",
     )
     head_rate_ratio: Ratio = Field(
-        default=1.0, description="the learning rate of the head over that of A; adapters alone"
+        default=1.0,
+        description="the learning rate of the head, and of biases and norms that are trained, over "
+        "that of A; adapters alone",
     )
-    tuning_seed: int = Field(
-        default=100,
-        ge=0,
-        lt=2**32,
-        description="with which a list's rates are tried; none of study.seeds",
+    tuning_seed: TuningSeeds = Field(
+        default=[100],
+        description="with which a list's rates are tried, none of study.seeds; of several, the "
+        "mean decides",
     )
     schedule: ScheduleName = Field(
         default="linear",
@@ -89,6 +103,11 @@ class FinetuneSection(Section):
         description="validation metric that chooses the weights kept, and the learning rate of "
         "a list: loss ..., or headline for the task's own",
     )
+    ema: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="decay of an average of the weights over steps, which is looked at and kept "
+        "in their place; null for none",
+    )
     patience: int | None = Field(
         default=None, ge=1, description="looks without a better one that end a run; null for never"
     )
@@ -104,7 +123,9 @@ class FinetuneSection(Section):
         allow_inf_nan=False,
         description="memory for the outputs of frozen first blocks, in GiB; 0 for none",
     )
-    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="AdamW's")
+    weight_decay: float = Field(
+        default=0.01, ge=0, allow_inf_nan=False, description="the optimizer's"
+    )
     max_grad_norm: float = Field(
         default=1.0,
         ge=0,
@@ -116,13 +137,39 @@ class FinetuneSection(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda")
 
+    @property
+    def tunes(self) -> bool:
+        """Whether there are several rates or ratios to choose from."""
+        return len(self.learning_rate) * len(self.rate_ratio) > 1
 
-def tuning_seed_problem(tuning_seed: int, seeds: list[int], where: str = "") -> Problem:
-    """Describe a tuning seed that is also one of the study's seeds."""
+
+def tuning_seed_problems(
+    section: FinetuneSection, seeds: list[int], where: str = ""
+) -> list[Problem]:
+    """Describe the tuning seeds that are also the study's seeds; none where nothing is tuned."""
+    return [
+        Problem(
+            "the seed that rates are tried with is also one that is compared",
+            f"{where}finetune.tuning_seed and study.seeds",
+            f"{seed}, which is among {seeds}",
+            "a seed that no cell is measured with",
+            f"finetune.tuning_seed: {max([*seeds, *section.tuning_seed]) + 1}",
+        )
+        for seed in section.tuning_seed
+        if section.tunes and seed in seeds
+    ]
+
+
+def optimizer_problem(
+    section: FinetuneSection, strategy: str, tuner: str, where: str = ""
+) -> Problem | None:
+    """Describe an optimizer that a strategy's tuner cannot use; None where it can."""
+    if section.optimizer != "muon" or tuner in ("lora", "eva"):
+        return None
     return Problem(
-        "the seed that rates are tried with is also one that is compared",
-        f"{where}finetune.tuning_seed and study.seeds",
-        f"{tuning_seed}, which is among {seeds}",
-        "a seed that no cell is measured with",
-        f"finetune.tuning_seed: {max(seeds) + 1}",
+        f"the tuner {tuner} trains no factors of fixed ranks",
+        f"{where}finetune.optimizer, strategy {strategy}",
+        section.optimizer,
+        "strategies that LoRA trains with the plan's ranks, or eva",
+        "finetune.optimizer: adamw, or a study of its own for this strategy",
     )

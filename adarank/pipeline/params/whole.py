@@ -12,7 +12,11 @@ from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, Problem
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.evaluate import EvaluateSection
-from adarank.pipeline.params.finetune import FinetuneSection, tuning_seed_problem
+from adarank.pipeline.params.finetune import (
+    FinetuneSection,
+    optimizer_problem,
+    tuning_seed_problems,
+)
 from adarank.pipeline.params.loader import Slice, parse, read_yaml
 from adarank.pipeline.params.merge import MergeSection
 from adarank.pipeline.params.model import ModelSection
@@ -72,7 +76,7 @@ def check_params(path: Path) -> list[Problem]:
     try:
         whole = parse(WholeParams, values, path)
         problems += _tuning_seeds(whole, path) + _growth_beyond_runs(whole, path)
-        problems += _merges(whole, path)
+        problems += _optimizers(whole, path) + _merges(whole, path)
     except InputError as error:
         problems += error.problems
     # Whatever else is wrong, the study may name what is not there.
@@ -190,10 +194,21 @@ def _tuning_seeds(whole: WholeParams, path: Path) -> list[Problem]:
     """Refuse a tuning seed that is also compared, of every task that tunes its rate."""
     seeds = whole.study.seeds
     return [
-        tuning_seed_problem(section.tuning_seed, seeds, f"{path}: task {name}: ")
+        problem
         for name, section in _sections(whole).items()
-        if len(section.learning_rate) > 1 and section.tuning_seed in seeds
+        for problem in tuning_seed_problems(section, seeds, f"{path}: task {name}: ")
     ]
+
+
+def _optimizers(whole: WholeParams, path: Path) -> list[Problem]:
+    """Refuse optimizers that a strategy of the study cannot use."""
+    defined, problems = whole.strategies.strategies(), list[Problem | None]()
+    for name in whole.study.strategies:
+        with suppress(InputError):
+            tuner = find_strategy(name, defined).tuner
+            for task, section in _sections(whole).items():
+                problems.append(optimizer_problem(section, name, tuner, f"{path}: task {task}: "))
+    return [problem for problem in problems if problem is not None]
 
 
 def _growth_beyond_runs(whole: WholeParams, path: Path) -> list[Problem]:

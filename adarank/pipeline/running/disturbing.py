@@ -79,7 +79,7 @@ def score_by_disturbing(
         say(f"score: {probe.truncated} texts were longer than probe.max_length and cut")
     facts = {"output": output, "texts": probe.rows, "texts_cut": probe.truncated}
     facts |= about_coverage(covered)
-    facts |= about_modules(modules, reapplied_blocks(model, probe.batches[0]))
+    facts |= about_modules(model, modules, reapplied_blocks(model, probe.batches[0]))
     key = make_key(
         "scores",
         f"score {estimator}",

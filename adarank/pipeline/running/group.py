@@ -13,6 +13,7 @@ from adarank.pipeline.running.one_run import Begun, Steps, Work
 from adarank.pipeline.scratch.training import CachedRuns
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.rates import Rates
 from adarank.tuning.loop.watch import Outcome, Trained
 from adarank.tuning.together.carrier import Carrier
 from adarank.tuning.together.runs import Run
@@ -25,8 +26,8 @@ from adarank.tuning.together.stacking import (
 from adarank.tuning.together.training import train_together
 from adarank.tuning.tuners.base import During
 
-Pair = tuple[int, float]
-"""A run's seed and learning rate."""
+Pair = tuple[int, Rates]
+"""A run's seed and rates."""
 
 
 class CellRuns:
@@ -42,7 +43,7 @@ class CellRuns:
     def __init__(self, work: Work, cached: CachedRuns, together: int, advance: Callable[[], None]):
         self._work, self._cached, self._advance = work, cached, advance
         self._together = together
-        self._done: dict[tuple[str, int, float], Outcome] = {}
+        self._done: dict[tuple[str, int, Rates], Outcome] = {}
 
     def prepare(
         self, kind: str, runs: Sequence[Pair], folder_of: Callable[[int], Path] | None = None
@@ -68,19 +69,19 @@ class CellRuns:
                 self._done |= dict(zip(keys, found, strict=True))
         self._cached.say_found(kind, [run for run in runs if (kind, *run) not in self._done])
 
-    def rate(self, seed: int, rate: float) -> Trained:
-        """Return what a learning rate comes to; see CachedRuns.rate."""
-        if found := self._done.get(("rate", seed, rate)):
+    def rate(self, seed: int, rates: Rates) -> Trained:
+        """Return what some rates come to; see CachedRuns.rate."""
+        if found := self._done.get(("rate", seed, rates)):
             return _trained(found)
-        run = partial(one_run.run, self._work, seed, rate, advance=self._advance)
-        return self._cached.rate(seed, rate, run)
+        run = partial(one_run.run, self._work, seed, rates, advance=self._advance)
+        return self._cached.rate(seed, rates, run)
 
-    def seed(self, seed: int, rate: float, folder: Path) -> Trained:
+    def seed(self, seed: int, rates: Rates, folder: Path) -> Trained:
         """Return what a seed comes to, its files in the folder; see CachedRuns.seed."""
-        if found := self._done.get(("seed", seed, rate)):
+        if found := self._done.get(("seed", seed, rates)):
             return _trained(found)
-        run = partial(one_run.run, self._work, seed, rate, advance=self._advance, folder=folder)
-        return self._cached.seed(seed, rate, folder, run)
+        run = partial(one_run.run, self._work, seed, rates, advance=self._advance, folder=folder)
+        return self._cached.seed(seed, rates, folder, run)
 
 
 def run_group(
@@ -94,7 +95,7 @@ def run_group(
 
     Args:
         work: The cell.
-        pairs: Seed and learning rate of each run.
+        pairs: Seed and rates of each run.
         advance: Called `settings.steps` times a run.
         folders: Get each run's files; None for runs that only show what a rate comes to.
         checkpoints: Where the state of all runs is kept, and comes from if they were cut short.
@@ -131,9 +132,11 @@ def _begin(work: Work, pairs: Sequence[Pair]) -> tuple[list[Begun], Carrier] | s
     """Build every run's model and their carrier, the frozen weights held once."""
     if work.checkpointing or work.form != FLOAT32:
         return "blocks are computed again, or the base is not held in float32"
+    if work.plan.beside is not None:
+        return "biases and norms of the model itself are trained"
     runs: list[Begun] = []
-    for seed, rate in pairs:
-        runs.append(one := one_run.begin(work, seed, rate))
+    for seed, rates in pairs:
+        runs.append(one := one_run.begin(work, seed, rates))
         if reason := why_apart(one.model, one.settings, one.during):
             return reason
     models = [carried_model(one) for one in runs]

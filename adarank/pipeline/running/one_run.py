@@ -20,6 +20,7 @@ from adarank.pipeline.files.whole import write_json
 from adarank.tasks.base import Example, Headed, Task
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.rates import Rates
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.saving import verify_saved
@@ -42,7 +43,7 @@ class Work:
         task: What is learned.
         train: Encoded rows, as training takes them.
         validation: Encoded rows to select by.
-        settings: How a run goes; its learning rate is the first candidate's and is not used.
+        settings: How a run goes; its rates are the first candidate's and are not used.
         dropout: On the adapters' inputs.
         directions: Along which the factors begin, by module; empty where the start is drawn.
         base_dropout: Whether the pretrained model's own dropout is active.
@@ -68,29 +69,29 @@ class Work:
 def run(
     work: Work,
     seed: int,
-    rate: float,
+    rates: Rates,
     checkpoints: Checkpoints | None = None,
     *,
     advance: Callable[[], None] = lambda: None,
     folder: Path | None = None,
 ) -> Trained:
-    """Train a cell's plan with one seed at one learning rate, and save what comes of it.
+    """Train a cell's plan with one seed at its rates, and save what comes of it.
 
     Args:
         work: The cell.
         seed: Decides the head, the adapters' start and the order of rows.
-        rate: The schedule's height.
+        rates: The learning rates.
         checkpoints: Where the run's state is kept, and comes from if it was cut short.
         advance: Called `settings.steps` times, also by a run that ends early.
         folder: Gets the adapter, trained.json and curve.tsv, or failed.json alone; None for a
-            run that is only to show what a learning rate comes to.
+            run that is only to show what its rates come to.
 
     Raises:
         DivergedError: A loss or gradient that is not finite; recorded in the folder, since a
             seed that fails is a result of its cell.
         RunError: What was built, or what is loaded from the folder, is not what was planned.
     """
-    one = begin(work, seed, rate)
+    one = begin(work, seed, rates)
     steps = Steps(work.settings.steps, advance)
     rows = work.train, work.validation
     beside = steps.one, one.during, checkpoints
@@ -118,7 +119,7 @@ class Begun:
         modules: The base model's, as they were before.
         head: What is trained whole.
         during: What the tuner does beside.
-        settings: With the run's own rate.
+        settings: With the run's own rates.
         found: What was read back from the model.
     """
 
@@ -132,7 +133,7 @@ class Begun:
     found: Found
 
 
-def begin(work: Work, seed: int, rate: float) -> Begun:
+def begin(work: Work, seed: int, rates: Rates) -> Begun:
     """Build a run's model and hold it to its plan.
 
     Raises:
@@ -146,7 +147,7 @@ def begin(work: Work, seed: int, rate: float) -> Begun:
     if work.checkpointing:
         checkpoint_blocks(headed.model)
     found = tuner.verify(model, plan, headed.head)
-    settings, during = _settings(work.settings, plan, rate), tuner.during(model, plan, start)
+    settings, during = _settings(work.settings, rates), tuner.during(model, plan, start)
     return Begun(seed, plan, model, modules, headed.head, during, settings, found)
 
 
@@ -182,12 +183,10 @@ def finish(work: Work, one: Begun, trained: Trained, folder: Path | None) -> Non
     _say_saved(one.seed, trained, record["peak_parameters"], saved)
 
 
-def _settings(common: Settings, plan: RankPlan, rate: float) -> Settings:
-    """Set a run's rate, and B's over A's where the plan has its own."""
-    ratios = common.ratios
-    if plan.rate_ratio is not None:
-        ratios = replace(ratios, b=plan.rate_ratio)
-    return replace(common, learning_rate=rate, ratios=ratios)
+def _settings(common: Settings, rates: Rates) -> Settings:
+    """Set a run's rates."""
+    ratios = replace(common.ratios, b=rates.rate_ratio)
+    return replace(common, learning_rate=rates.learning_rate, ratios=ratios)
 
 
 def fresh_model(work: Work, seed: int) -> Headed:

@@ -15,7 +15,7 @@ from adarank.tuning.loop.training import Settings
 
 
 def settings_of(section: FinetuneSection, task: Task) -> Settings:
-    """Turn the section into the settings of a run at its first learning rate.
+    """Turn the section into the settings of a run at its first learning rate and ratio.
 
     Raises:
         InputError: A device, precision or metric that is not there.
@@ -39,8 +39,10 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
         max_grad_norm=section.max_grad_norm,
         bf16=_bf16(section.bf16, device),
         device=device,
-        ratios=RateRatios(section.rate_ratio, section.head_rate_ratio),
+        ratios=RateRatios(section.rate_ratio[0], section.head_rate_ratio),
         accumulation=section.gradient_accumulation,
+        optimizer=section.optimizer,
+        ema=section.ema,
     )
 
 

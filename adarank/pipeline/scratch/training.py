@@ -15,7 +15,11 @@ from adarank.pipeline.scratch.pace import Pace, usual_pace
 from adarank.pipeline.scratch.store import Key, Store, make_key
 from adarank.tuning.loop.checkpoint import State
 from adarank.tuning.loop.finite import DivergedError
+from adarank.tuning.loop.rates import Rates
 from adarank.tuning.loop.watch import Outcome, Trained
+
+Run = tuple[int, Rates]
+"""A run's seed and rates."""
 
 
 class Checkpoint:
@@ -60,39 +64,39 @@ class CachedRuns:
     Args:
         store: The scratch store.
         label: The stage and cell, in words; an attribute, too.
-        decides: All that decides a run but its seed and learning rate.
+        decides: All that decides a run but its seed and rates.
     """
 
     def __init__(self, store: Store, label: str, decides: Mapping[str, Any]):
         self._store, self.label, self._decides = store, label, decides
 
-    def rate(self, seed: int, rate: float, run: Callable[[Checkpoint], Trained]) -> Trained:
-        """Look up, or make, a run that only shows what a learning rate comes to on validation.
+    def rate(self, seed: int, rates: Rates, run: Callable[[Checkpoint], Trained]) -> Trained:
+        """Look up, or make, a run that only shows what its rates come to on validation.
 
         Raises:
             DivergedError: It diverges, or did when it was made.
         """
-        key = self._key("rate", seed, rate)
+        key = self._key("rate", seed, rates)
         with self._store.held(key):
             found = self._store.get(key)
             note = self._made(key, run) if found is None else found.note
         return _result(note)
 
     def seed(
-        self, seed: int, rate: float, folder: Path, run: Callable[[Checkpoint], Trained]
+        self, seed: int, rates: Rates, folder: Path, run: Callable[[Checkpoint], Trained]
     ) -> Trained:
         """Look up, or make, a run that leaves files.
 
         Args:
             seed: The run's.
-            rate: Its learning rate.
+            rates: Its rates.
             folder: Gets the files: from `run`, or as `run` once left them.
             run: Makes it.
 
         Raises:
             DivergedError: It diverges, or did when it was made; the files are there.
         """
-        key = self._key("seed", seed, rate)
+        key = self._key("seed", seed, rates)
         with self._store.held(key):
             found = self._store.get_folder(key, folder)
             note = self._made(key, run, folder) if found is None else found.note
@@ -101,7 +105,7 @@ class CachedRuns:
     def group(
         self,
         kind: str,
-        runs: list[tuple[int, float]],
+        runs: list[Run],
         folders: Sequence[Path] | None,
         train: Callable[[Checkpoint], list[Outcome] | str],
     ) -> list[Outcome] | str:
@@ -112,13 +116,14 @@ class CachedRuns:
 
         Args:
             kind: `rate` or `seed`.
-            runs: Seed and learning rate of each.
+            runs: Seed and rates of each.
             folders: Get the files of each, from `train` or as it once left them; None for none.
             train: Makes all of them, or says why it cannot.
         """
-        keys = [self._key(kind, *run, together=runs) for run in runs]
+        beside = [[seed, asdict(rates)] for seed, rates in runs]
+        keys = [self._key(kind, *run, together=beside) for run in runs]
         what = f"{self.label}, {len(runs)} runs at once"
-        whole = make_key(f"{kind}s at once", what, **self._decides, together=runs)
+        whole = make_key(f"{kind}s at once", what, **self._decides, together=beside)
         with self._store.held(whole):
             if (notes := self._notes_of(keys, folders)) is not None:
                 self._say(kind, runs)
@@ -147,20 +152,22 @@ class CachedRuns:
             shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    def say_found(self, kind: str, runs: list[tuple[int, float]]) -> None:
+    def say_found(self, kind: str, runs: list[Run]) -> None:
         """Print which runs are cached, if any."""
         self._say(kind, [run for run in runs if self._store.has(self._key(kind, *run))])
 
-    def _say(self, kind: str, found: list[tuple[int, float]]) -> None:
+    def _say(self, kind: str, found: list[Run]) -> None:
         if found:
             of_rate = kind == "rate"
-            names = ", ".join(f"{rate:g}" if of_rate else str(seed) for seed, rate in found)
+            names = ", ".join(
+                dict.fromkeys(str(rates) if of_rate else str(seed) for seed, rates in found)
+            )
             what = "learning rates" if of_rate else "seeds"
             say(f"{self.label}: {what} {names} taken from {self._store.name}")
 
-    def _key(self, kind: str, seed: int, rate: float, **more: Any) -> Key:
-        what = f"{self.label}, seed {seed}, learning rate {rate:g}"
-        return make_key(kind, what, **self._decides, seed=seed, learning_rate=rate, **more)
+    def _key(self, kind: str, seed: int, rates: Rates, **more: Any) -> Key:
+        what = f"{self.label}, seed {seed}, learning rate {rates}"
+        return make_key(kind, what, **self._decides, seed=seed, **asdict(rates), **more)
 
     def _made(
         self, key: Key, run: Callable[[Checkpoint], Trained], folder: Path | None = None

@@ -15,7 +15,7 @@ class RateRatios:
 
     Attributes:
         b: The rate of B over that of A.
-        head: The rate of what PEFT trains whole, the head, over that of A.
+        head: The rate of what PEFT trains as it is, head, biases and norms, over that of A.
     """
 
     b: float = 1.0
@@ -31,7 +31,8 @@ class RateRatios:
         parts = name.split(".")
         if "lora_B" in parts:
             return self.b
-        return self.head if "modules_to_save" in parts else 1.0
+        bias = parts[0] == "base_model" and parts[-1] == "bias"
+        return self.head if "modules_to_save" in parts or bias else 1.0
 
 
 SAME = RateRatios()

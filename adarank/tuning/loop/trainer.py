@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from adarank.tasks.base import Example, Task
+from adarank.tuning.loop.averaging import Averaging
 from adarank.tuning.loop.batches import LengthBatches, divided, length
 from adarank.tuning.loop.finite import check_finite, check_predictions
+from adarank.tuning.loop.muon import to_muon
 from adarank.tuning.loop.ratios import SAME, split_groups
 from adarank.tuning.loop.resuming import Resuming
 from adarank.tuning.loop.schedules import Schedule
@@ -42,6 +45,8 @@ class PlanTrainer(Trainer):
         last_loss: The last step's loss.
         ratios: Rates of B and of the head over A's; set before training.
         parts: Parts that a step's rows are divided into; set before training.
+        muon: Whether LoRA-Muon trains the factors; set before training.
+        averaging: The average that is looked at; None for the weights themselves.
     """
 
     # A task's loss is a mean over its batch: the Trainer divides by accumulated batches itself.
@@ -70,6 +75,8 @@ class PlanTrainer(Trainer):
         self.ratios = SAME
         self.parts = 1
         self._share = 1.0
+        self.muon = False
+        self.averaging: Averaging | None = None
         self._schedule_from = resuming.schedule_from if resuming else 0
         super().__init__(
             model=model,  # pyright: ignore[reportArgumentType]
@@ -95,9 +102,11 @@ class PlanTrainer(Trainer):
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Optimizer:
         """Make the Trainer's optimizer, with groups for B and the head where their rates differ."""
         optimizer = super().create_optimizer(*args, **kwargs)
+        assert self.model is not None
         if self.ratios != SAME:
-            assert self.model is not None
             split_groups(optimizer, self.model, self.ratios)
+        if self.muon:
+            self.optimizer = optimizer = to_muon(optimizer, self.model)
         return optimizer
 
     def create_scheduler(
@@ -176,6 +185,19 @@ class PlanTrainer(Trainer):
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
         """Compute the task's metrics on the validation rows, just as they are reported later."""
         began = time.perf_counter()
+        model: Any = self.model
+        with ExitStack() as looked_at:
+            if self.averaging is not None:
+                self.averaging.control = self._measured()
+                looked_at.enter_context(self.averaging.in_place(model))
+            metrics = self._measured()
+            self.control = self.callback_handler.on_evaluate(
+                self.args, self.state, self.control, metrics
+            )
+        self.looking_seconds += time.perf_counter() - began
+        return metrics
+
+    def _measured(self) -> dict[str, Any]:
         table = predict(
             self.model,  # pyright: ignore[reportArgumentType]
             self._task,
@@ -184,12 +206,7 @@ class PlanTrainer(Trainer):
             device=self.args.device,
         )
         check_predictions(table, self.state.global_step)
-        metrics: dict[str, Any] = self._task.metrics(table)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        self.looking_seconds += time.perf_counter() - began
-        return metrics
+        return dict(self._task.metrics(table))
 
     def _save_checkpoint(self, *_args: Any, **_kwargs: Any) -> None:
         # A run that has just ended saves its result instead.

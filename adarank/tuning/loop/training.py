@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import nn
 from transformers import TrainingArguments
 
 from adarank.tasks.base import Example, Task
+from adarank.tuning.loop.averaging import Averaging
 from adarank.tuning.loop.changing import Changing
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.ratios import SAME, RateRatios
@@ -27,7 +29,7 @@ class Settings:
     """How an adapter is trained.
 
     Attributes:
-        learning_rate: The schedule's height (AdamW).
+        learning_rate: The schedule's height.
         schedule: The learning rate's shape.
         steps: Optimiser steps at most.
         batch_size: Rows an optimiser step.
@@ -35,13 +37,16 @@ class Settings:
             is followed by one in any case.
         select_by: The task's metric on validation whose best look gives the weights kept.
         patience: Looks without a better one after which training ends; None for never.
-        weight_decay: AdamW's, on everything trained but biases.
+        weight_decay: AdamW's and Muon's, on everything trained but biases.
         max_grad_norm: The gradient is scaled down to this norm; 0 for never.
         bf16: Whether forwards run in bfloat16 where that is safe; weights stay float32.
         device: `cpu`, or `cuda` for the current GPU.
         ratios: Rates of B and of the head over A's.
         accumulation: Parts that a step's rows are divided into; their gradients add up to that of
             the whole.
+        optimizer: `adamw`, or `muon` for LoRA's factors with AdamW for the rest.
+        ema: Decay of the average over steps that is looked at and kept; None for the weights
+            themselves.
     """
 
     learning_rate: float
@@ -57,6 +62,8 @@ class Settings:
     device: str = "cpu"
     ratios: RateRatios = SAME
     accumulation: int = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    ema: float | None = None
 
 
 def train(
@@ -91,6 +98,8 @@ def train(
         DivergedError: A loss or gradient norm that is not finite, at that very step.
     """
     beside = during or During()
+    averaging = None if settings.ema is None else Averaging(settings.ema, beside.keep_from)
+    beside = averaging.beside(beside) if averaging else beside
     watch = Watch(task, settings.select_by, settings.patience, advance, beside)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -98,16 +107,20 @@ def train(
         repeatable(settings.device),
     ):
         arguments = _arguments(settings, seed, folder)
-        parts = {"watch": watch} | ({"tuner": beside.part} if beside.part else {})
+        parts = {"watch": watch, "tuner": beside.part, "averaging": averaging}
+        parts = {name: part for name, part in parts.items() if part is not None}
         resuming = Resuming(checkpoints, parts) if checkpoints else None
         trainer = PlanTrainer(
             model, arguments, task, train_rows, validation_rows, settings.schedule, beside, resuming
         )
-        trainer.ratios = settings.ratios
+        trainer.ratios, trainer.muon = settings.ratios, settings.optimizer == "muon"
         trainer.parts = settings.accumulation
+        trainer.averaging = averaging
         trainer.add_callback(watch)
         if beside.change:
-            trainer.add_callback(Changing(beside.change, trainer, watch))
+            trainer.add_callback(Changing(beside.change, trainer, watch, averaging))
+        if averaging:  # after a change of ranks, before the state is saved
+            trainer.add_callback(averaging)
         if resuming:
             trainer.add_callback(resuming)
         began = time.perf_counter()

@@ -241,7 +241,6 @@ def test_the_spread_order_ignores_the_order_of_rows():
         ("gradient_start_uniform", "gradient", None, ("gradient_directions",)),
         ("inputs_start_fisher", "inputs", None, ("fisher", "input_directions")),
         ("orthogonal_start_permuted", "orthogonal", None, ("disagreement",)),
-        ("kaiming_start_gradient_start_uniform", "kaiming", None, ()),
         ("rate_ratio_8_uniform", "kaiming", 8.0, ()),
         ("rate_ratio_2_gradient_start_gradient_spectrum", "gradient", 2.0, None),
         ("gradient_spectrum", "kaiming", None, ("gradient_spectrum",)),
@@ -268,3 +267,27 @@ def test_full_fine_tuning_takes_no_rate_ratio():
 def test_forms_of_training_are_reserved_names():
     assert is_reserved("gradient_start_mine") and is_reserved("rate_ratio_4_mine")
     assert not is_reserved("gradient_mine")
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ("permuted_gradient_start_fisher", "gradient_start_permuted_fisher"),
+        ("gradient_start_rate_ratio_8_uniform", "rate_ratio_8_gradient_start_uniform"),
+        ("reversed_rate_ratio_2_inputs_start_fisher", "rate_ratio_2_inputs_start_reversed_fisher"),
+        ("inputs_start_literal_rate_ratio_2_mine", "rate_ratio_2_inputs_start_literal_mine"),
+    ],
+)
+def test_every_cell_has_one_name(other: str, name: str) -> None:
+    mine = {"mine": find_strategy("linear_decay")}
+    find_strategy(name, mine)
+    with pytest.raises(InputError, match=f"write {name}$"):
+        find_strategy(other, mine)
+
+
+@pytest.mark.parametrize(
+    "name", ["gradient_start_inputs_start_uniform", "rate_ratio_2_rate_ratio_4_uniform"]
+)
+def test_two_starts_or_ratios_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="two starts, or two ratios"):
+        find_strategy(name)

@@ -95,6 +95,10 @@ def test_a_problem_that_several_stages_see_is_told_once(folder: Path) -> None:
             },
             ("task questions: finetune.tuning_seed", "100, which is among [100]"),
         ),
+        (
+            {"study__strategies": ["uniform", "squeezed"], "finetune__optimizer": "muon"},
+            ("task questions: finetune.optimizer, strategy squeezed", "the tuner growing"),
+        ),
         ({"strategies": {"uniform": {"explicit": "1"}}}, ("uniform has a meaning already",)),
     ],
 )

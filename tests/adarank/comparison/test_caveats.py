@@ -37,6 +37,25 @@ def test_a_rate_at_an_end_of_its_list_names_the_cells() -> None:
     ]
 
 
+def test_a_ratio_at_an_end_of_its_list_names_the_cells() -> None:
+    def tried(*ratios: float) -> list[dict[str, float]]:
+        return [{"learning_rate": r, "rate_ratio": k} for r in (1.0, 2.0, 3.0) for k in ratios]
+
+    both, one = tried(1.0, 8.0), tried(1.0)
+    cells = [
+        cell("uniform", [0.5, 0.6]) | {"tuned": both, "learning_rate": 2.0},
+        cell("fisher", [0.5, 0.6]) | {"tuned": both, "learning_rate": 2.0, "rate_ratio": 8.0},
+        cell("permuted", [0.5, 0.6]) | {"tuned": one, "learning_rate": 2.0},
+    ]
+    each = [c.text for c in caveats(cells, [0, 1], reference="uniform") if c.kind == "ratio_at_end"]
+    assert each == [
+        "The chosen ratio of B's rate to A's is the highest of its list for fisher-4: "
+        "a higher one might do better.",
+        "The chosen ratio of B's rate to A's is the lowest of its list for uniform-4: "
+        "a lower one might do better.",
+    ]
+
+
 def test_rates_that_nobody_chose_are_no_end_of_a_list() -> None:
     kinds = found([cell("uniform", [0.5, 0.6]), tuned("permuted", 1e-3, [1e-3])])
     assert "rate_not_tuned" in kinds and "rate_at_end" not in kinds

@@ -25,7 +25,7 @@ from adarank.errors import InputError, RunError
 from adarank.tasks.base import Headed
 from adarank.tasks.registry import make_task
 from adarank.tuning.loop.finite import DivergedError
-from adarank.tuning.loop.rates import choose_rate
+from adarank.tuning.loop.rates import Chosen, Rates, choose_rates
 from adarank.tuning.loop.schedules import Schedule
 from adarank.tuning.loop.training import Settings, train
 from adarank.tuning.loop.watch import Trained
@@ -357,37 +357,61 @@ def went(loss: float | None, step: int = 3) -> Trained:
     return Trained(empty, step, {"loss": loss})
 
 
-def diverge(_rate: float) -> Trained:
+def diverge(*_at: object) -> Trained:
     from adarank.tuning.loop.finite import non_finite_prediction
 
     raise non_finite_prediction(2, float("nan"))
 
 
+def chosen_of(rates: list[float], train_at: Any, better: Any = "lower") -> Chosen:
+    return choose_rates([Rates(rate) for rate in rates], [7], train_at, "loss", better)
+
+
 def test_the_best_rate_is_chosen_and_every_try_kept():
     losses = {0.1: 0.9, 0.01: 0.5, 0.001: 0.7}
-    chosen = choose_rate(list(losses), lambda rate: went(losses[rate]), "loss", "lower")
-    assert chosen.learning_rate == 0.01
+    chosen = chosen_of(list(losses), lambda rates, _: went(losses[rates.learning_rate]))
+    assert chosen.rates == Rates(0.01)
     assert [(one.learning_rate, one.value) for one in chosen.tried] == list(losses.items())
-    assert (
-        choose_rate(list(losses), lambda r: went(losses[r]), "loss", "higher").learning_rate == 0.1
-    )
+    rates = chosen_of(list(losses), lambda rates, _: went(losses[rates.learning_rate]), "higher")
+    assert rates.rates == Rates(0.1)
+
+
+def test_the_mean_over_seeds_chooses_and_both_rates_are_tried():
+    values = {(0.1, 1.0): (0.1, 0.9), (0.1, 8.0): (0.3, 0.4), (0.2, 8.0): (0.2, 0.6)}
+    candidates = [Rates(*both) for both in values]
+
+    def at(rates: Rates, seed: int) -> Trained:
+        return went(values[rates.learning_rate, rates.rate_ratio][seed - 7])
+
+    chosen = choose_rates(candidates, [7, 8], at, "loss", "lower")
+    assert chosen.rates == Rates(0.1, 8.0)
+    assert [(t.rates, t.seed) for t in chosen.tried] == [(c, s) for c in candidates for s in (7, 8)]
+    assert choose_rates(candidates, [7], at, "loss", "lower").rates == Rates(0.1)
+
+
+def test_a_candidate_that_diverges_with_one_seed_loses():
+    def at(rates: Rates, seed: int) -> Trained:
+        return diverge() if (rates.learning_rate, seed) == (1.0, 8) else went(rates.learning_rate)
+
+    assert choose_rates([Rates(1.0), Rates(2.0)], [7, 8], at, "loss", "lower").rates == Rates(2.0)
 
 
 def test_a_rate_that_diverges_or_is_undefined_loses():
-    def at(rate: float) -> Trained:
-        return diverge(rate) if rate == 1.0 else went(None if rate == 0.5 else 9.0)
+    def at(rates: Rates, _seed: int) -> Trained:
+        rate = rates.learning_rate
+        return diverge() if rate == 1.0 else went(None if rate == 0.5 else 9.0)
 
-    chosen = choose_rate([1.0, 0.5, 0.1], at, "loss", "lower")
-    assert chosen.learning_rate == 0.1
+    chosen = chosen_of([1.0, 0.5, 0.1], at)
+    assert chosen.rates == Rates(0.1)
     told = chosen.to_json()[0]
     assert told["value"] is None and told["error"] == "step 2: the validation loss is not finite"
 
 
 def test_a_single_rate_is_not_tried():
-    assert choose_rate([0.1], diverge, "loss", "lower").tried == ()
+    assert chosen_of([0.1], diverge).tried == ()
 
 
 def test_rates_that_all_diverge_are_listed():
     with pytest.raises(RunError, match=r"1: step 2: .*; 0\.1: step 2") as caught:
-        choose_rate([1.0, 0.1], diverge, "loss", "lower")
+        chosen_of([1.0, 0.1], diverge)
     assert not isinstance(caught.value, DivergedError)

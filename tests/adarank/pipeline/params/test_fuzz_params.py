@@ -107,7 +107,12 @@ MAY: dict[str, Callable[[Any], bool]] = {
     "study.budgets": each(budget),
     "study.seeds": each(whole(0, 2**32 - 1)),
     "finetune.learning_rate": lambda v: each(POSITIVE)(v if type(v) is list else [v]),
-    "finetune.tuning_seed": whole(0, 2**32 - 1),
+    "finetune.tuning_seed": lambda v: each(whole(0, 2**32 - 1))(v if type(v) is list else [v]),
+    "finetune.rate_ratio": lambda v: each(real(lambda r: 0 < r <= 1e6))(
+        v if type(v) is list else [v]
+    ),
+    "finetune.optimizer": word("adamw", "muon"),
+    "finetune.ema": maybe(real(lambda v: 0 < v < 1)),
     "finetune.schedule": word("linear", "cosine", "constant", "staircase"),
     "finetune.warmup_fraction": real(lambda v: 0 <= v < 1),
     "finetune.steps": whole(1),

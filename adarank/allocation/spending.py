@@ -1,0 +1,48 @@
+"""What a budget pays for before ranks, and budgets that pay for none."""
+
+from fractions import Fraction
+
+import pandas as pd
+
+from adarank.errors import InputError, input_error
+from adarank.models.beside import Beside
+
+
+def counted_first(strategy: str, beside: Beside | None, spend: Fraction) -> int:
+    """Count what a budget pays for before any rank.
+
+    Args:
+        strategy: Whose budget; for errors.
+        beside: What is trained beside the ranks; None where it is not known.
+        spend: The budget's parameters.
+
+    Raises:
+        InputError: There is nothing to train, or it leaves nothing for ranks.
+    """
+    parameters = beside.parameters if beside else 0
+    if not 0 < parameters < spend:
+        raise input_error(
+            "biases and norms leave nothing of the budget for ranks"
+            if parameters
+            else "no bias and no norm is known that could be trained",
+            where=f"strategy {strategy}",
+            got=beside.in_words() if beside and parameters else "none",
+            expected=f"fewer than the budget's {float(spend):,.0f} parameters, and at least one",
+            remedy="raise the budget, or leave `bias_norm_` out"
+            if parameters
+            else "leave `bias_norm_` out, or score the model again: its tables name them",
+        )
+    return parameters
+
+
+def too_small(budget: float, rounding: str, modules: pd.DataFrame) -> InputError:
+    """Make the error for a budget below one rank of any module."""
+    costs = modules["parameters_per_rank"]
+    least = costs.min() / costs.sum()
+    return input_error(
+        "no module gets a rank",
+        where="budget",
+        got=f"average rank {budget:g}, rounding {rounding}",
+        expected=f"at least {least:.3g} with rounding spend_all: one rank of the smallest module",
+        remedy="raise the budget, or use rounding: spend_all",
+    )
