@@ -108,6 +108,12 @@ STRATEGIES: dict[str, Strategy] = {
         ("activation_variance",),
         source="EVA, Paischer et al. 2024, arXiv 2410.07170",
     ),
+    "measured": Strategy(
+        greedy("measured", per_parameter=True),
+        "rank by rank, by a surface fitted to short runs of random plans, which are part of its cost",
+        ("measured",),
+        source="this project; docs/landscape.md",
+    ),
     "stable_rank": Strategy(
         by_signal("stable_rank"),
         "squared Frobenius norm over squared spectral norm of W",
