@@ -192,11 +192,11 @@ def write_measured(
         "model_sha256": ground.about["model"],
         "runs": len(runs),
         "steps": ground.settings.steps,
-        "seconds": round(sum(run["seconds"] for run in runs), 1),
     }
     path = SCORES / task / "measured.parquet"
     write_parquet(path, as_scores(surface, about, most), note)
-    say(f"{path}: {len(runs)} runs of {ground.settings.steps} steps, {note['seconds']:.0f} s")
+    seconds = sum(run["seconds"] for run in runs)
+    say(f"{path}: {len(runs)} runs of {ground.settings.steps} steps, {seconds:.0f} s")
 
 
 if __name__ == "__main__":

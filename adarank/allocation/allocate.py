@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from operator import index
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from adarank.allocation.bounds import full_ranks, rank_bounds
 from adarank.allocation.plan import RankPlan
+from adarank.allocation.plan_cost import Unit
 from adarank.allocation.planned import PlannedModule
-from adarank.allocation.rounding.apportion import apportion, budget_parameters
+from adarank.allocation.rounding.apportion import apportion, budget_parameters, check_rounding
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
+from adarank.allocation.strategies.priced import BlockPrice, few_blocks
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import find_strategy, weigh
 from adarank.allocation.strategies.strategy import Strategy
+from adarank.allocation.units import Limit, Step, ranks_within, training_flops
 from adarank.errors import InputError, Problem, input_error
 
 Integers = NDArray[np.int64]
@@ -25,6 +28,12 @@ Table = pd.DataFrame | Signal
 
 RATIO = Scale("ratio", 1.0)
 """The default scale: the same factor, 1, for every module."""
+
+STEP = Step()
+"""The default step that operations and memory are counted for: 16 rows of 64 tokens."""
+
+BLOCK_PRICE = BlockPrice()
+"""The default price of `priced_`: a tenth of the value of all blocks, for each block opened."""
 
 
 def allocate(
@@ -40,12 +49,16 @@ def allocate(
     permutations: int = 1,
     model_sha256: str = "",
     defined: Mapping[str, Strategy] | None = None,
+    unit: Unit = "parameters",
+    step: Step = STEP,
+    block_price: BlockPrice = BLOCK_PRICE,
 ) -> RankPlan:
     """Decide the LoRA rank of every module.
 
     Ranks are proportional to the strategy's weights, as closely as whole ranks within the
-    bounds can be, and cost what uniform rank `budget` would: budget * sum(d_in + d_out). A
-    literal strategy states its ranks itself, and they cost what they cost.
+    bounds can be, and cost what uniform rank `budget` would: budget * sum(d_in + d_out), or its
+    operations or memory in another unit. A literal strategy states its ranks itself, and they
+    cost what they cost.
 
     Args:
         scores: Score tables by signal, or one table, which is then of whatever signal the
@@ -68,6 +81,10 @@ def allocate(
             train; see `RankPlan.for_seed`.
         model_sha256: Hash of the model scored, recorded in the plan.
         defined: User-defined strategies; see `adarank.allocation.strategies.definitions`.
+        unit: What may be spent as much of as uniform rank `budget` would take: `parameters`,
+            `training_flops` or `memory`; see `adarank.allocation.units`.
+        step: The training step that operations and memory are counted for.
+        block_price: What opening a block costs a strategy of the form `priced_`.
 
     Returns:
         The plan: a rank and an alpha for every module.
@@ -99,24 +116,29 @@ def allocate(
     modules = _modules(signals)
     spend = budget_parameters(budget, modules["parameters_per_rank"].to_numpy(dtype=np.int64))
     least = default_min_rank(budget) if min_rank is None else min_rank
-    lower, upper = _bounds(modules, least, max_rank)
+    lower, upper = rank_bounds(modules, least, max_rank)
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
     question = Question(modules, signals, spend, lower, upper, seed)
     weighed = [
         weigh(strategy, chosen, replace(question, draw=draw))
         for draw in range(permutations if chosen.random else 1)
     ]
+    if chosen.priced:
+        flops = training_flops(question, budget, step) if block_price.by != "blocks" else None
+        weighed = [few_blocks(one, question, block_price.per_block, flops) for one in weighed]
+    limit = None if unit == "parameters" else Limit.uniform(question, budget, unit, step)
     draws: list[tuple[PlannedModule, ...]] = []
     for weights in weighed:
-        ranks = _ranks(strategy, chosen, weights, question, budget, rounding)
+        ranks = _ranks(strategy, chosen, weights, question, budget, rounding, limit)
         draws.append(_planned(modules, ranks, scale))
     first, *variants = dict.fromkeys(draws)  # a permutation of equal weights changes nothing
     note = _note(chosen, weighed[0], question, budget)
+    cost = limit and limit.cost_of([first, *variants])
     return RankPlan(
         schema=2 if variants or note else 1,
         strategy=strategy,
         budget=float(budget),
-        unit="average_rank",
+        unit=cost.unit if cost else "average_rank",
         parameters=sum(module.parameters for module in first),
         model_sha256=model_sha256,
         scale=scale,
@@ -127,6 +149,7 @@ def allocate(
         growth=chosen.growth,
         start=chosen.start,
         rate_ratio=chosen.rate_ratio,
+        cost=cost,
     )
 
 
@@ -180,35 +203,6 @@ def _modules(signals: Mapping[str, Signal]) -> pd.DataFrame:
     return modules
 
 
-def _bounds(
-    modules: pd.DataFrame, min_rank: int, max_rank: int | None
-) -> tuple[Integers, Integers]:
-    """The least and greatest rank of every module, `(n_modules,)` each."""
-    full = _full(modules)
-    problems: list[Problem] = []
-    if min_rank < 0:
-        problems.append(Problem("no such rank", "min_rank", min_rank, "0 or more"))
-    if max_rank is not None and max_rank < max(min_rank, 1):
-        at_least = f"at least min_rank ({min_rank}) and 1, or null"
-        remedy = "raise max_rank, or lower min_rank"
-        problems.append(Problem("no such rank", "max_rank", max_rank, at_least, remedy))
-    if full.min() < min_rank:
-        narrowest = int(full.argmin())
-        name, limit = modules["module"].tolist()[narrowest], int(full[narrowest])
-        expected = f"at most {limit}, the smaller dimension of {name}"
-        what, remedy = "more than a module can take", "lower min_rank"
-        problems.append(Problem(what, "min_rank", min_rank, expected, remedy))
-    if problems:
-        raise InputError(*problems)
-    upper = full if max_rank is None else np.minimum(full, min(index(max_rank), int(full.max())))
-    return np.full_like(full, index(min_rank)), upper
-
-
-def _full(modules: pd.DataFrame) -> Integers:
-    """Full rank of every module, `(n_modules,)`."""
-    return modules[["d_in", "d_out"]].min(axis=1).to_numpy(dtype=np.int64)
-
-
 def _ranks(
     name: str,
     strategy: Strategy,
@@ -216,21 +210,29 @@ def _ranks(
     question: Question,
     budget: float,
     rounding: str,
+    limit: Limit | None,
 ) -> Integers:
     """Convert a strategy's weights to ranks, `(n_modules,)`."""
     if strategy.literal:
         ranks = _stated(name, weights, question.modules)
     else:
         selected = (weights > 0) | (not strategy.selects)
-        ranks = apportion(
-            weights,
-            question.costs,
-            budget=budget,
-            lower=np.where(selected, question.lower, 0),
-            upper=np.where(selected, question.upper, 0),
-            rounding=rounding,
-            turns=even_spread(question.modules),
-        )
+        lower, upper = (np.where(selected, b, 0) for b in (question.lower, question.upper))
+        turns = even_spread(question.modules)
+        if limit is None:
+            ranks = apportion(
+                weights,
+                question.costs,
+                budget=budget,
+                lower=lower,
+                upper=upper,
+                rounding=rounding,
+                turns=turns,
+            )
+        else:
+            check_rounding(rounding)
+            fill = rounding != "floor"
+            ranks = ranks_within(weights, limit, lower=lower, upper=upper, turns=turns, fill=fill)
     if strategy.tuner != "full" and not ranks.any():
         raise _too_small(budget, rounding, question.modules)
     return ranks
@@ -252,7 +254,7 @@ def _note(
 
 def _stated(name: str, weights: NDArray[np.float64], modules: pd.DataFrame) -> Integers:
     ranks = np.floor(weights).astype(np.int64)
-    above = zip(modules["module"], ranks, _full(modules), strict=True)
+    above = zip(modules["module"], ranks, full_ranks(modules), strict=True)
     problems = [
         Problem(
             "a rank above the module's smaller dimension",

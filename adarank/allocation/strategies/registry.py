@@ -15,6 +15,7 @@ from adarank.allocation.starts import ABOUT, rate_ratio_named, start_named
 from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.forms import (
     permuted_of,
+    priced_of,
     rate_ratio_of,
     reversed_of,
     start_of,
@@ -110,7 +111,8 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "measured": Strategy(
         greedy("measured", per_parameter=True),
-        "rank by rank, by a surface fitted to short runs of random plans, which are part of its cost",
+        "rank by rank, by a surface fitted to short runs of random plans, which are part of its "
+        "cost",
         ("measured",),
         source="this project; docs/landscape.md",
     ),
@@ -196,6 +198,7 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
     "reversed": reversed_of,
     "permuted": permuted_of,
     "literal": literal_of,
+    "priced": priced_of,
 }
 """What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
 
@@ -214,7 +217,7 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
 
     Args:
         name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one by a prefix of FORMS or
-            TRAINED_FORMS; `reversed` and `permuted` alone are those of disagreement.
+            TRAINED_FORMS; `reversed`, `permuted` and `priced` alone are those of disagreement.
         defined: User-defined strategies, by name.
 
     Raises:
