@@ -77,8 +77,8 @@ def fit_surface(ranks: pd.DataFrame, losses: Floats) -> Surface:
             expected=f"at least {FEWEST}, all finite",
             remedy="train more plans, at a lower learning rate where runs diverge",
         )
-    ranks = ranks[sorted(ranks.columns)]
-    features = np.sqrt(ranks.to_numpy(dtype=np.float64))
+    names = sorted(map(str, ranks.columns))
+    features = np.sqrt(ranks[names].to_numpy(dtype=np.float64))
     found: Any = RidgeCV(RIDGES).fit(features, losses)
     everything = np.arange(len(losses))
     left_out = np.empty(len(losses))
@@ -86,8 +86,9 @@ def fit_surface(ranks: pd.DataFrame, losses: Floats) -> Surface:
         others = everything != plan
         model: Any = RidgeCV(RIDGES).fit(features[others], losses[others])
         left_out[plan] = model.predict(features[plan : plan + 1])[0]
-    names = tuple(str(name) for name in ranks.columns)
-    return Surface(names, -found.coef_, float(found.intercept_), float(found.alpha_), left_out)
+    return Surface(
+        tuple(names), -found.coef_, float(found.intercept_), float(found.alpha_), left_out
+    )
 
 
 def resampled_weights(
@@ -121,12 +122,10 @@ def as_scores(surface: Surface, modules: pd.DataFrame, most: int) -> pd.DataFram
             parameters_per_rank.
         most: Highest rank that the runs had: beyond it nothing is known.
     """
-    worth = dict(zip(surface.modules, np.maximum(surface.weights, 0.0), strict=True))
+    by_name = dict(zip(surface.modules, np.maximum(surface.weights, 0.0), strict=True))
+    worth = np.array([by_name[name] for name in modules["module"]])
     steps = np.diff(np.sqrt(np.arange(most + 1)))
     tables = [
-        modules.assign(
-            **{"trial": 0, COMPONENT: k, "score": modules["module"].map(worth) * steps[k]}
-        )
-        for k in range(most)
+        modules.assign(**{"trial": 0, COMPONENT: k, "score": worth * steps[k]}) for k in range(most)
     ]
     return pd.concat(tables, ignore_index=True)
