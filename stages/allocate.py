@@ -6,6 +6,7 @@ Run: python -m stages.allocate --strategy disagreement --budget 4
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +22,10 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import Signal, read_signal
 from adarank.allocation.starts import SIGNALS as START_SIGNALS
+from adarank.allocation.strategies.priced import BlockPrice
 from adarank.allocation.strategies.registry import find_strategy
 from adarank.allocation.strategies.strategy import Strategy
+from adarank.allocation.units import Step
 from adarank.errors import input_error, within
 from adarank.models.beside import BESIDE, Beside
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
@@ -32,7 +35,7 @@ from adarank.pipeline.files.tables import read_parquet
 from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.params.allocate import AllocateSection
 from adarank.pipeline.params.loader import Slice, describe, load
-from adarank.pipeline.params.signal import SIGNALS
+from adarank.pipeline.params.signal import MEASURED, SIGNALS
 from adarank.pipeline.params.strategies import StrategiesSection
 from adarank.pipeline.params.study import Names, plan_name
 
@@ -93,6 +96,8 @@ def run(params: Params, strategy: str, budget: str) -> None:
         scores, model = read_scores(found.signals, task)
         beside = read_beside(task) if found.bias_norm else None
         plans[task] = _planned(params, strategy, average_rank, scores, model, defined, beside)
+        if MEASURED in found.signals:
+            plans[task] = _with_runs(plans[task], task)
         if not shared:
             say(f"allocate: {task}")
         show_ranks(plans[task], next(iter(scores.values())).modules)
@@ -152,7 +157,18 @@ def _planned(
         model_sha256=model,
         defined=defined,
         beside=beside,
+        unit=options.unit,
+        step=Step(**options.step.model_dump()),
+        block_price=BlockPrice(options.price_per_block, options.priced_by),
     )
+
+
+def _with_runs(plan: RankPlan, task: str) -> RankPlan:
+    """Note what the runs that a plan was made from took."""
+    about = read_parquet(SCORES / task / f"{MEASURED}.parquet")[1]
+    took = f"{about['runs']} runs of {about['steps']} steps"
+    note = f"its weights come from {took}, which are part of what this plan costs"
+    return replace(plan, schema=2, note=f"{plan.note}; {note}" if plan.note else note)
 
 
 def read_scores(signals: Sequence[str], task: str) -> tuple[Signals, str]:
@@ -220,7 +236,9 @@ def _check_scored(wanted: Sequence[str], there: Sequence[str], task: str) -> Non
         where=f"{SCORES}/{OF_MODEL} and {SCORES}/{task}",
         got=", ".join(there) or "no tables",
         expected=", ".join(wanted) or "at least one, which names the modules",
-        remedy="add it to study.signals or study.task_signals, whichever offers it, and run "
+        remedy=f"train for it: `python -m bench.landscape --task {task} --write`"
+        if missing == [MEASURED]
+        else "add it to study.signals or study.task_signals, whichever offers it, and run "
         "`dvc repro`: the stage score@SIGNAL or score_task@TASK-SIGNAL makes it"
         + ("" if wanted else "; stable_rank is the quickest"),
     )

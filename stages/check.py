@@ -11,6 +11,7 @@ from adarank.errors import InputError
 from adarank.pipeline.artifacts.places import OF_MODEL, SCORES
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.params.loader import load
+from adarank.pipeline.params.signal import MEASURED
 from adarank.pipeline.params.study import StudySection
 from adarank.pipeline.params.whole import WholeParams, check_params, resolved
 
@@ -42,6 +43,7 @@ def _leftovers(study: StudySection) -> list[Path]:
     named |= {
         SCORES / task / f"{signal}.parquet" for task in study.tasks for signal in study.task_signals
     }
+    named |= {SCORES / task / f"{MEASURED}.parquet" for task in study.tasks}
     return sorted(set(SCORES.glob("*/*.parquet")) - named)
 
 

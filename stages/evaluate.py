@@ -241,6 +241,7 @@ def _record(
         "budget": work.plan.budget,
         "tuner": work.plan.tuner,
         **({"note": work.plan.note} if work.plan.note else {}),
+        **({"unit": work.plan.unit} if work.plan.cost else {}),
         "headline": task.headline,
         "better": task.better[task.headline],
         "trainable_parameters": max(one["parameters"] for one in built),

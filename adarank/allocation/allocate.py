@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from operator import index
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from adarank.allocation.bounds import full_ranks, rank_bounds
 from adarank.allocation.plan import RankPlan
+from adarank.allocation.plan_cost import Unit
 from adarank.allocation.planned import PlannedModule
-from adarank.allocation.rounding.apportion import apportion, budget_parameters
+from adarank.allocation.rounding.apportion import apportion, budget_parameters, check_rounding
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
 from adarank.allocation.spending import counted_first, too_small
+from adarank.allocation.strategies.priced import BlockPrice, few_blocks
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import find_strategy, weigh
 from adarank.allocation.strategies.strategy import Strategy
+from adarank.allocation.units import Limit, Step, ranks_within, training_flops
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.beside import Beside
 
@@ -27,6 +30,12 @@ Table = pd.DataFrame | Signal
 
 RATIO = Scale("ratio", 1.0)
 """The default scale: the same factor, 1, for every module."""
+
+STEP = Step()
+"""The default step that operations and memory are counted for: 16 rows of 64 tokens."""
+
+BLOCK_PRICE = BlockPrice()
+"""The default price of `priced_`: a tenth of the value of all blocks, for each block opened."""
 
 
 def allocate(
@@ -43,12 +52,16 @@ def allocate(
     model_sha256: str = "",
     defined: Mapping[str, Strategy] | None = None,
     beside: Beside | None = None,
+    unit: Unit = "parameters",
+    step: Step = STEP,
+    block_price: BlockPrice = BLOCK_PRICE,
 ) -> RankPlan:
     """Decide the LoRA rank of every module.
 
     Ranks are proportional to the strategy's weights, as closely as whole ranks within the
-    bounds can be, and cost what uniform rank `budget` would: budget * sum(d_in + d_out). A
-    literal strategy states its ranks itself, and they cost what they cost.
+    bounds can be, and cost what uniform rank `budget` would: budget * sum(d_in + d_out), or its
+    operations or memory in another unit. A literal strategy states its ranks itself, and they
+    cost what they cost.
 
     Args:
         scores: Score tables by signal, or one table, which is then of whatever signal the
@@ -73,6 +86,10 @@ def allocate(
         defined: User-defined strategies; see `adarank.allocation.strategies.definitions`.
         beside: The model's biases and norms, as `adarank.find_beside` finds them; strategies with
             `bias_norm_` train them too and spend on ranks what is left.
+        unit: What may be spent as much of as uniform rank `budget` would take: `parameters`,
+            `training_flops` or `memory`; see `adarank.allocation.units`.
+        step: The training step that operations and memory are counted for.
+        block_price: What opening a block costs a strategy of the form `priced_`.
 
     Returns:
         The plan: a rank and an alpha for every module.
@@ -95,11 +112,8 @@ def allocate(
         >>> allocate(scores, budget=2, strategy="reversed").ranks
         {'key': 4, 'query': 1, 'value': 1}
     """
-    if permutations < 1:
-        raise input_error(
-            "no such number", where="permutations", got=permutations, expected="1 or more"
-        )
     chosen = find_strategy(strategy, defined)
+    _refuse(chosen, permutations, unit)
     signals = _signals(scores, chosen)
     modules = _modules(signals)
     costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
@@ -109,24 +123,27 @@ def allocate(
         spend -= counted_first(strategy, trained, spend)
         budget = float(spend / int(costs.sum()))
     least = default_min_rank(budget) if min_rank is None else min_rank
-    lower, upper = _bounds(modules, least, max_rank)
+    lower, upper = rank_bounds(modules, least, max_rank)
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
     question = Question(modules, signals, spend, lower, upper, seed)
-    weighed = [
-        weigh(strategy, chosen, replace(question, draw=draw))
-        for draw in range(permutations if chosen.random else 1)
-    ]
+    draws_of = [replace(question, draw=n) for n in range(permutations if chosen.random else 1)]
+    weighed = [weigh(strategy, chosen, one) for one in draws_of]
+    if chosen.priced:
+        flops = training_flops(question, budget, step) if block_price.by != "blocks" else None
+        weighed = [few_blocks(one, question, block_price.per_block, flops) for one in weighed]
+    limit = None if unit == "parameters" else Limit.uniform(question, budget, unit, step)
     draws: list[tuple[PlannedModule, ...]] = []
     for weights in weighed:
-        ranks = _ranks(strategy, chosen, weights, question, budget, rounding)
+        ranks = _ranks(strategy, chosen, weights, question, budget, rounding, limit)
         draws.append(_planned(modules, ranks, scale))
     first, *variants = dict.fromkeys(draws)  # a permutation of equal weights changes nothing
     note = _note(chosen, weighed[0], question, budget)
+    cost = limit and limit.cost_of([first, *variants])
     return RankPlan(
         schema=2 if variants or note else 1,
         strategy=strategy,
         budget=float(whole),
-        unit="average_rank",
+        unit=cost.unit if cost else "average_rank",
         parameters=sum(module.parameters for module in first)
         + (trained.parameters if trained else 0),
         model_sha256=model_sha256,
@@ -138,8 +155,28 @@ def allocate(
         growth=chosen.growth,
         start=chosen.start,
         rate_ratio=chosen.rate_ratio,
+        cost=cost,
         beside=trained,
     )
+
+
+def _refuse(chosen: Strategy, permutations: int, unit: Unit) -> None:
+    """Refuse what no scores could make good."""
+    problems: list[Problem] = []
+    if permutations < 1:
+        problems.append(Problem("no such number", "permutations", permutations, "1 or more"))
+    if chosen.bias_norm and unit != "parameters":
+        problems.append(
+            Problem(
+                "biases and norms are paid for in parameters alone",
+                "allocate.unit",
+                unit,
+                "parameters, with a strategy of the form bias_norm_",
+                "allocate.unit: parameters",
+            )
+        )
+    if problems:
+        raise InputError(*problems)
 
 
 def default_min_rank(budget: float) -> int:
@@ -192,35 +229,6 @@ def _modules(signals: Mapping[str, Signal]) -> pd.DataFrame:
     return modules
 
 
-def _bounds(
-    modules: pd.DataFrame, min_rank: int, max_rank: int | None
-) -> tuple[Integers, Integers]:
-    """The least and greatest rank of every module, `(n_modules,)` each."""
-    full = _full(modules)
-    problems: list[Problem] = []
-    if min_rank < 0:
-        problems.append(Problem("no such rank", "min_rank", min_rank, "0 or more"))
-    if max_rank is not None and max_rank < max(min_rank, 1):
-        at_least = f"at least min_rank ({min_rank}) and 1, or null"
-        remedy = "raise max_rank, or lower min_rank"
-        problems.append(Problem("no such rank", "max_rank", max_rank, at_least, remedy))
-    if full.min() < min_rank:
-        narrowest = int(full.argmin())
-        name, limit = modules["module"].tolist()[narrowest], int(full[narrowest])
-        expected = f"at most {limit}, the smaller dimension of {name}"
-        what, remedy = "more than a module can take", "lower min_rank"
-        problems.append(Problem(what, "min_rank", min_rank, expected, remedy))
-    if problems:
-        raise InputError(*problems)
-    upper = full if max_rank is None else np.minimum(full, min(index(max_rank), int(full.max())))
-    return np.full_like(full, index(min_rank)), upper
-
-
-def _full(modules: pd.DataFrame) -> Integers:
-    """Full rank of every module, `(n_modules,)`."""
-    return modules[["d_in", "d_out"]].min(axis=1).to_numpy(dtype=np.int64)
-
-
 def _ranks(
     name: str,
     strategy: Strategy,
@@ -228,21 +236,29 @@ def _ranks(
     question: Question,
     budget: float,
     rounding: str,
+    limit: Limit | None,
 ) -> Integers:
     """Convert a strategy's weights to ranks, `(n_modules,)`."""
     if strategy.literal:
         ranks = _stated(name, weights, question.modules)
     else:
         selected = (weights > 0) | (not strategy.selects)
-        ranks = apportion(
-            weights,
-            question.costs,
-            budget=budget,
-            lower=np.where(selected, question.lower, 0),
-            upper=np.where(selected, question.upper, 0),
-            rounding=rounding,
-            turns=even_spread(question.modules),
-        )
+        lower, upper = (np.where(selected, b, 0) for b in (question.lower, question.upper))
+        turns = even_spread(question.modules)
+        if limit is None:
+            ranks = apportion(
+                weights,
+                question.costs,
+                budget=budget,
+                lower=lower,
+                upper=upper,
+                rounding=rounding,
+                turns=turns,
+            )
+        else:
+            check_rounding(rounding)
+            fill = rounding != "floor"
+            ranks = ranks_within(weights, limit, lower=lower, upper=upper, turns=turns, fill=fill)
     if strategy.tuner != "full" and not ranks.any():
         raise too_small(budget, rounding, question.modules)
     return ranks
@@ -264,7 +280,7 @@ def _note(
 
 def _stated(name: str, weights: NDArray[np.float64], modules: pd.DataFrame) -> Integers:
     ranks = np.floor(weights).astype(np.int64)
-    above = zip(modules["module"], ranks, _full(modules), strict=True)
+    above = zip(modules["module"], ranks, full_ranks(modules), strict=True)
     problems = [
         Problem(
             "a rank above the module's smaller dimension",

@@ -5,7 +5,7 @@ its forward, and the way back through it only where something before it is train
 late blocks alone save the first blocks' backward, and with stored outputs their forward as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adarank.models.kinds import TOKEN_BY_TOKEN
@@ -39,7 +39,7 @@ class Cost:
 
 def training_cost(
     modules: Sequence[Module],
-    ranks: dict[str, int],
+    ranks: Mapping[str, float],
     tokens: int,
     *,
     stored_prefix: bool = False,
@@ -59,7 +59,7 @@ def training_cost(
 
     Args:
         modules: Every linear module of the model's one stack of blocks.
-        ranks: Rank by module name; modules left out have 0.
+        ranks: Rank by module name; modules left out have 0. Fractions are counted as such.
         tokens: Tokens of a row.
         stored_prefix: Whether the outputs of blocks before the first adapted one are stored.
         last_row: Whether the last block computes one token where it can.

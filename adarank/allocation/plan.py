@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from adarank.allocation import peft_form
 from adarank.allocation.growth import Growth
+from adarank.allocation.plan_cost import PlanCost
 from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.allocation.starts import StartName
@@ -30,6 +31,7 @@ _DEFAULTS = {
     "growth": None,
     "start": "kaiming",
     "rate_ratio": None,
+    "cost": None,
     "beside": None,
 }
 """What the JSON form leaves out."""
@@ -43,7 +45,8 @@ class RankPlan:
         schema: Version of the JSON form: 1, or 2 with variants or a note.
         strategy: Which strategy made the weights.
         budget: What could be spent, as an average rank: the parameters of that uniform rank.
-        unit: The budget's unit, `average_rank`.
+        unit: What uniform ranks of the budget cost is spent in: `average_rank` for trainable
+            parameters, `training_flops` or `memory`.
         parameters: Trainable parameters that all ranks of `modules` cost, and `beside`.
         model_sha256: Hash of the model folder that was scored; empty if none was.
         scale: How alphas follow from ranks.
@@ -58,6 +61,7 @@ class RankPlan:
         growth: How `growing` changes the ranks; None for other tuners.
         start: How the factors of `lora` begin; see adarank.tuning.starts.
         rate_ratio: B's learning rate over A's; None for the training's own.
+        cost: What it costs in the budget's unit; None where that is parameters.
         beside: Biases and norms that are trained too; None for none.
 
     Raises:
@@ -88,7 +92,7 @@ class RankPlan:
     schema: Literal[1, 2]
     strategy: str
     budget: float
-    unit: Literal["average_rank"]
+    unit: Literal["average_rank", "training_flops", "memory"]
     parameters: int
     model_sha256: str
     scale: Scale
@@ -99,6 +103,7 @@ class RankPlan:
     growth: Growth | None = None
     start: StartName = "kaiming"
     rate_ratio: float | None = None
+    cost: PlanCost | None = None
     beside: Beside | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +122,12 @@ class RankPlan:
         if self.rate_ratio is not None and not 0 < self.rate_ratio < inf:
             what, expected = "no ratio of learning rates", "a finite number above 0"
             problems.append(Problem(what, "plan.rate_ratio", self.rate_ratio, expected, _REMEDY))
+        unit = self.cost.unit if self.cost else "average_rank"
+        draws = len(self.cost.spent) if self.cost else self.draws
+        if (self.unit, self.draws) != (unit, draws):
+            what, got = "not the cost of this plan", f"{unit}, {draws} draws"
+            expected = f"{self.unit}, {self.draws} draws"
+            problems.append(Problem(what, "plan.cost", got, expected, _REMEDY))
         if problems:
             raise InputError(*problems)
 
@@ -198,9 +209,12 @@ class RankPlan:
         """
         if not self.variants:
             return self
-        modules = (self.modules, *self.variants)[seed % self.draws]
+        draw = seed % self.draws
+        modules = (self.modules, *self.variants)[draw]
+        cost = self.cost and replace(self.cost, spent=self.cost.spent[draw : draw + 1])
         return replace(
             self,
+            cost=cost,
             schema=2 if self.note else 1,
             modules=modules,
             variants=(),

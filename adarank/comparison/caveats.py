@@ -13,7 +13,7 @@ Kind = Literal[
     "unequal_parameters",
     "no_reference",
     "one_seed",
-    "uniform_by_bounds",
+    "about_plan",
     "no_controls",
     "rate_not_tuned",
     "rate_at_end",
@@ -80,7 +80,7 @@ def caveats(
     for budget in dict.fromkeys(cell["budget"] for cell in cells):
         found += _unequal(budget, [c for c in cells if c["budget"] == budget], reference)
     found += [
-        Caveat("uniform_by_bounds", f"{cell['cell']}: {cell['note']}")
+        Caveat("about_plan", f"{cell['cell']}: {cell['note']}")
         for cell in cells
         if cell.get("note")
     ]
@@ -144,7 +144,10 @@ def _unequal(budget: float, cells: Sequence[Cell], reference: str) -> list[Cavea
     counts = {c["cell"]: c["trainable_parameters"] for c in cells if not _sets_its_cost(c)}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        units = {cell.get("unit", "parameters") for cell in cells}
         text = f"Budget {budget:g}: NOT EQUAL trainable parameters, so no fair test ({each})."
+        if len(units) == 1 and "parameters" not in units:
+            text = f"Budget {budget:g} is paid in {units.pop()}: UNEQUAL in parameters ({each})."
         found.append(Caveat("unequal_parameters", text))
     if all(cell["strategy"] != reference for cell in cells):
         text = f"Budget {budget:g} has no {reference} cell: no differences are taken there."

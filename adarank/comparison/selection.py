@@ -36,9 +36,9 @@ def select(cells: Sequence[Cell], *, reference: str, baseline: float | None = No
     """Choose the cell whose validation mean is best, and of it the seed that is best.
 
     Candidates are LoRA cells that train exactly the parameters of the reference's cell at their
-    budget, and all of whose seeds finished: a mean over survivors would be a better one for having
-    lost some. Equal means go to the cell with fewer parameters, then to the earlier one. The test
-    split has no part in it.
+    budget (or share its budget in another unit), and all of whose seeds finished: a mean over
+    survivors would be a better one for having lost some. Equal means go to the cell with fewer
+    parameters, then to the earlier one. The test split has no part in it.
 
     Args:
         cells: Evaluation's records: cell, strategy, budget, tuner, better, trainable_parameters,
@@ -47,8 +47,8 @@ def select(cells: Sequence[Cell], *, reference: str, baseline: float | None = No
         baseline: The headline metric of a constant answer on validation, where it is known; an
             adapter that does not beat it is chosen all the same, and flagged.
     """
-    cost = {c["budget"]: c["trainable_parameters"] for c in cells if c["strategy"] == reference}
-    why = {cell["cell"]: _objection(cell, cost.get(cell["budget"])) for cell in cells}
+    references = {c["budget"]: c for c in cells if c["strategy"] == reference}
+    why = {cell["cell"]: _objection(cell, references.get(cell["budget"])) for cell in cells}
     candidates = [cell for cell in cells if why[cell["cell"]] is None]
     passed_over = {name: reason for name, reason in why.items() if reason is not None}
     if not candidates:
@@ -61,11 +61,13 @@ def select(cells: Sequence[Cell], *, reference: str, baseline: float | None = No
     return Selection(means, passed_over, best["cell"], seed, value, baseline, beaten)
 
 
-def _objection(cell: Cell, cost: int | None) -> str | None:
+def _objection(cell: Cell, reference: Cell | None) -> str | None:
     """Return the reason why a cell is no candidate; None if it is one."""
     if cell["tuner"] != "lora":
         return f"{cell['tuner']} does not train a plan of fixed ranks"
-    if cell["trainable_parameters"] != cost:
+    cost = reference and reference["trainable_parameters"]
+    unit = reference and reference.get("unit")  # of another than parameters: spent by the plan
+    if cell["trainable_parameters"] != cost and (unit is None or cell.get("unit") != unit):
         return f"{cell['trainable_parameters']} parameters, and the reference has {cost}"
     if cell.get("failed"):
         return f"failed seeds: {', '.join(str(one['seed']) for one in cell['failed'])}"

@@ -164,6 +164,9 @@ def _parameters(found: Comparison) -> list[str]:
     if mine == other:
         return _peak(cell, against)
     share = f"{100 * mine / other:.1f} % of {against['cell']}'s"
+    unit = cell.get("unit")
+    if unit is not None and unit == against.get("unit"):
+        return [f"Of one budget in {unit}, unequal in parameters: it trains {mine:,}, {share}."]
     return [f"Not at equal cost: it trains {mine:,} parameters, {share}."]
 
 

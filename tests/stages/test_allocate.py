@@ -54,10 +54,11 @@ def write_all_signals() -> None:
     table = score_table(BERT, 12)
     draws = np.random.default_rng(0).gamma(1.0, size=(len(table), 32)).tolist()
     for name in {s for strategy in STRATEGIES.values() for s in strategy.signals}:
-        split = name in ("gradient_spectrum", "activation_variance")
+        split = name in ("gradient_spectrum", "activation_variance", "measured")
         scores = with_components(table, draws) if split else table
         place = "model" if name in SIGNALS else "questions"
-        write_parquet(SCORES / place / f"{name}.parquet", scores, ABOUT)
+        about = ABOUT | ({"runs": 45, "steps": 300} if name == "measured" else {})
+        write_parquet(SCORES / place / f"{name}.parquet", scores, about)
 
 
 def call(strategy: str, budget: str, *options: str):
@@ -86,6 +87,39 @@ def test_a_plan_is_written_for_every_strategy(strategy):
     assert plan.tuner == find_strategy(strategy).tuner
     if plan.scale.policy == "ratio":
         assert set(plan.scaling.values()) <= {2.0}
+
+
+@pytest.mark.parametrize("unit", ["training_flops", "memory"])
+def test_a_budget_in_another_unit_is_spent_and_stated(unit):
+    set_params("  min_rank: 1", f"  min_rank: 1\n  unit: {unit}\n  step: {{rows: 8, tokens: 20}}")
+    result = call("last_3_blocks", "4")
+    assert result.exit_code == 0, result.output
+    form = json.loads(Path("data/plans/last_3_blocks-4/questions.json").read_text())
+    plan = RankPlan.from_json(form)
+    assert plan.unit == unit and plan.cost and plan.cost.spent[0] <= plan.cost.budget
+    words = {"training_flops": "GFLOP a step", "memory": "MiB of training memory"}[unit]
+    assert words in result.output and f"{plan.parameters:,} parameters" in result.output
+
+
+def test_a_block_has_the_price_of_the_parameters_file():
+    set_params("  min_rank: 1", "  min_rank: 1\n  price_per_block: 0.3")
+    assert call("priced_uniform", "4").exit_code == 0
+    form = json.loads(Path("data/plans/priced_uniform-4/questions.json").read_text())
+    assert {m.block for m in RankPlan.from_json(form).adapted} == {11}
+
+
+def test_a_measured_plan_says_what_its_runs_took():
+    table = with_components(score_table(BERT, 12), [[3.0, 2.0, 1.0] + [0.5] * 29] * 72)
+    table["score"] *= 1 + np.arange(len(table)) % 7
+    about = ABOUT | {"signal": "measured", "runs": 45, "steps": 300}
+    missing = call("measured", "4")
+    assert missing.exit_code == 2 and "bench.landscape --task questions --write" in missing.output
+    write_parquet(SCORES / "questions" / "measured.parquet", table, about)
+    result = call("measured", "4")
+    assert result.exit_code == 0, result.output
+    form = json.loads(Path("data/plans/measured-4/questions.json").read_text())
+    note = "its weights come from 45 runs of 300 steps, which are part of what this plan costs"
+    assert RankPlan.from_json(form).note == note and note in " ".join(result.output.split())
 
 
 def test_rslora_keeps_uniforms_alpha():

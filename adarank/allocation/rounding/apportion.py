@@ -96,7 +96,7 @@ def apportion(
         [1, 3]
     """
     spend = budget_parameters(budget, costs)
-    _check_rounding(rounding)
+    check_rounding(rounding)
     _check_reach(budget, spend, costs, lower, upper)
     turns = np.arange(len(weights)) if turns is None else turns
     order = turns[np.argsort(-weights[turns], kind="stable")]  # ties: higher weight, then turn
@@ -112,7 +112,8 @@ def apportion(
     return ranks
 
 
-def _check_rounding(rounding: str) -> None:
+def check_rounding(rounding: str) -> None:
+    """Refuse an unknown rounding: InputError."""
     if rounding in ROUNDINGS:
         return
     renamed = RENAMED.get(rounding)

@@ -46,6 +46,25 @@ def permuted_of(strategy: Strategy) -> Strategy:
     return replace(strategy, weigh=weigh_permuted, random=True)
 
 
+def priced_of(strategy: Strategy) -> Strategy:
+    """Make the form that opens only blocks that are worth their price.
+
+    A control of it has the weights of the original permuted or reversed, and then the same price.
+
+    Raises:
+        InputError: The strategy states its ranks, or its tuner changes them.
+    """
+    if strategy.literal or strategy.tuner != "lora":
+        raise input_error(
+            "blocks have a price where a budget is shared out by weights, once",
+            where="strategy priced_...",
+            got=strategy.about,
+            expected="a strategy that weighs modules and that LoRA trains, such as disagreement",
+            remedy="leave `priced_` out",
+        )
+    return replace(strategy, priced=True, selects=True)
+
+
 def start_of(strategy: Strategy, start: StartName) -> Strategy:
     """Make the form whose factors begin in another way; the ranks stay the strategy's.
 

@@ -22,6 +22,7 @@ from adarank.allocation.strategies.controls import DEFAULT
 from adarank.allocation.strategies.forms import (
     bias_norm_of,
     permuted_of,
+    priced_of,
     rate_ratio_of,
     reversed_of,
     start_of,
@@ -116,6 +117,13 @@ STRATEGIES: dict[str, Strategy] = {
         ("activation_variance",),
         source="EVA, Paischer et al. 2024, arXiv 2410.07170",
     ),
+    "measured": Strategy(
+        greedy("measured", per_parameter=True),
+        "rank by rank, by a surface fitted to short runs of random plans, which are part of its "
+        "cost",
+        ("measured",),
+        source="this project; docs/landscape.md",
+    ),
     "stable_rank": Strategy(
         by_signal("stable_rank"),
         "squared Frobenius norm over squared spectral norm of W",
@@ -198,6 +206,7 @@ FORMS: dict[str, Callable[[Strategy], Strategy]] = {
     "reversed": reversed_of,
     "permuted": permuted_of,
     "literal": literal_of,
+    "priced": priced_of,
 }
 """What a prefix makes of a strategy: `reversed_fisher`, `literal_linear_decay`."""
 
@@ -218,7 +227,7 @@ def find_strategy(name: str, defined: Mapping[str, Strategy] | None = None) -> S
 
     Args:
         name: A name in STRATEGIES, FAMILIES or `defined`, or a form of one by a prefix of FORMS or
-            TRAINED_FORMS; `reversed` and `permuted` alone are those of disagreement.
+            TRAINED_FORMS; `reversed`, `permuted` and `priced` alone are those of disagreement.
         defined: User-defined strategies, by name.
 
     Raises:

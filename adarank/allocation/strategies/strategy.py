@@ -28,6 +28,7 @@ class Strategy:
         states_ranks: Whether the weights are meant as ranks, so that `literal_` makes sense.
         literal: Whether the weights, rounded down, are the ranks, whatever the budget.
         selects: Whether modules of weight 0 get no adapter, whatever min_rank is.
+        priced: Whether blocks have a price, so that few are opened; see `strategies.priced`.
         random: Whether the weights depend on the question's seed and draw.
         rslora: Whether the plan's scale is alpha / sqrt(rank).
         start: How the factors begin.
@@ -44,6 +45,7 @@ class Strategy:
     states_ranks: bool = False
     literal: bool = False
     selects: bool = False
+    priced: bool = False
     random: bool = False
     rslora: bool = False
     start: StartName = "kaiming"

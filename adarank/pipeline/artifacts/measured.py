@@ -42,6 +42,7 @@ class CellForm(Record):
     budget: float
     tuner: str
     note: str = ""
+    unit: str | None = None
     headline: str
     better: Literal["higher", "lower"]
     trainable_parameters: int

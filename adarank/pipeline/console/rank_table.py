@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adarank.allocation.plan import RankPlan
+from adarank.allocation.plan_cost import PlanCost
 from adarank.allocation.planned import PlannedModule
 from adarank.pipeline.console.reporting import say
 
@@ -21,7 +22,16 @@ def show_ranks(plan: RankPlan, scores: pd.DataFrame) -> None:
     costs = scores.drop_duplicates("module")["parameters_per_rank"]
     may = plan.budget * sum(costs.tolist())
     adapted = f"{len(plan.adapted)} of {len(plan.modules)} modules adapted"
-    say(f"{plan.parameters:,} of {may:,.10g} parameters; {adapted}; highest rank {plan.max_rank}")
+    spent = f"{plan.parameters:,} of {may:,.10g} parameters"
+    if plan.cost:
+        spent = f"{_cost(plan.cost)}; {plan.parameters:,} parameters (uniform has {may:,.10g})"
+    say(f"{spent}; {adapted}; highest rank {plan.max_rank}")
+
+
+def _cost(cost: PlanCost) -> str:
+    words = {"training_flops": (1e9, "GFLOP a step"), "memory": (2**20, "MiB of training memory")}
+    size, name = words[cost.unit]
+    return f"{cost.spent[0] / size:,.4g} of {cost.budget / size:,.4g} {name}"
 
 
 def _table(plan: RankPlan) -> Table:

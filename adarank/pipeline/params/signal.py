@@ -23,6 +23,9 @@ TaskSignalName = Literal[
 SIGNALS: tuple[str, ...] = get_args(SignalName)
 TASK_SIGNALS: tuple[str, ...] = get_args(TaskSignalName)
 
+MEASURED = "measured"
+"""A signal of a task that no stage computes: `python -m bench.landscape --write` trains for it."""
+
 
 class SignalSection(Section):
     """How signals of a task are computed, always on train rows."""

@@ -23,7 +23,7 @@ from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection
 from adarank.pipeline.params.report import Report
 from adarank.pipeline.params.score import ScoreSection
-from adarank.pipeline.params.signal import SIGNALS, TASK_SIGNALS, SignalSection
+from adarank.pipeline.params.signal import MEASURED, SIGNALS, TASK_SIGNALS, SignalSection
 from adarank.pipeline.params.strategies import StrategiesSection
 from adarank.pipeline.params.study import StudySection
 from adarank.pipeline.params.tasks import TasksSection, evaluate_of, finetune_of
@@ -257,7 +257,7 @@ def _unscored(study: StudySection, needed: dict[str, tuple[str, ...]], path: Pat
         )
         for strategy, signals in needed.items()
         for signal in signals
-        if signal not in scored
+        if signal not in scored and signal != MEASURED
     ]
     if not scored:
         what = "no signal at all, and a score table is what names the modules"

@@ -75,6 +75,21 @@ def test_the_references_ranks_trained_otherwise_need_no_control_of_ranks() -> No
     assert "for fisher:" in found(cells, same_ranks=frozenset({name}))["no_controls"]
 
 
+def test_a_budget_in_another_unit_is_said_to_be_unequal_in_parameters() -> None:
+    late = cell("last_3_blocks", [0.5, 0.6]) | {"trainable_parameters": 9000}
+    plain = found([cell("uniform", [0.5, 0.6]), late])["unequal_parameters"]
+    assert plain.startswith("Budget 4: NOT EQUAL trainable parameters, so no fair test (uniform-4")
+    priced = [one | {"unit": "memory"} for one in (cell("uniform", [0.5, 0.6]), late)]
+    said = found(priced)["unequal_parameters"]
+    assert said.startswith("Budget 4 is paid in memory: UNEQUAL in parameters (uniform-4 ")
+
+
+def test_a_note_of_a_plan_is_shown() -> None:
+    noted = cell("measured", [0.5, 0.6]) | {"note": "its weights come from 45 runs of 300 steps"}
+    said = found([cell("uniform", [0.5, 0.6]), noted])["about_plan"]
+    assert said == "measured-4: its weights come from 45 runs of 300 steps"
+
+
 def test_data_cut_rows_and_shared_texts_are_said_where_they_are_so() -> None:
     cells = [tuned("uniform", 2.0, [1.0, 2.0, 3.0]), tuned("permuted", 2.0, [1.0, 2.0, 3.0])]
     cut, shared = ["7 rows of test are cut"], ["3 rows of test have a text that train has, too"]

@@ -94,3 +94,12 @@ def test_an_adapter_that_learned_nothing_is_flagged(
     chosen = select([one], reference="uniform", baseline=baseline)
     assert (chosen.cell, chosen.baseline, chosen.beats_baseline) == ("uniform-4", baseline, beats)
     assert select([one], reference="uniform").beats_baseline is None
+
+
+def test_cells_of_one_budget_in_another_unit_are_equals() -> None:
+    late = cell("last_3_blocks-4", [0.9, 0.9], trainable_parameters=9000)
+    uniform = cell("uniform-4", [0.5, 0.5])
+    assert select([uniform, late], reference="uniform").cell == "uniform-4"
+    priced = [one | {"unit": "training_flops"} for one in (uniform, late)]
+    assert select(priced, reference="uniform").cell == "last_3_blocks-4"
+    assert select([priced[0], late], reference="uniform").cell == "uniform-4"
