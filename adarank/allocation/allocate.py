@@ -15,7 +15,7 @@ from adarank.allocation.rounding.apportion import apportion, budget_parameters, 
 from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
-from adarank.allocation.spending import counted_first, too_small
+from adarank.allocation.spending import counted_first, refuse_settings, too_small
 from adarank.allocation.strategies.priced import BlockPrice, few_blocks
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import find_strategy, weigh
@@ -113,7 +113,7 @@ def allocate(
         {'key': 4, 'query': 1, 'value': 1}
     """
     chosen = find_strategy(strategy, defined)
-    _refuse(chosen, permutations, unit)
+    refuse_settings(chosen, permutations, unit)
     signals = _signals(scores, chosen)
     modules = _modules(signals)
     costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
@@ -158,25 +158,6 @@ def allocate(
         cost=cost,
         beside=trained,
     )
-
-
-def _refuse(chosen: Strategy, permutations: int, unit: Unit) -> None:
-    """Refuse what no scores could make good."""
-    problems: list[Problem] = []
-    if permutations < 1:
-        problems.append(Problem("no such number", "permutations", permutations, "1 or more"))
-    if chosen.bias_norm and unit != "parameters":
-        problems.append(
-            Problem(
-                "biases and norms are paid for in parameters alone",
-                "allocate.unit",
-                unit,
-                "parameters, with a strategy of the form bias_norm_",
-                "allocate.unit: parameters",
-            )
-        )
-    if problems:
-        raise InputError(*problems)
 
 
 def default_min_rank(budget: float) -> int:

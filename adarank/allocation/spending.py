@@ -4,8 +4,29 @@ from fractions import Fraction
 
 import pandas as pd
 
-from adarank.errors import InputError, input_error
+from adarank.allocation.plan_cost import Unit
+from adarank.allocation.strategies.strategy import Strategy
+from adarank.errors import InputError, Problem, input_error
 from adarank.models.beside import Beside
+
+
+def refuse_settings(chosen: Strategy, permutations: int, unit: Unit) -> None:
+    """Refuse what no scores could make good."""
+    problems: list[Problem] = []
+    if permutations < 1:
+        problems.append(Problem("no such number", "permutations", permutations, "1 or more"))
+    if chosen.bias_norm and unit != "parameters":
+        problems.append(
+            Problem(
+                "biases and norms are paid for in parameters alone",
+                "allocate.unit",
+                unit,
+                "parameters, with a strategy of the form bias_norm_",
+                "allocate.unit: parameters",
+            )
+        )
+    if problems:
+        raise InputError(*problems)
 
 
 def counted_first(strategy: str, beside: Beside | None, spend: Fraction) -> int:
