@@ -1,13 +1,13 @@
-"""How flat is the landscape of plans around uniform, how steep its sides, and which signal knows it?
+"""How flat is the landscape of plans around uniform, how steep, and which signal knows it?
 
     python -m bench.landscape --task TASK [--plans 40] [--budget 1] [--rate RATE] [--write]
         [--figure FILE.svg] [--output data/landscape/TASK] [--params params.yaml]
 
 In the folder of a study whose model, data and scores are there (studies/landscape-llama.yaml says
 how). Random plans of one budget are trained once each, uniform with several seeds that they
-take in turn, all at one learning rate; a file a run, so that what was interrupted goes on. A surface linear in the square
-roots of the ranks is fitted to the validation losses (adarank.allocation.surface). Then the plan
-that it calls best and its reverse are trained with uniform's seeds.
+take in turn, all at one learning rate; a file a run, so that an interrupted bench goes on. A surface
+linear in the square roots of the ranks is fitted to the validation losses, less uniform's of the
+seed (adarank.allocation.surface). Then the plan that it calls best and its reverse are trained.
 
 Printed: the losses; how well the surface predicts plans left out; every signal's rank correlation
 with the surface's weights; and how well each signal alone orders the random plans. With --write the
@@ -105,7 +105,9 @@ def main(
         if figure is not None:
             from bench.landscape_figure import draw
 
-            draw(task, losses(uniform), losses(drawn), surface, figure)
+            groups = {"uniform": uniform, "random": drawn, **checked}
+            on_test = {name: losses(runs) for name, runs in groups.items() if runs}
+            draw(task, on_test, beyond_uniform(uniform, drawn, "test"), surface, figure)
 
 
 def losses(runs: Runs, split: str = "test") -> NDArray[np.float64]:

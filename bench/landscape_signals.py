@@ -29,7 +29,8 @@ def shares_of_strategies(modules: pd.DataFrame, task: str, budget: float) -> dic
     signals = _signals(task)
     n = len(modules)
     full = modules[["d_in", "d_out"]].min(axis=1).to_numpy(dtype=np.int64)
-    spend = Fraction(budget) * int(modules["parameters_per_rank"].sum())
+    costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
+    spend = Fraction(budget) * int(costs.sum())
     question = Question(modules, signals, spend, np.zeros(n, dtype=np.int64), full)
     found: dict[str, Floats] = {}
     for name, strategy in STRATEGIES.items():

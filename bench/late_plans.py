@@ -123,8 +123,8 @@ def verdict(late: Sequence[float], uniform: Sequence[float], margin: float, head
     words = "Equivalent" if p <= LEVEL else "Not shown to be equivalent"
     interval = "" if found.low is None else f" ({found.low:+.4f} to {found.high:+.4f})"
     return (
-        f"{headline}, less uniform's: {found.mean:+.4f}{interval}, {len(differences)} seeds. {words} "
-        f"within {margin:g}: p {p:.3f} by two one-sided t tests."
+        f"{headline}, less uniform's: {found.mean:+.4f}{interval}, {len(differences)} seeds. "
+        f"{words} within {margin:g}: p {p:.3f} by two one-sided t tests."
     )
 
 

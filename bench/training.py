@@ -11,7 +11,8 @@ The texts are the built-in questions, or a CSV with the columns `text` and `labe
 
 The figures of --json, medians over the rounds:
 
-- speedup: the plain Trainer's time / ours, same plan and same batches.
+- speedup: the plain Trainer's time / ours, same plan and same batches; ours holds the check of the
+  shortcuts, which every run makes.
 - loss_error: the largest relative difference between the losses of any step of the two.
 - steps_per_second, rows_per_second: ours; plain_steps_per_second, plain_rows_per_second: theirs.
 - own_order_speedup: the same against the plain Trainer as most people run it, with rows in random

@@ -142,3 +142,8 @@ def test_all_that_can_be_bought_is_bought_where_the_budget_is_not_spent():
     )
     assert {module.rank for module in plan.adapted} == {8}
     assert plan.cost and np.all(np.array(plan.cost.spent) < plan.cost.budget)
+
+
+def test_biases_and_norms_are_refused_beside_a_budget_in_another_unit():
+    with pytest.raises(InputError, match="paid for in parameters alone"):
+        allocate({}, budget=2, strategy="bias_norm_uniform", unit="memory")
