@@ -7,7 +7,8 @@ In the folder of a study whose model, data and scores are there (studies/landsca
 how). Random plans of one budget are trained once each, uniform with several seeds that they
 take in turn, all at one learning rate; a file a run, so that an interrupted bench goes on. A
 surface linear in the square roots of the ranks is fitted to the validation losses, less uniform's
-of the seed (adarank.allocation.surface). Then the plan that it calls best and its reverse are trained.
+of the seed (adarank.allocation.surface). Then the plan that it calls best and its reverse
+are trained.
 
 Printed: the losses; how well the surface predicts plans left out; every signal's rank correlation
 with the surface's weights; and how well each signal alone orders the random plans. With --write the
