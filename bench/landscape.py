@@ -5,9 +5,10 @@
 
 In the folder of a study whose model, data and scores are there (studies/landscape-llama.yaml says
 how). Random plans of one budget are trained once each, uniform with several seeds that they
-take in turn, all at one learning rate; a file a run, so that an interrupted bench goes on. A surface
-linear in the square roots of the ranks is fitted to the validation losses, less uniform's of the
-seed (adarank.allocation.surface). Then the plan that it calls best and its reverse are trained.
+take in turn, all at one learning rate; a file a run, so that an interrupted bench goes on. A
+surface linear in the square roots of the ranks is fitted to the validation losses, less uniform's
+of the seed (adarank.allocation.surface). Then the plan that it calls best and its reverse
+are trained.
 
 Printed: the losses; how well the surface predicts plans left out; every signal's rank correlation
 with the surface's weights; and how well each signal alone orders the random plans. With --write the
@@ -140,9 +141,9 @@ def show(
     about = modules_table(ground.modules).sort_values("module", ignore_index=True)
     costs = about["parameters_per_rank"].to_numpy(dtype=np.float64)
     ranks, apart = ranks_of(drawn), beyond_uniform(uniform, drawn, "validation")
-    ranks = ranks[list(surface.modules)]
+    ranks = pd.DataFrame({name: ranks[name] for name in surface.modules})
     resampled = resampled_weights(ranks, apart, surface.ridge)
-    worths = about.assign(
+    worths: Any = about.assign(
         weight=surface.weights, error=resampled.std(axis=0), per_parameter=surface.weights / costs
     )
     columns = ["module", "weight", "error", "per_parameter"]
