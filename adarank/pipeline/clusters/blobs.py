@@ -9,6 +9,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from adarank.pipeline.files.hashes import known_sha256, sha256
 from adarank.pipeline.files.places import scratch_folder
@@ -123,12 +124,13 @@ def put_files(blobs: Blobs, paths: list[Path]) -> dict[str, str]:
 
 
 def checked_store(blobs: Blobs) -> None:
-    """Write, read and remove a file.
+    """Write, read and remove a file of its own.
 
     Raises:
         OSError: The store cannot be used.
     """
-    name = f"{FILES}/check"
+    # A name of its own: several machines check at once.
+    name = f"{FILES}/check-{uuid4().hex}"
     with blobs.shelf.writing(name) as stream:
         stream.write(b"check")
     with blobs.shelf.reading(name) as stream:

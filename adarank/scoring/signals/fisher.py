@@ -6,9 +6,10 @@ import numpy as np
 from torch import nn
 
 from adarank.models.modules import Module
+from adarank.models.terms import Batch, rows_of
 from adarank.scoring.scores import Scores
 from adarank.scoring.signals.gradients import check_gradient, only_gradients_of
-from adarank.scoring.signals.objective import OWN, Batch, Objective, count_terms, rows_of
+from adarank.scoring.signals.objective import OWN, Objective, count_terms
 from adarank.scoring.signals.row_norms import RowNorms
 from adarank.scoring.signals.weights import weights_of
 from adarank.scoring.table import score_table

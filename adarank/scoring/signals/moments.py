@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from adarank.models.modules import Module
-from adarank.scoring.signals.objective import IGNORED, Batch, Objective
+from adarank.models.terms import IGNORED, Batch
+from adarank.scoring.signals.objective import Objective
 from adarank.scoring.signals.weights import layers_of, not_finite
 
 

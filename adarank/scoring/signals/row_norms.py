@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adarank.models.modules import Module
+from adarank.models.terms import Batch, rows_of
 from adarank.scoring.engines.token_gradients import (
     Parts,
     replaceable,
@@ -19,7 +20,7 @@ from adarank.scoring.engines.token_gradients import (
     token_gradients,
 )
 from adarank.scoring.signals.gradients import finite_loss
-from adarank.scoring.signals.objective import Batch, Objective, rows_of
+from adarank.scoring.signals.objective import Objective
 from adarank.scoring.signals.weights import layers_of, weights_of
 
 TOGETHER = "backward, rows separated"

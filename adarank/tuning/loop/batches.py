@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from adarank.scoring.signals.objective import counted_terms, rows_of
+from adarank.models.terms import counted_terms, rows_of
 from adarank.tasks.base import Batch, Example
 
 
