@@ -26,7 +26,7 @@ class Task:
     """
 
     def __init__(self, adapter: Adapter, base: Path, test: Path) -> None:
-        """Load the model and the rows: a CSV of text and label, or a text a line."""
+        """Load the model and the rows: text and label as CSV or parquet, or a text a line."""
         self._adapter = adapter
         self._model = load_adapted(adapter, base)
         self._tokenizer = load_tokenizer(base)
@@ -34,7 +34,7 @@ class Task:
         if self.name == "loss":
             self._texts, self._labels = test.read_text().splitlines(), None
         else:
-            rows = pd.read_csv(test)
+            rows = (pd.read_parquet if test.suffix == ".parquet" else pd.read_csv)(test)
             self._texts, self._labels = rows["text"].tolist(), torch.tensor(rows["label"].tolist())
 
     @torch.no_grad()
