@@ -117,8 +117,8 @@ def _adapted(headed: Headed, form: Form, seed: int, training: Training) -> Any:
     ranks: dict[str, int] = {}
     if form == "planned":
         # Unequal ranks of mean 8, others for each seed: what a plan's members look like.
-        dealt = np.random.default_rng(1000 + seed).choice([2, 4, 8, 18], len(names))
-        ranks = {name: int(rank) for name, rank in zip(names, dealt, strict=True)}
+        drawn = np.random.default_rng(1000 + seed).choice([2, 4, 8, 18], len(names))
+        ranks = {name: int(rank) for name, rank in zip(names, drawn, strict=True)}
     config = peft.LoraConfig(
         r=training.rank,
         lora_alpha=2 * training.rank,

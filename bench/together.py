@@ -32,18 +32,16 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModel, BertConfig
 
-from adarank.pipeline.artifacts.model import load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import reporting, say
-from adarank.tuning.loop.schedules import Schedule
-from adarank.tuning.loop.training import Settings
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
 from adarank.tuning.together.runs import Run as Part
 from adarank.tuning.together.stacking import make_carrier, share_frozen
 from adarank.tuning.together.training import train_together
 from adarank.tuning.tuners.base import During
-from bench.training_runs import RATE, Effort, Run, Subject, attached, make_subject, now, ours
+from bench.training_runs import Effort, Run, Subject, attached, make_subject, now, ours, settings_of
 
 QUICK = Effort(steps=3, rounds=1)
 app = typer.Typer(add_completion=False)
@@ -110,24 +108,16 @@ def methods(subject: Subject, effort: Effort, runs: list[int]) -> dict[str, Meth
 
 def at_once(subject: Subject, effort: Effort, seeds: list[int]) -> Run:
     """Train runs at once; gives the time of all, and the losses of the first, of seed 0."""
-    device = str(pick_device("auto").type)
-    settings = Settings(
-        learning_rate=RATE,
-        schedule=Schedule("constant"),
-        steps=effort.steps,
-        batch_size=effort.batch_size,
-        evaluate_every=effort.steps,
-        device=device,
-    )
+    settings = settings_of(effort)
     models = [attached(subject, subject.build()[0], subject.plan) for _ in seeds]
     headed, modules = subject.build()
     carrier = make_carrier(headed, subject.plans[subject.plan], models, subject.task)
     for model in (carrier.model, *models):
-        model.to(device)  # pyright: ignore[reportArgumentType]
+        model.to(settings.device)  # pyright: ignore[reportArgumentType]
     assert share_frozen(carrier.model, models) is None
     parts = [Part(m, seed, settings, During()) for m, seed in zip(models, seeds, strict=True)]
     rows, store = subject.rows, PrefixStore(limit_gb=0)
-    with shortcuts(carrier.model, modules, subject.task, rows, store, device=device):
+    with shortcuts(carrier.model, modules, subject.task, rows, store, device=settings.device):
         began = now()
         outcomes = train_together(carrier, parts, subject.task, rows, rows[:1])
         seconds = now() - began

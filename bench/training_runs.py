@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,31 +147,32 @@ def in_turns(subject: Subject, effort: Effort) -> dict[str, list[Run]]:
     return runs
 
 
-def ours(subject: Subject, effort: Effort, store: PrefixStore | None) -> Run:
-    """Train as the pipeline does; without a store, without any shortcut."""
-    headed, modules = subject.build()
-    model = attached(subject, headed, subject.plan)
-    settings = Settings(
+def settings_of(effort: Effort) -> Settings:
+    """Make a run's settings: a constant rate, and one look at validation, at the end."""
+    return Settings(
         learning_rate=RATE,
         schedule=Schedule("constant"),
         steps=effort.steps,
         batch_size=effort.batch_size,
         evaluate_every=effort.steps,
+        device=str(pick_device("auto").type),
     )
-    device = str(pick_device("auto").type)
+
+
+def ours(subject: Subject, effort: Effort, store: PrefixStore | None) -> Run:
+    """Train as the pipeline does; without a store, without any shortcut."""
+    headed, modules = subject.build()
+    model = attached(subject, headed, subject.plan)
+    settings, taking, rows = settings_of(effort), nullcontext(Taken()), subject.rows
     began = now()
-    taking = nullcontext(Taken())
     if store is not None:
-        taking = shortcuts(model, modules, subject.task, subject.rows, store, device=device)
+        taking = shortcuts(model, modules, subject.task, rows, store, device=settings.device)
     with taking as taken:
         set_up = now() - began
         subject.prefix_seconds = max(subject.prefix_seconds, set_up)
         subject.prefix, subject.last_row = taken.prefix_blocks > 0, taken.last_row
-        looked_at = subject.rows[:1]
         began = now()
-        done = train(
-            model, subject.task, subject.rows, looked_at, replace(settings, device=device), 0
-        )
+        done = train(model, subject.task, rows, rows[:1], settings, 0)
         seconds = now() - began
     # Every run proves its shortcuts again; storing the prefix falls to the warm-up's alone.
     return Run(set_up + seconds, done.curve["train_loss"].tolist())

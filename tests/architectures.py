@@ -1,6 +1,7 @@
 """Pico models of every supported architecture: hidden 32, 2 blocks, made in milliseconds."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from transformers import (
     T5Config,
     ViTConfig,
 )
+
+from tests.pico import save_pico_model
 
 VOCABULARY = 37
 LENGTHS = (9, 6, 4)
@@ -167,3 +170,10 @@ def pico_batch(name: str, seed: int = 0) -> dict[str, Tensor]:
     if CONFIGS[name]().is_encoder_decoder:
         batch["decoder_input_ids"] = torch.randint(4, VOCABULARY, (3, 5), generator=generator)
     return batch
+
+
+def save_pico(name: str, to: Path) -> Path:
+    """Write a pico model of one architecture as a model folder, for the pico tokenizer's texts."""
+    config: Any = CONFIGS[name]()
+    config.vocab_size = 60
+    return save_pico_model(to, config)

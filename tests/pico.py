@@ -106,7 +106,7 @@ def save_pico_model(folder: Path, config: PretrainedConfig | None = None, seed: 
 
 
 def pico_rows(n: int, n_labels: int = 3, seed: int = 0) -> pd.DataFrame:
-    """Rows of text and label; the first word tells the label, so that they can be learnt."""
+    """Rows of text and label; the first word decides the label, so that they can be learned."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for index in range(n):

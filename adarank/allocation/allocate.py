@@ -1,13 +1,13 @@
 """From score tables to a rank plan, in one call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from adarank.allocation.bounds import full_ranks, rank_bounds
+from adarank.allocation.bounds import default_min_rank, full_ranks, rank_bounds
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.plan_cost import Unit
 from adarank.allocation.planned import PlannedModule
@@ -16,7 +16,7 @@ from adarank.allocation.rounding.spread import even_spread
 from adarank.allocation.scale import Scale
 from adarank.allocation.signal import ABOUT_MODULE, Signal, read_signal
 from adarank.allocation.spending import counted_first, refuse_settings, too_small
-from adarank.allocation.strategies.priced import BlockPrice, few_blocks
+from adarank.allocation.strategies.priced import BlockPrice, Floats, few_blocks
 from adarank.allocation.strategies.question import Question
 from adarank.allocation.strategies.registry import find_strategy, weigh
 from adarank.allocation.strategies.strategy import Strategy
@@ -118,34 +118,29 @@ def allocate(
     modules = _modules(signals)
     costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
     spend = budget_parameters(budget, costs)
-    whole, trained = budget, beside if chosen.bias_norm else None
+    whole, trained = float(budget), beside if chosen.bias_norm else None
     if chosen.bias_norm:
         spend -= counted_first(strategy, trained, spend)
         budget = float(spend / int(costs.sum()))
-    least = default_min_rank(budget) if min_rank is None else min_rank
-    lower, upper = rank_bounds(modules, least, max_rank)
+    min_rank = default_min_rank(budget) if min_rank is None else min_rank
+    bounds = rank_bounds(modules, min_rank, max_rank)
     scale = Scale("rslora", scale.alpha(max(1, round(budget)))) if chosen.rslora else scale
-    question = Question(modules, signals, spend, lower, upper, seed)
-    draws_of = [replace(question, draw=n) for n in range(permutations if chosen.random else 1)]
-    weighed = [weigh(strategy, chosen, one) for one in draws_of]
+    question = Question(modules, signals, spend, *bounds, seed)
+    weighed = _weights(strategy, chosen, question, permutations)
     if chosen.priced:
-        flops = training_flops(question, budget, step) if block_price.by != "blocks" else None
-        weighed = [few_blocks(one, question, block_price.per_block, flops) for one in weighed]
+        weighed = _in_few_blocks(weighed, question, budget, step, block_price)
     limit = None if unit == "parameters" else Limit.uniform(question, budget, unit, step)
-    draws: list[tuple[PlannedModule, ...]] = []
-    for weights in weighed:
-        ranks = _ranks(strategy, chosen, weights, question, budget, rounding, limit)
-        draws.append(_planned(modules, ranks, scale))
-    first, *variants = dict.fromkeys(draws)  # a permutation of equal weights changes nothing
+    ranks = [_ranks(strategy, chosen, w, question, budget, rounding, limit) for w in weighed]
+    # A permutation of equal weights changes nothing.
+    first, *variants = dict.fromkeys(_planned(modules, one, scale) for one in ranks)
     note = _note(chosen, weighed[0], question, budget)
     cost = limit and limit.cost_of([first, *variants])
     return RankPlan(
         schema=2 if variants or note else 1,
         strategy=strategy,
-        budget=float(whole),
+        budget=whole,
         unit=cost.unit if cost else "average_rank",
-        parameters=sum(module.parameters for module in first)
-        + (trained.parameters if trained else 0),
+        parameters=sum(m.parameters for m in first) + (trained.parameters if trained else 0),
         model_sha256=model_sha256,
         scale=scale,
         modules=first,
@@ -160,18 +155,18 @@ def allocate(
     )
 
 
-def default_min_rank(budget: float) -> int:
-    """Choose the least rank for a budget: 1 from an average rank of 2 on, else 0.
+def _weights(name: str, strategy: Strategy, question: Question, permutations: int) -> list[Floats]:
+    """Weigh the modules, once a draw where the strategy is random."""
+    draws = range(permutations if strategy.random else 1)
+    return [weigh(name, strategy, replace(question, draw=draw)) for draw in draws]
 
-    With a least rank of 1, a strategy decides about budget - 1 of the average rank; the rest is
-    uniform. At budget 1 nothing would be left to decide, below 1 the budget would be too small.
-    From 2 on, at least half of the parameters follow the strategy and no module is left out.
 
-    Example:
-        >>> [default_min_rank(budget) for budget in (0.5, 1, 1.5, 2, 8)]
-        [0, 0, 0, 1, 1]
-    """
-    return 1 if budget >= 2 else 0
+def _in_few_blocks(
+    weighed: Sequence[Floats], question: Question, budget: float, step: Step, price: BlockPrice
+) -> list[Floats]:
+    """Leave weights only in the blocks that are worth their price."""
+    flops = None if price.by == "blocks" else training_flops(question, budget, step)
+    return [few_blocks(weights, question, price.per_block, flops) for weights in weighed]
 
 
 def _signals(scores: Table | Mapping[str, Table], strategy: Strategy) -> dict[str, Signal]:

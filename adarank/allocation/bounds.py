@@ -14,7 +14,11 @@ Integers = NDArray[np.int64]
 def rank_bounds(
     modules: pd.DataFrame, min_rank: int, max_rank: int | None
 ) -> tuple[Integers, Integers]:
-    """The least and greatest rank of every module, `(n_modules,)` each."""
+    """Return the least and greatest rank of every module, `(n_modules,)` each.
+
+    Raises:
+        InputError: Bounds below 0, or that contradict each other.
+    """
     full = full_ranks(modules)
     problems: list[Problem] = []
     if min_rank < 0:
@@ -38,3 +42,17 @@ def rank_bounds(
 def full_ranks(modules: pd.DataFrame) -> Integers:
     """Full rank of every module, `(n_modules,)`."""
     return modules[["d_in", "d_out"]].min(axis=1).to_numpy(dtype=np.int64)
+
+
+def default_min_rank(budget: float) -> int:
+    """Choose the least rank for a budget: 1 from an average rank of 2 on, else 0.
+
+    With a least rank of 1, a strategy decides about budget - 1 of the average rank; the rest is
+    uniform. At budget 1 nothing would be left to decide, below 1 the budget would be too small.
+    From 2 on, at least half of the parameters follow the strategy and no module is left out.
+
+    Example:
+        >>> [default_min_rank(budget) for budget in (0.5, 1, 1.5, 2, 8)]
+        [0, 0, 0, 1, 1]
+    """
+    return 1 if budget >= 2 else 0

@@ -167,7 +167,7 @@ def ranks(
     with telling_errors("adarank ranks"), _in_flags():
         _refuse_output(output)
         # These take torch and seconds; --help needs neither.
-        from adarank.allocation.allocate import default_min_rank
+        from adarank.allocation.bounds import default_min_rank
         from adarank.commands.rank_json import as_json
         from adarank.commands.ranks import decide_ranks, tell_expected
         from adarank.commands.settings import Reading, Scoring, Sharing

@@ -98,7 +98,7 @@ def shown(width: int = 160) -> str:
 
 
 def rows_shown() -> list[list[str]]:
-    """The table's rows, told by their second column, which is a count of parameters."""
+    """The table's rows, recognised by their second column, which is a count of parameters."""
     rows = [line.split() for line in shown().splitlines()]
     return [row for row in rows if len(row) > 2 and "-4" in row[0] and row[1] == "1,000"]
 

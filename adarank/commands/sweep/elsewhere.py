@@ -103,7 +103,7 @@ class Elsewhere:
         return outcome
 
     async def _send(self, unit: Unit, board: Board) -> Sent:
-        """Run a unit on the cluster; however it ends, it is told."""
+        """Run a unit on the cluster, and report how it ends."""
         with board.running(f"{unit.name}: waits for a machine") as rename:
             telling = asyncio.create_task(self._tell(unit, rename, board))
             try:
@@ -170,7 +170,7 @@ class Elsewhere:
         said = ""
         while True:
             await asyncio.sleep(_TOLD)
-            now = await asyncio.to_thread(progress.told, self._blobs.shelf, unit.key)
+            now = await asyncio.to_thread(progress.read_progress, self._blobs.shelf, unit.key)
             if now:
                 rename(now)
                 place = " ".join(now.split()[:3])

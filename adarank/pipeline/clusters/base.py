@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
+
+from adarank.errors import input_error
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,27 @@ class Share:
     cpus: int = 1
     gpus: float = 0.0
     retries: int = 3
+
+
+def package(name: str, called: str, where: str) -> Any:
+    """Import a back end's package, which an extra of the project's installs.
+
+    Args:
+        name: The package's, and `where` that of the extra.
+        called: What people call it.
+        where: The back end's name.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError:
+        raise input_error(
+            f"{called} is not installed",
+            where=f"--where {where}",
+            remedy=f"pip install 'adarank[{where}]'",
+        ) from None
 
 
 class LostError(Exception):

@@ -1,4 +1,4 @@
-"""How far a unit is, told through the store: its stage, its machine, and its own last words."""
+"""How far a unit is, written to the store and read there: stage, machine, percent."""
 
 import json
 import re
@@ -31,21 +31,21 @@ class Reporter:
     def follow(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         """Wait for a process, and report what it says of its progress meanwhile."""
         while True:
-            self._tell(_percent(log))
+            self._write(_percent(log))
             try:
                 process.wait(EVERY)
                 return
             except subprocess.TimeoutExpired:
                 continue
 
-    def _tell(self, percent: str) -> None:
+    def _write(self, percent: str) -> None:
         now = {"stage": self._stage, "host": socket.gethostname(), "percent": percent}
         # Progress is worth no failure.
         with suppress(OSError), self._shelf.writing(self._name) as stream:
             stream.write(json.dumps(now | {"time": time.time()}).encode())
 
 
-def told(shelf: Shelf, unit: str) -> str:
+def read_progress(shelf: Shelf, unit: str) -> str:
     """Read how far a unit is, in words; empty where nothing is known."""
     try:
         with shelf.reading(f"{NOW}/{unit}") as stream:
@@ -58,7 +58,7 @@ def told(shelf: Shelf, unit: str) -> str:
 
 
 def forget(shelf: Shelf, unit: str) -> None:
-    """Remove what is told of a unit."""
+    """Remove a unit's progress."""
     shelf.remove(f"{NOW}/{unit}")
 
 

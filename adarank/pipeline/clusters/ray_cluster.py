@@ -14,7 +14,7 @@ from typing import Any
 
 from adarank.errors import input_error
 from adarank.pipeline.clusters import bootstrap
-from adarank.pipeline.clusters.base import LostError, Order, Share
+from adarank.pipeline.clusters.base import LostError, Order, Share, package
 
 ADDRESS = "RAY_ADDRESS"
 _SECONDS = 5.0
@@ -125,14 +125,7 @@ def join_ray(share: Share, *, autoscaled: bool = False) -> RayCluster:
         InputError: Ray is not installed, nobody answers, the cluster has another version of Ray
             or Python, or no machine has what a unit asks for.
     """
-    try:
-        ray: Any = import_module("ray")
-    except ImportError:
-        raise input_error(
-            "Ray is not installed",
-            where="--where ray",
-            remedy="pip install 'adarank[ray]'",
-        ) from None
+    ray = package("ray", "Ray", "ray")
     address = os.environ.get(ADDRESS) or None
     if address is not None:
         _check_address(address)

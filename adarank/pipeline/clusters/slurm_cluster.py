@@ -13,7 +13,7 @@ from typing import Any
 
 from adarank.errors import input_error
 from adarank.pipeline.clusters import bootstrap
-from adarank.pipeline.clusters.base import LostError, Order, Share
+from adarank.pipeline.clusters.base import LostError, Order, Share, package
 
 INSTEAD = "ADARANK_SLURM"
 """`local` or `debug`: submitit's stand-ins for SLURM, as processes of this machine."""
@@ -77,14 +77,7 @@ def join_slurm(share: Share, folder: Path) -> SlurmCluster:
     Raises:
         InputError: submitit or sbatch is not there, or a fraction of a GPU is asked for.
     """
-    try:
-        submitit: Any = import_module("submitit")
-    except ImportError:
-        raise input_error(
-            "submitit is not installed",
-            where="--where slurm",
-            remedy="pip install 'adarank[slurm]'",
-        ) from None
+    submitit = package("submitit", "submitit", "slurm")
     cluster = os.environ.get(INSTEAD) or "slurm"
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise input_error(

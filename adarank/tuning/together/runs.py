@@ -38,7 +38,7 @@ class Run:
 
 
 class Progress:
-    """How far a run is; what a Trainer would tell its callbacks, the watch is told here.
+    """How far a run is; calls the watch as a Trainer calls its callbacks.
 
     Args:
         run: The run.

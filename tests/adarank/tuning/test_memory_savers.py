@@ -30,7 +30,7 @@ from adarank.tuning.shortcuts.dropout import without_dropout
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
 from adarank.tuning.tuners.base import Start
 from adarank.tuning.tuners.registry import TUNERS
-from tests.architectures import CONFIGS
+from tests.architectures import CONFIGS, save_pico
 from tests.pico import WORDS, pico_rows, pico_tokenizer, save_pico_model
 from tests.plans import make_plan
 
@@ -41,12 +41,6 @@ SETTINGS = Settings(
     learning_rate=1e-2, schedule=Schedule("constant"), steps=4, batch_size=8, evaluate_every=4
 )
 BFLOAT16 = BaseForm("bfloat16")
-
-
-def folder_of(name: str, to: Path) -> Path:
-    config: Any = CONFIGS[name]()
-    config.vocab_size = 60
-    return save_pico_model(to, config)
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
@@ -96,13 +90,13 @@ def same(one: tuple[PeftModel, Trained], other: tuple[PeftModel, Trained]) -> No
 
 @pytest.mark.parametrize(("name", "task"), [("bert", CLASSES), ("llama", TEXTS)])
 def test_a_divided_batch_trains_as_the_whole_one(name: str, task: Task, tmp_path: Path) -> None:
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     # Texts differ in labelled tokens, so equal weights for the parts would show.
     same(run(folder, task, accumulation=3), run(folder, task))
 
 
 def test_shares_are_of_what_the_loss_is_a_mean_of(tmp_path: Path) -> None:
-    model = TEXTS.build(folder_of("llama", tmp_path), 0).model
+    model = TEXTS.build(save_pico("llama", tmp_path), 0).model
     batch = TEXTS.collate(rows_of(TEXTS)[:5])
     batch["labels"][0] = -100
     parts = list(divided(model, batch, 5))
@@ -117,7 +111,7 @@ def test_shares_are_of_what_the_loss_is_a_mean_of(tmp_path: Path) -> None:
 def test_checkpointed_blocks_train_the_same(
     name: str, task: Task, shortened: bool, tmp_path: Path
 ) -> None:
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     checkpointed = run(folder, task, checkpointing=True, shortened=shortened)
     same(checkpointed, run(folder, task))
     inner = checkpointed[0].get_base_model()
@@ -126,7 +120,7 @@ def test_checkpointed_blocks_train_the_same(
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "llama"])
 def test_a_base_in_bfloat16_has_float32_adapters_and_head(name: str, tmp_path: Path) -> None:
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     model, trained = run(folder, CLASSES, form=BFLOAT16, steps=20, evaluate_every=20)
     assert {p.dtype for p in trained_weights(model).values()} == {torch.float32}
     frozen = {p.dtype for p in model.parameters() if not p.requires_grad and p.is_floating_point()}

@@ -41,7 +41,7 @@ from adarank.tuning.tuners.base import During, Start
 from adarank.tuning.tuners.registry import TUNERS
 from tests.adarank.tuning.test_resuming import CutError, Memory
 from tests.adarank.tuning.test_tuners import plan_of
-from tests.architectures import CONFIGS
+from tests.architectures import save_pico
 from tests.pico import WORDS, pico_rows, pico_t5_config, pico_tokenizer, save_pico_model
 from tests.plans import make_plan, uneven
 
@@ -164,12 +164,6 @@ def test_one_run_equals_pefts(pico_model: Path, number: int) -> None:
     assert assert_close(found, alone(pico_model, number)) <= 1e-6
 
 
-def folder_of(name: str, to: Path) -> Path:
-    config: Any = CONFIGS[name]()
-    config.vocab_size = 60
-    return save_pico_model(to, config)
-
-
 def test_several_equal_as_many_alone(pico_model: Path) -> None:
     found, _ = together(pico_model)
     for number, one in enumerate(found):
@@ -178,7 +172,7 @@ def test_several_equal_as_many_alone(pico_model: Path) -> None:
 
 @pytest.mark.parametrize("name", ["distilbert", "llama", "gpt2", "roberta"])
 def test_so_they_do_in_other_models(tmp_path: Path, name: str) -> None:
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     found, _ = together(folder)
     assert_close(found[1], alone(folder, 1))
 
@@ -186,7 +180,7 @@ def test_so_they_do_in_other_models(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("task", [TEXTS, WRITING], ids=["causal_lm", "seq2seq"])
 def test_so_do_runs_that_write(tmp_path: Path, task: Task) -> None:
     folder = save_pico_model(tmp_path, pico_t5_config()) if task is WRITING else None
-    folder = folder or folder_of("llama", tmp_path)
+    folder = folder or save_pico("llama", tmp_path)
     found, _ = together(folder, task=task)
     assert_close(found[1], alone(folder, 1, task))
 

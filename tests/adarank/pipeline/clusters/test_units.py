@@ -1,4 +1,4 @@
-"""Units: named by all that decides them, run once, fetched whole, and told of when they fail."""
+"""Units: named by all that decides them, run once, fetched whole, and reported when they fail."""
 
 import hashlib
 import json

@@ -21,8 +21,8 @@ from adarank.tuning.shortcuts import last_row
 from adarank.tuning.shortcuts.dropout import without_dropout
 from adarank.tuning.shortcuts.prefix import GROUP, groups
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, Taken, shortcuts
-from tests.architectures import CONFIGS, pico, pico_batch
-from tests.pico import WORDS, pico_rows, pico_tokenizer, save_pico_model
+from tests.architectures import CONFIGS, pico, pico_batch, save_pico
+from tests.pico import WORDS, pico_rows, pico_tokenizer
 from tests.plans import make_plan
 
 LABELS = ["who", "what", "where"]
@@ -32,12 +32,6 @@ SETTINGS = Settings(
     learning_rate=1e-2, schedule=Schedule("constant"), steps=8, batch_size=8, evaluate_every=4
 )
 CASES = {"bert": CLASSES, "distilbert": CLASSES, "llama": CLASSES, "gpt2": CLASSES}
-
-
-def folder_of(name: str, to: Path) -> Path:
-    config: Any = CONFIGS[name]()
-    config.vocab_size = 60
-    return save_pico_model(to, config)
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
@@ -79,7 +73,7 @@ def trained(
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_curve_is_that_of_the_whole_model(name: str, tmp_path: Path):
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     short, taken = trained(folder, PrefixStore())
     whole, _ = trained(folder, None)
     assert taken == Taken(prefix_blocks=1, last_row=True)
@@ -87,7 +81,7 @@ def test_the_curve_is_that_of_the_whole_model(name: str, tmp_path: Path):
 
 
 def test_a_model_that_writes_keeps_its_last_block_and_has_a_prefix(tmp_path: Path):
-    folder = folder_of("llama", tmp_path)
+    folder = save_pico("llama", tmp_path)
     short, taken = trained(folder, PrefixStore(), TEXTS)
     whole, _ = trained(folder, None, TEXTS)
     assert taken == Taken(prefix_blocks=1, last_row=False)
@@ -95,7 +89,7 @@ def test_a_model_that_writes_keeps_its_last_block_and_has_a_prefix(tmp_path: Pat
 
 
 def test_frozen_blocks_run_no_more_and_the_last_computes_one_token(tmp_path: Path):
-    model, modules = built(folder_of("bert", tmp_path))
+    model, modules = built(save_pico("bert", tmp_path))
     layers = model.get_base_model().get_submodule("bert.encoder.layer")
     rows, seen = rows_of(CLASSES), []
 
@@ -112,7 +106,7 @@ def test_frozen_blocks_run_no_more_and_the_last_computes_one_token(tmp_path: Pat
 
 
 def test_a_second_run_finds_the_same_bits_as_one_that_comes_first(tmp_path: Path):
-    folder, store = folder_of("bert", tmp_path), PrefixStore()
+    folder, store = save_pico("bert", tmp_path), PrefixStore()
     first, _ = trained(folder, store)
     stored = {key: states.clone() for key, states in store.by_blocks[1].items()}
     second, _ = trained(folder, store)
@@ -123,7 +117,7 @@ def test_a_second_run_finds_the_same_bits_as_one_that_comes_first(tmp_path: Path
 
 
 def test_the_models_own_dropout_keeps_the_prefix_and_changes_nothing(tmp_path: Path):
-    folder = folder_of("bert", tmp_path)
+    folder = save_pico("bert", tmp_path)
     short, taken = trained(folder, PrefixStore(), dropout=True)
     whole, _ = trained(folder, None, dropout=True)
     (note,) = taken.notes
@@ -143,14 +137,14 @@ def test_the_models_own_dropout_keeps_the_prefix_and_changes_nothing(tmp_path: P
 def test_a_store_too_small_or_of_no_use_stays_empty(
     store: PrefixStore, said: str | None, tmp_path: Path
 ):
-    _, taken = trained(folder_of("bert", tmp_path), store)
+    _, taken = trained(save_pico("bert", tmp_path), store)
     assert not taken.prefix_blocks and not any(store.by_blocks.values())
     assert [said in note for note in taken.notes] == ([True] if said else [])
 
 
 @pytest.mark.parametrize("name", ["albert", "bart"])
 def test_other_structures_are_trained_whole(name: str, tmp_path: Path):
-    folder = folder_of(name, tmp_path)
+    folder = save_pico(name, tmp_path)
     _, taken = trained(folder, PrefixStore(), rank=lambda _: 1)
     assert not taken.prefix_blocks
     assert taken.last_row == (name == "bart")
@@ -159,7 +153,7 @@ def test_other_structures_are_trained_whole(name: str, tmp_path: Path):
 def test_a_shortcut_that_would_be_wrong_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = folder_of("bert", tmp_path)
+    folder = save_pico("bert", tmp_path)
     second = lambda _model, batch: torch.ones(len(batch["input_ids"]), dtype=torch.long)  # noqa: E731
     monkeypatch.setattr(last_row, "summary_rows", second)
     short, taken = trained(folder, PrefixStore())
@@ -169,7 +163,7 @@ def test_a_shortcut_that_would_be_wrong_is_not_taken(
 
 
 def test_what_is_trained_before_the_blocks_keeps_them_computed(tmp_path: Path):
-    model, modules = built(folder_of("bert", tmp_path))
+    model, modules = built(save_pico("bert", tmp_path))
     model.get_base_model().get_submodule("bert.embeddings").requires_grad_(True)
     with shortcuts(model, modules, CLASSES, rows_of(CLASSES), PrefixStore()) as taken:
         assert not taken.prefix_blocks and "is trained" in taken.notes[0]
