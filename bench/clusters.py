@@ -34,6 +34,9 @@ from adarank.pipeline.clusters.versions import versions_here
 from adarank.pipeline.scratch.shelf import FolderShelf
 from bench.two_nodes import TwoNodes, two_nodes
 
+Meanwhile = Callable[[Path, "subprocess.Popen[bytes]"], None]
+"""What is done while a sweep runs, given its store and its process."""
+
 _MADE = ("data", "metrics", "report")
 
 app = typer.Typer(add_completion=False)
@@ -43,7 +46,7 @@ app = typer.Typer(add_completion=False)
 def main(
     project: Annotated[Path, typer.Argument(help="A study with plans and without cells.")],
     kill: Annotated[bool, typer.Option("--kill", help="Also kill a node half way.")] = False,
-    units: Annotated[int, typer.Option(help="Units that do nothing.")] = 10,
+    units: Annotated[int, typer.Option(min=2, help="Units that do nothing.")] = 10,
 ) -> None:
     """Measure, and print a line a figure; exit code 1 if any bytes differ."""
     with tempfile.TemporaryDirectory() as name, two_nodes() as nodes:
@@ -72,7 +75,7 @@ def _swept(
     arguments: list[str],
     address: str,
     store: Path,
-    meanwhile: Callable[[Path], None],
+    meanwhile: Meanwhile,
 ) -> float:
     """Run a sweep; its seconds by the clock."""
     began = time.monotonic()
@@ -81,23 +84,23 @@ def _swept(
         cwd=project,
         env={**os.environ, "RAY_ADDRESS": address, "ADARANK_SCRATCH": str(store)},
     )
-    meanwhile(store)
+    meanwhile(store, process)
     if process.wait():
         raise typer.Exit(1)
     return time.monotonic() - began
 
 
-def _nothing(store: Path) -> None:
-    del store
+def _nothing(store: Path, process: "subprocess.Popen[bytes]") -> None:
+    del store, process
 
 
-def _killer(local: Path, nodes: TwoNodes) -> Callable[[Path], None]:
+def _killer(local: Path, nodes: TwoNodes) -> Meanwhile:
     """Make what kills a node once half of the steps are done that the local sweep took."""
 
-    def kill(store: Path) -> None:
+    def kill(store: Path, process: "subprocess.Popen[bytes]") -> None:
         # A cell has two steps.
         half = len(list(local.glob("data/adapters/*/*")))
-        while len(list(store.glob("steps/*"))) < half:
+        while process.poll() is None and len(list(store.glob("steps/*"))) < half:
             time.sleep(0.2)
         nodes.kill_node()
         typer.echo("a node was killed")

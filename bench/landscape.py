@@ -15,12 +15,12 @@ with the surface's weights; and how well each signal alone orders the random pla
 surface becomes data/scores/TASK/measured.parquet, which the strategy `measured` reads.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
@@ -32,19 +32,17 @@ from adarank.allocation.surface import (
     fit_surface,
     resampled_weights,
 )
+from adarank.models.beside import BESIDE
 from adarank.pipeline.artifacts.places import SCORES
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.tables import write_parquet
-from adarank.pipeline.params.loader import load
 from bench.landscape_runs import (
     Ground,
-    Params,
-    check_same,
     measured_plan,
     modules_table,
+    open_ground,
     plan_of,
     random_plan,
-    read_ground,
     run_once,
 )
 from bench.landscape_signals import of_signals, shares_of_strategies
@@ -69,10 +67,8 @@ def main(
 ) -> None:
     """Train random plans around uniform and print what their losses say."""
     with reporting("bench-landscape"):
-        torch.set_num_threads(1)
         folder = output or Path("data/landscape") / task
-        ground = read_ground(load(Params, params), task, rate)
-        check_same(folder, ground.about | {"budget": budget, "most": most})
+        ground = open_ground(params, task, rate, folder, budget=budget, most=most)
         modules, highest = ground.modules, max(1, round(most * budget))
         uniform = [
             run_once(ground, plan_of(modules, budget), seed, folder / f"uniform-seed-{seed}.json")
@@ -193,6 +189,7 @@ def write_measured(
         "signal": "measured",
         "estimator": f"a surface over {len(drawn)} plans",
         "model_sha256": ground.about["model"],
+        BESIDE: asdict(ground.beside),
         "runs": len(runs),
         "steps": ground.settings.steps,
     }

@@ -1,4 +1,4 @@
-"""The figure of `bench.landscape`: the losses of plans, and a surface's word on plans left out."""
+"""The figure of `bench.landscape`: plans' losses, and a surface's predictions of plans left out."""
 
 from pathlib import Path
 from typing import Any

@@ -16,14 +16,16 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.allocation.surface import Surface, as_scores
 from adarank.errors import input_error
+from adarank.models.beside import Beside
 from adarank.models.modules import Module, find_modules
+from adarank.models.norms import find_beside
 from adarank.pipeline.artifacts.model import load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.task import DESCRIPTION, read_description, read_split, task_folder
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.whole import folder_sha256, read_json, write_json
 from adarank.pipeline.params.finetune import FinetuneSection
-from adarank.pipeline.params.loader import Slice
+from adarank.pipeline.params.loader import Slice, load
 from adarank.pipeline.params.tasks import TasksSection, finetune_of
 from adarank.pipeline.running.settings import settings_of
 from adarank.tasks.base import Example, Task
@@ -54,6 +56,7 @@ class Ground:
         settings: How a run goes.
         section: The section that the settings stand for.
         modules: The model's modules.
+        beside: Its biases and norms.
         about: What decides the results; runs of other settings are not mixed with these.
     """
 
@@ -62,6 +65,7 @@ class Ground:
     settings: Settings
     section: FinetuneSection
     modules: Sequence[Module]
+    beside: Beside
     about: dict[str, Any]
 
 
@@ -81,14 +85,42 @@ def read_ground(params: Params, name: str, rate: float | None) -> Ground:
     splits = ("train", "validation", "test")
     encoded = {split: task.encode(read_split(name, split)).examples for split in splits}
     rows = encoded | {"train": task.for_training(encoded["train"])}
-    modules = find_modules(task.build(MODEL, 0).model)
+    model = task.build(MODEL, 0).model
+    modules = find_modules(model)
     files = (DESCRIPTION, *(f"{split}.parquet" for split in splits))
     decides = {
         "model": folder_sha256(MODEL),
         "data": folder_sha256(task_folder(name), files),
         "finetune": section.model_dump(mode="json", exclude={"device", "tuning_seed"}),
     }
-    return Ground(task, rows, settings_of(section, task), section, modules, decides)
+    return Ground(
+        task,
+        rows,
+        settings_of(section, task),
+        section,
+        modules,
+        find_beside(model, modules),
+        decides,
+    )
+
+
+def open_ground(params: Path, task: str, rate: float | None, folder: Path, **about: Any) -> Ground:
+    """Read a study's ground, on one thread, and refuse a folder of other runs.
+
+    Args:
+        params: The study's params.yaml.
+        task: The task.
+        rate: The learning rate; None for the first of the section's.
+        folder: Of the runs' files.
+        about: What decides the runs besides.
+
+    Raises:
+        InputError: The folder holds runs of another model, data or settings.
+    """
+    torch.set_num_threads(1)
+    ground = read_ground(load(Params, params), task, rate)
+    check_same(folder, ground.about | about)
+    return ground
 
 
 def check_same(folder: Path, about: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ def shares_of_strategies(modules: pd.DataFrame, task: str, budget: float) -> dic
 
 
 def _signals(task: str) -> dict[str, Signal]:
-    paths = [path for place in (OF_MODEL, task) for path in sorted((SCORES / place).glob("*"))]
+    places = [SCORES / place for place in (OF_MODEL, task)]
+    paths = [path for place in places for path in sorted(place.glob("*.parquet"))]
     return {path.stem: read_signal(read_parquet(path)[0]) for path in paths}
 
 

@@ -28,13 +28,12 @@ from adarank.models.modules import find_modules
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.whole import read_json, write_json
-from adarank.pipeline.params.loader import load
 from adarank.tuning.loop.training import train
 from adarank.tuning.lora import attach
 from adarank.tuning.prediction import predict
 from adarank.tuning.shortcuts.dropout import without_dropout
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
-from bench.landscape_runs import Ground, Params, check_same, plan_of, read_ground
+from bench.landscape_runs import Ground, open_ground, plan_of
 
 LEVEL = 0.05
 
@@ -54,10 +53,8 @@ def main(
 ) -> None:
     """Train both plans and print their losses, seconds and whether they are equivalent."""
     with reporting("bench-late-plans"):
-        torch.set_num_threads(1)
         folder = output or Path("data/late_plans") / task
-        ground = read_ground(load(Params, params), task, None)
-        check_same(folder, ground.about | {"budget": budget})
+        ground = open_ground(params, task, None, folder, budget=budget)
         plans = {name: plan_of(ground.modules, budget, name) for name in ("uniform", plan)}
         stores = {name: PrefixStore() for name in plans}
         rows = [

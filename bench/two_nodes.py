@@ -42,24 +42,29 @@ class TwoNodes:
 
 
 @contextmanager
-def two_nodes(**environment: str) -> Iterator[TwoNodes]:
-    """Start a cluster; its workers have this environment added to their own."""
+def two_nodes() -> Iterator[TwoNodes]:
+    """Start a cluster."""
     # A worker finds the project's code in what it was sent, and nowhere else.
     plain = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).absolute())],
         cwd="/",
-        env={**plain, **environment},
+        env=plain,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdin and process.stdout
     try:
-        yield TwoNodes(process.stdout.readline().strip(), process)
+        address = process.stdout.readline().strip()
+        assert address, "the cluster did not start"  # else a sweep would start one of its own
+        yield TwoNodes(address, process)
     finally:
         process.stdin.close()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def main() -> None:

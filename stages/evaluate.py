@@ -30,7 +30,7 @@ from adarank.pipeline.artifacts.cell import Task as TaskOption
 from adarank.pipeline.artifacts.measured import write_cell
 from adarank.pipeline.artifacts.model import form_of, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import CONFUSION, MODEL
-from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.task import read_description, read_split, sampled, task_folder
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
@@ -147,7 +147,7 @@ def _work(params: Params, cell: Cell) -> Work:
     section = evaluate_of(params.evaluate, about)
     plan = cell.read_plan()
     length = finetune_of(params.finetune, about).max_length
-    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    register_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(read_description(name), load_tokenizer(MODEL), length, about.options)
     splits = {split: task.encode(read_split(name, split)) for split in REPORTED}
     splits["train"] = task.encode(sampled(read_split(name, "train"), section.train_rows))

@@ -30,7 +30,7 @@ from adarank.pipeline.artifacts.cell import (
 from adarank.pipeline.artifacts.curves import looks, rank_history
 from adarank.pipeline.artifacts.model import form_of, load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
-from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
     read_description,
@@ -188,7 +188,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     plan = cell.read_plan()
     if problem := optimizer_problem(section, cell.strategy, plan.tuner):
         raise InputError(problem)
-    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    register_code(MODEL, trusted=params.model.trust_remote_code)
     task = make_task(
         read_description(cell.task),
         load_tokenizer(MODEL),

@@ -15,7 +15,7 @@ from adarank.models.coverage import cover
 from adarank.ordering.learned_order import learned_order
 from adarank.pipeline.artifacts.model import check_model, form_of
 from adarank.pipeline.artifacts.places import MODEL, OF_MODEL
-from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
@@ -77,7 +77,7 @@ def run(params: Params, signal: SignalName) -> None:
         signal: Which score to compute.
     """
     check_model(MODEL)
-    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    register_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
     if signal in ("stable_rank", "learned_order"):
         scores, estimator, facts = _by_weights(params, signal)

@@ -23,7 +23,7 @@ from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
 from adarank.pipeline.artifacts.model import check_model, form_of, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import MODEL
-from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
@@ -143,7 +143,7 @@ class Work:
 def run(params: Params, task: str, signal: TaskSignalName) -> None:
     """Score data/model on train rows of a task, and write the table and its summary."""
     check_model(MODEL)
-    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    register_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
     if signal == "task_disagreement":
         probe = params.probe

@@ -11,8 +11,8 @@ WITHOUT = "Ray is not installed: pip install 'adarank[ray]'"
 
 
 @contextmanager
-def ray_nodes(**environment: str) -> Iterator[TwoNodes]:
-    """Start a cluster whose workers have this environment added."""
+def ray_nodes() -> Iterator[TwoNodes]:
+    """Start a cluster."""
     pytest.importorskip("ray", reason=WITHOUT)
-    with two_nodes(**environment) as nodes:
+    with two_nodes() as nodes:
         yield nodes

@@ -129,7 +129,9 @@ def allocate(
     weighed = _weights(strategy, chosen, question, permutations)
     if chosen.priced:
         weighed = _in_few_blocks(weighed, question, budget, step, block_price)
-    limit = None if unit == "parameters" else Limit.uniform(question, budget, unit, step)
+    limit = None
+    if unit != "parameters" and chosen.tuner == "lora" and not chosen.literal:
+        limit = Limit.uniform(question, budget, unit, step)
     ranks = [_ranks(strategy, chosen, w, question, budget, rounding, limit) for w in weighed]
     # A permutation of equal weights changes nothing.
     first, *variants = dict.fromkeys(_planned(modules, one, scale) for one in ranks)

@@ -11,7 +11,16 @@ from adarank.models.beside import Beside
 
 
 def refuse_settings(chosen: Strategy, permutations: int, unit: Unit) -> None:
-    """Refuse what no scores could make good."""
+    """Refuse settings that no scores can satisfy.
+
+    Args:
+        chosen: The strategy.
+        permutations: Draws of a permuted plan.
+        unit: What the budget is paid in.
+
+    Raises:
+        InputError: Every such setting at once.
+    """
     problems: list[Problem] = []
     if permutations < 1:
         problems.append(Problem("no such number", "permutations", permutations, "1 or more"))
@@ -57,7 +66,13 @@ def counted_first(strategy: str, beside: Beside | None, spend: Fraction) -> int:
 
 
 def too_small(budget: float, rounding: str, modules: pd.DataFrame) -> InputError:
-    """Make the error for a budget below one rank of any module."""
+    """Make the error for a budget below one rank of any module.
+
+    Args:
+        budget: As an average rank.
+        rounding: The rounding that gave no rank.
+        modules: With `parameters_per_rank`.
+    """
     costs = modules["parameters_per_rank"]
     least = costs.min() / costs.sum()
     return input_error(

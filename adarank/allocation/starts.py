@@ -20,10 +20,10 @@ SIGNALS: dict[StartName, str] = {
 """What must have been scored; starts that are drawn need nothing."""
 
 _START = re.compile(rf"({'|'.join(ABOUT)})_start_(.+)")
+_RATE_RATIO = re.compile(r"rate_ratio_([1-9][0-9]{0,5})_(.+)")
+
 BIAS_NORM = "bias_norm_"
 """Before a strategy: biases and norms are trained first, and ranks with what is left."""
-
-_RATE_RATIO = re.compile(r"rate_ratio_([1-9][0-9]{0,5})_(.+)")
 
 
 def start_named(name: str) -> tuple[StartName, str] | None:

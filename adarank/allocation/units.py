@@ -47,7 +47,7 @@ def price(unit: Unit, modules: Sequence[Module], ranks: Mapping[str, float], ste
         unit: `parameters`, `training_flops` or `memory`.
         modules: Every linear module of the model's one stack of blocks.
         ranks: By module name; those of a uniform budget may be fractional.
-        step: The training step; of no concern to parameters.
+        step: The training step; ignored for parameters.
 
     Example:
         >>> value, dense = (Module(kind, 0, kind, 8, 8) for kind in ("value", "dense"))
@@ -98,7 +98,7 @@ class Limit:
         Raises:
             InputError: The modules are not all linear ones of one stack of blocks.
         """
-        modules = _modules_of(question)
+        modules = _modules_of(question, "allocate.unit", "allocate.unit: parameters")
         most = price(unit, modules, {module.name: budget for module in modules}, step)
         return cls(unit, most, tuple(modules), step)
 
@@ -175,7 +175,7 @@ def training_flops(
     question: Question, budget: float, step: Step
 ) -> Callable[[NDArray[np.bool_]], float]:
     """Return what computes a step's operations with some modules adapted, at rank `budget`."""
-    modules = _modules_of(question)
+    modules = _modules_of(question, "allocate.priced_by", "allocate.priced_by: blocks")
 
     def of_adapted(adapted: NDArray[np.bool_]) -> float:
         chosen = zip(modules, adapted.tolist(), strict=True)
@@ -185,7 +185,7 @@ def training_flops(
     return of_adapted
 
 
-def _modules_of(question: Question) -> list[Module]:
+def _modules_of(question: Question, where: str, instead: str) -> list[Module]:
     """Make modules of a question's table, for the cost model.
 
     Raises:
@@ -201,12 +201,12 @@ def _modules_of(question: Question) -> list[Module]:
         if crossing or not (kinds & known and kinds & feed_forward):
             raise input_error(
                 "costs can be counted for all linear modules of one stack of blocks alone",
-                where="allocate.unit",
+                where=where,
                 got=f"a decoder that reads an encoder: {crossing[0]}"
                 if crossing
                 else f"block {block} with {', '.join(sorted(kinds))} alone",
                 expected="attention and feed-forward modules in every block",
-                remedy="score.modules: [all-linear]; or allocate.unit: parameters",
+                remedy=f"score.modules: [all-linear]; or {instead}",
             )
     return modules
 

@@ -144,7 +144,7 @@ def _unequal(budget: float, cells: Sequence[Cell], reference: str) -> list[Cavea
     counts = {c["cell"]: c["trainable_parameters"] for c in cells if not _sets_its_cost(c)}
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        units = {cell.get("unit", "parameters") for cell in cells}
+        units = {c.get("unit", "parameters") for c in cells if c["cell"] in counts}
         text = f"Budget {budget:g}: NOT EQUAL trainable parameters, so no fair test ({each})."
         if len(units) == 1 and "parameters" not in units:
             text = f"Budget {budget:g} is paid in {units.pop()}: UNEQUAL in parameters ({each})."

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import InputError, Problem, RunError, input_error
+from adarank.models.tensors import write_tensors
 from adarank.tasks.base import Headed
 from adarank.tuning.lora import ADAPTER, full_names, head_parameters, quietly
 from adarank.tuning.tuners.base import Found, Tuner
@@ -79,15 +80,6 @@ def name_base(folder: Path, name: str | None, revision: str | None) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
         config |= {"base_model_name_or_path": name, "revision": revision}
         path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file; the same tensors give the same bytes."""
-    # One metadata key: with two, their order, and so the bytes, would change from run to run.
-    # Straight from the tensors' memory; `save` would hold two copies of them.
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors lets the owner alone read it
 
 
 def load_adapter(headed: Headed, folder: Path) -> PeftModel:

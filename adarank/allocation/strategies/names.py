@@ -8,7 +8,7 @@ from adarank.errors import input_error
 
 
 def canonical(name: str, forms: Collection[str]) -> str:
-    """Order a strategy's prefixes: ratio of rates, start, bias_norm, then what changes the ranks.
+    """Order a strategy's prefixes: ratio of rates, start, bias_norm, controls, then priced.
 
     The order in a name changes nothing of the cell, so each cell has one name.
 
@@ -21,13 +21,15 @@ def canonical(name: str, forms: Collection[str]) -> str:
         'rate_ratio_8_gradient_start_permuted_fisher'
     """
     training, rest = split_training(name)
-    ranks = ""
+    found: list[str] = []
     while (form := rest.partition("_"))[0] in forms and form[2]:
-        ranks += f"{form[0]}_"
+        found.append(form[0])
         more, rest = split_training(form[2])
         training += more
     parts = re.findall(r"rate_ratio_[0-9]+_|[a-z]+_start_|bias_norm_", training)
     order = ("rate_ratio_", "start_", "bias_norm_")
+    # A control permutes or reverses what was priced: it is known by its first word.
+    ranks = "".join(f"{one}_" for one in sorted(found, key="priced".__eq__))
     return "".join(p for kind in order for p in parts if kind in p) + ranks + rest
 
 

@@ -20,10 +20,10 @@ from adarank.commands.sweep.outcome import Failure, Outcome
 from adarank.commands.sweep.show import Board
 from adarank.commands.sweep.units import Planned, Planner
 from adarank.commands.sweep.where import run_here
-from adarank.errors import AdaRankError, input_error
+from adarank.errors import AdaRankError, input_error, run_error
 from adarank.pipeline.clusters import fetch, progress
 from adarank.pipeline.clusters.base import Cluster, LostError, Order
-from adarank.pipeline.clusters.blobs import Blobs, checked_store
+from adarank.pipeline.clusters.blobs import Blobs, try_store, unreadable_store
 from adarank.pipeline.clusters.code import packed_code
 from adarank.pipeline.clusters.machines import check_machines, other_versions
 from adarank.pipeline.clusters.steps import Unit
@@ -33,7 +33,6 @@ from adarank.pipeline.files.whole import write_bytes, write_json
 _FETCH = "python -m adarank.pipeline.clusters.fetch"
 _WORKER = "adarank.pipeline.clusters.worker"
 _LOOK = "adarank.pipeline.clusters.versions"
-_TOLD = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,23 @@ class Elsewhere:
 
         Raises:
             InputError: The store cannot be used from everywhere, or machines differ.
+            RunError: A machine was lost meanwhile, or the store cannot be read.
         """
+        # First, for this hashes the code: `packed_code` then refuses an edit made since.
+        try:
+            self._planned = await asyncio.to_thread(self._planner.plan, cells, undone)
+        except OSError as error:
+            raise unreadable_store(self._blobs, error) from None
         self._code = await asyncio.to_thread(_send_code, self._blobs)
-        look = self._order(_LOOK, "")
-        check_machines(await self._cluster.run_on_each(look), self._planner.versions)
-        self._planned = await asyncio.to_thread(self._planner.plan, cells, undone)
+        try:
+            reports = await self._cluster.run_on_each(self._order(_LOOK, ""))
+        except LostError as error:
+            raise run_error(
+                "a machine was lost while it was checked",
+                got=str(error),
+                remedy="run the same command again",
+            ) from None
+        check_machines(reports, self._planner.versions)
         units = [planned.unit for planned in self._planned.values() if not planned.made]
         await asyncio.to_thread(_send_inputs, self._blobs, units)
 
@@ -93,11 +104,12 @@ class Elsewhere:
                 sent = None if rest.made else await self._send(rest.unit, board)
                 rest = await self._gather(rest, sent, outcome)
             if planned.later and outcome.good:
-                here = await run_here(planned.later, {}, board)
+                async with self._gathering:
+                    here = await run_here(planned.later, {}, board)
                 outcome.happened |= here.happened
                 outcome.failure = here.failure
         except (AdaRankError, OSError) as error:  # of this cell alone: the others go on
-            missing = next(stage for stage in stages if stage not in outcome.happened)
+            missing = next((s for s in stages if s not in outcome.happened), [*stages][-1])
             outcome.failure = _failure(missing, Sent({}, str(error)), "not sent")
         outcome.seconds = time.monotonic() - began
         return outcome
@@ -105,16 +117,16 @@ class Elsewhere:
     async def _send(self, unit: Unit, board: Board) -> Sent:
         """Run a unit on the cluster, and report how it ends."""
         with board.running(f"{unit.name}: waits for a machine") as rename:
-            telling = asyncio.create_task(self._tell(unit, rename, board))
+            showing = asyncio.create_task(self._show_progress(unit, rename, board))
             try:
                 said = await self._cluster.run(unit.name, self._order(_WORKER, unit.to_json()))
             except LostError as error:
                 return Sent({}, str(error))
             finally:
-                telling.cancel()
+                showing.cancel()
                 with suppress(asyncio.CancelledError):
-                    await telling
-                await asyncio.to_thread(progress.forget, self._blobs.shelf, unit.key)
+                    await showing
+                await asyncio.to_thread(progress.clear_progress, self._blobs.shelf, unit.key)
         try:
             report = json.loads(said)
         except ValueError:
@@ -140,7 +152,7 @@ class Elsewhere:
                 return None
             code, log = await self._fetch(unit, number)
             text = log.read_text(encoding="utf-8", errors="replace")
-            if code and sent is None and "nobody has made it" in text:
+            if code and sent is None and fetch.NOT_MADE in text:
                 rest = [one.stage for one in unit.steps[number:]]
                 return await self._replanned(unit.name, rest)
             if code:
@@ -165,18 +177,18 @@ class Elsewhere:
         async with self._gathering:
             return await repro(["--single-item", step.stage], log, variables), log
 
-    async def _tell(self, unit: Unit, rename: Callable[[str], None], board: Board) -> None:
+    async def _show_progress(self, unit: Unit, rename: Callable[[str], None], board: Board) -> None:
         """Show now and then how far a unit is; say once where it runs."""
         said = ""
         while True:
-            await asyncio.sleep(_TOLD)
+            await asyncio.sleep(progress.EVERY)
             now = await asyncio.to_thread(progress.read_progress, self._blobs.shelf, unit.key)
             if now:
                 rename(now)
                 place = " ".join(now.split()[:3])
                 if place != said:
                     said = place
-                    board.say(f"{place}")
+                    board.say(place)
 
     def _order(self, module: str, text: str) -> Order:
         return Order(str(self._blobs.shelf), self._code, module, text, self._environment)
@@ -189,7 +201,7 @@ def check_store(blobs: Blobs) -> None:
         InputError: It cannot.
     """
     try:
-        checked_store(blobs)
+        try_store(blobs.shelf)
     except OSError as error:
         raise input_error(
             "the scratch store cannot be written",
@@ -218,7 +230,8 @@ def _put(blobs: Blobs, path: Path, digest: str) -> None:
     try:
         blobs.put(path, digest)
     except OSError as error:
-        what = "an input changed" if known_sha256(path) != digest else "cannot be sent"
+        changed = not path.exists() or known_sha256(path) != digest
+        what = "an input changed" if changed else "cannot be sent"
         raise input_error(what, where=str(path), got=str(error), remedy="run it again") from None
 
 

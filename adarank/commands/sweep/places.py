@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -11,11 +11,10 @@ from adarank.commands.sweep.elsewhere import Elsewhere, check_store
 from adarank.commands.sweep.share import THREADS, cores, share, visible_gpus
 from adarank.commands.sweep.units import Planner
 from adarank.commands.sweep.where import Here, Where
-from adarank.errors import input_error
 from adarank.pipeline.clusters.base import Cluster, Share
-from adarank.pipeline.clusters.blobs import Blobs
+from adarank.pipeline.clusters.blobs import open_blobs
 from adarank.pipeline.clusters.versions import versions_here
-from adarank.pipeline.scratch.shelf import FolderShelf, RemoteShelf, open_shelf
+from adarank.pipeline.scratch.shelf import Shelf
 
 _PASSED_ON = ("ADARANK_SCRATCH_SECONDS", "AWS_ENDPOINT_URL")
 """Variables that units get as they are here; keys to a store are each machine's own."""
@@ -47,9 +46,14 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """What to type to go on."""
-        where = "" if self.kind is Kind.local else f" WHERE={self.kind.value}"
-        return f"make sweep JOBS={self.jobs}{where}"
+        """What to type to go on; with other cores or GPUs, nothing kept would be found."""
+        here = f"make sweep JOBS={self.jobs}"
+        if self.kind is Kind.local:
+            return here
+        usual = asdict(Share())
+        given = {k.upper(): v for k, v in asdict(self.share).items() if v != usual[k]}
+        given |= {"AUTOSCALED": 1} if self.autoscaled else {}
+        return f"{here} WHERE={self.kind.value}" + "".join(f" {k}={v:g}" for k, v in given.items())
 
 
 @contextmanager
@@ -62,21 +66,13 @@ def place(plan: Plan, cells: int) -> Iterator[Where]:
     if plan.kind is Kind.local:
         yield Here(_shares(min(plan.jobs, cells)))
         return
-    shelf = open_shelf()
-    if shelf is None:
-        raise input_error(
-            "cells on other machines need the scratch store",
-            where="ADARANK_SCRATCH",
-            got="off",
-            expected="a folder that all machines share, or s3://bucket/prefix",
-        )
-    blobs = Blobs(shelf)
+    blobs = open_blobs()
     check_store(blobs)
     cluster = _joined(plan)
     try:
         setting = {"threads": plan.share.cpus, "gpu": plan.share.gpus > 0}
         planner = Planner(blobs, setting, versions_here())
-        yield Elsewhere(cluster, planner, _environment(plan, shelf), min(plan.jobs, cores()))
+        yield Elsewhere(cluster, planner, _environment(plan, blobs.shelf), min(plan.jobs, cores()))
     finally:
         cluster.close()
 
@@ -92,7 +88,7 @@ def _joined(plan: Plan) -> Cluster:
     return join_slurm(plan.share, Path("timings/slurm"))
 
 
-def _environment(plan: Plan, shelf: FolderShelf | RemoteShelf) -> dict[str, str]:
+def _environment(plan: Plan, shelf: Shelf) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     hidden = {} if plan.share.gpus else {"CUDA_VISIBLE_DEVICES": ""}
     threads = {THREADS: str(plan.share.cpus)}

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from dvc.dependency import ParamsDependency
@@ -12,10 +11,10 @@ from dvc.repo import Repo
 from dvc.stage.cache import RunCacheNotFoundError
 
 from adarank.commands.sweep.graph import unreadable
-from adarank.errors import InputError, Problem
+from adarank.errors import input_error
 from adarank.pipeline.clusters.blobs import Blobs
 from adarank.pipeline.clusters.code import code_of
-from adarank.pipeline.clusters.steps import PARAMS, Step, Unit, hashes_below, values_of
+from adarank.pipeline.clusters.steps import Step, Unit, hashes_below, read_params, values_of
 from adarank.pipeline.scratch.closure import PACKAGES
 
 LAUNCHER = "$RUN "
@@ -54,8 +53,7 @@ class Planner:
     @cached_property
     def params(self) -> str:
         """The text of params.yaml."""
-        path = Path(PARAMS)
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        return read_params()
 
     def plan(
         self, cells: Mapping[str, Collection[str]], undone: Collection[str]
@@ -130,13 +128,11 @@ def _command(stage: Any) -> str:
     command = stage.cmd
     if _plain(command):
         return " ".join(command.removeprefix(LAUNCHER).split())
-    raise InputError(
-        Problem(
-            "this command cannot run on another machine",
-            where=f"dvc.yaml: {stage.addressing}",
-            got=command,
-            expected=f"{LAUNCHER}and one command without what only a shell understands",
-        )
+    raise input_error(
+        "this command cannot run on another machine",
+        where=f"dvc.yaml: {stage.addressing}",
+        got=command,
+        expected=f"{LAUNCHER}and one command without what only a shell understands",
     )
 
 

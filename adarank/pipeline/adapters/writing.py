@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from adarank.errors import input_error
+from adarank.models.tensors import write_tensors
 from adarank.pipeline.adapters.reading import CONFIG, WEIGHTS
 from adarank.pipeline.files.whole import whole_folder, write_json
-from adarank.tuning.saving import write_tensors
 
 
 def write_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from adarank.pipeline.files.whole import read_json
 _REFERENCE = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 
-def admit_code(folder: Path, *, trusted: bool) -> None:
+def register_code(folder: Path, *, trusted: bool) -> None:
     """Register the classes beside the weights with transformers, where they are trusted.
 
     Every class is registered under its auto class here, once and loudly; all that loads models

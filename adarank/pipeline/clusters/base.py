@@ -93,7 +93,11 @@ class Cluster(Protocol):
         ...
 
     async def run_on_each(self, order: Order) -> list[str]:
-        """Run an order once on every machine there is now; nothing where none can be named."""
+        """Run an order once on every machine there is now; nothing where none can be named.
+
+        Raises:
+            LostError: A machine was lost.
+        """
         ...
 
     def close(self) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from adarank.errors import RunError, input_error, run_error
 from adarank.pipeline.files.hashes import known_sha256, sha256
 from adarank.pipeline.files.places import scratch_folder
 from adarank.pipeline.files.whole import whole_file
-from adarank.pipeline.scratch.shelf import FILES, STEPS, FolderShelf, RemoteShelf
+from adarank.pipeline.scratch.shelf import FILES, STEPS, Shelf, open_shelf
 
 _CHUNK = 2**20
 
@@ -26,7 +27,7 @@ class Blobs:
         shelf: The store's.
     """
 
-    def __init__(self, shelf: FolderShelf | RemoteShelf):
+    def __init__(self, shelf: Shelf):
         self.shelf = shelf
 
     def put(self, path: Path, digest: str) -> None:
@@ -59,21 +60,15 @@ class Blobs:
         assert folder is not None
         path = folder / FILES / digest
         if not path.exists():
-            self._fetch(digest, path)
+            self.copy(digest, path)
         elif known_sha256(path) != digest:
             raise self._damaged(digest, path)
-        # Another user's file, in a folder that all share, is as it is.
+        # Another user's file, in a folder that all share, is as it is; and a chmod that changes
+        # nothing would still have the next reader hash the file again.
         with suppress(OSError):
-            path.chmod(0o444)
+            if path.stat().st_mode & 0o222:
+                path.chmod(0o444)
         return path
-
-    def copy(self, digest: str, target: Path) -> None:
-        """Write a file of the store to a place, whole and checked.
-
-        Raises:
-            OSError: It is not there, cannot be read, or is damaged; then it is removed.
-        """
-        self._fetch(digest, target)
 
     def record(self, digest: str) -> dict[str, Any] | None:
         """Read the record of a step; None where there is none, or a damaged one."""
@@ -83,14 +78,20 @@ class Blobs:
         except (FileNotFoundError, ValueError):
             return None
         # A file that was pruned, or found damaged, takes its record with it.
-        return found if all(self.shelf.has(f"{FILES}/{one}") for one in _named(found)) else None
+        named = found["files"].values()
+        return found if all(self.shelf.has(f"{FILES}/{one}") for one in named) else None
 
     def put_record(self, digest: str, record: dict[str, Any]) -> None:
         """Write the record of a step, after the files that it names."""
         with self.shelf.writing(f"{STEPS}/{digest}") as stream:
             stream.write(json.dumps(record, sort_keys=True).encode())
 
-    def _fetch(self, digest: str, target: Path) -> None:
+    def copy(self, digest: str, target: Path) -> None:
+        """Write a file of the store to a place, whole and checked.
+
+        Raises:
+            OSError: It is not there, cannot be read, or is damaged; then it is removed.
+        """
         name, hasher = f"{FILES}/{digest}", hashlib.sha256()
         with self.shelf.reading(name) as source, whole_file(target) as copy:
             while chunk := source.read(_CHUNK):
@@ -123,7 +124,29 @@ def put_files(blobs: Blobs, paths: list[Path]) -> dict[str, str]:
     return {path.as_posix(): digest for path, digest in digests.items()}
 
 
-def checked_store(blobs: Blobs) -> None:
+def open_blobs() -> Blobs:
+    """Open the files of the scratch store that the environment names.
+
+    Raises:
+        InputError: It is off.
+    """
+    shelf = open_shelf()
+    if shelf is None:
+        raise input_error(
+            "cells on other machines need the scratch store",
+            where="ADARANK_SCRATCH",
+            got="off",
+            expected="a folder that all machines share, or s3://bucket/prefix",
+        )
+    return Blobs(shelf)
+
+
+def unreadable_store(blobs: Blobs, error: OSError) -> RunError:
+    """Make the error for a store that cannot be read."""
+    return run_error("the scratch store cannot be read", where=str(blobs.shelf), got=str(error))
+
+
+def try_store(shelf: Shelf) -> None:
     """Write, read and remove a file of its own.
 
     Raises:
@@ -131,14 +154,10 @@ def checked_store(blobs: Blobs) -> None:
     """
     # A name of its own: several machines check at once.
     name = f"{FILES}/check-{uuid4().hex}"
-    with blobs.shelf.writing(name) as stream:
+    with shelf.writing(name) as stream:
         stream.write(b"check")
-    with blobs.shelf.reading(name) as stream:
+    with shelf.reading(name) as stream:
         if stream.read() != b"check":
             raise OSError("another content was read than was written")
     with suppress(OSError):
-        blobs.shelf.remove(name)
-
-
-def _named(record: dict[str, Any]) -> list[str]:
-    return [*record["files"].values()]
+        shelf.remove(name)

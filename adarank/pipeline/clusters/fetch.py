@@ -1,7 +1,7 @@
 """In place of a stage's command: take what another machine made of it from the scratch store.
 
 DVC runs it as the launcher: `RUN="python -m adarank.pipeline.clusters.fetch" dvc repro STAGE`. So
-DVC hashes inputs and outputs, and keeps its books, as if the stage had run here.
+DVC hashes inputs and outputs, and keeps dvc.lock and its cache, as if the stage had run here.
 """
 
 import os
@@ -10,24 +10,31 @@ from pathlib import Path
 
 import typer
 
-from adarank.errors import RunError, input_error, run_error
-from adarank.pipeline.clusters.blobs import Blobs
+from adarank.errors import Problem, RunError, input_error
+from adarank.pipeline.clusters.blobs import Blobs, open_blobs, unreadable_store
 from adarank.pipeline.clusters.code import code_of
-from adarank.pipeline.clusters.steps import PARAMS, Step, hashes_below, step_from, values_of
+from adarank.pipeline.clusters.steps import (
+    PARAMS,
+    Step,
+    hashes_below,
+    read_params,
+    step_from,
+    values_of,
+)
 from adarank.pipeline.console.reporting import say, telling_errors
 from adarank.pipeline.files.whole import read_json, write_json
-from adarank.pipeline.scratch.shelf import open_shelf
 
 STEP = "ADARANK_STEP"
 """Variable that names the step's file."""
 
-NOT_THERE = 3
+NOT_MADE = "nobody has made it"
+"""What the error says where the store has no result yet."""
 
 
 class NotThereError(RunError):
     """Nobody has made it yet."""
 
-    exit_code = NOT_THERE
+    exit_code = 3
 
 
 def fetch(step: Step, blobs: Blobs) -> None:
@@ -49,13 +56,11 @@ def fetch(step: Step, blobs: Blobs) -> None:
     try:
         record = blobs.record(step.digest())
         if record is None:
-            raise NotThereError(*run_error("nobody has made it", where=step.stage).problems)
+            raise NotThereError(Problem(NOT_MADE, where=step.stage))
         for path, digest in record["files"].items():
             blobs.copy(digest, Path(path))
     except OSError as error:
-        raise run_error(
-            "the scratch store cannot be read", where=str(blobs.shelf), got=str(error)
-        ) from None
+        raise unreadable_store(blobs, error) from None
     for name, timing in record["timings"].items():
         write_json(Path("timings") / name, timing)
     hosts = {timing.get("host", "") for timing in record["timings"].values()} - {""}
@@ -63,9 +68,7 @@ def fetch(step: Step, blobs: Blobs) -> None:
 
 
 def _changed(step: Step) -> list[str]:
-    params = Path(PARAMS)
-    text = params.read_text(encoding="utf-8") if params.exists() else ""
-    now = values_of(step.params, text)
+    now = values_of(step.params, read_params())
     changed = [f"{PARAMS}: {key}" for key, value in step.params.items() if now[key] != value]
     found = hashes_below(tuple(p for p in step.inputs if Path(p).exists()))
     changed += [] if code_of(step.command) == step.code else ["the code"]
@@ -77,9 +80,7 @@ def main() -> None:
     """Fetch the step that the environment names; the stage's command is among the arguments."""
     try:
         with telling_errors("fetch"):
-            shelf = open_shelf()
-            assert shelf is not None
-            fetch(step_from(read_json(Path(os.environ[STEP]))), Blobs(shelf))
+            fetch(step_from(read_json(Path(os.environ[STEP]))), open_blobs())
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
 

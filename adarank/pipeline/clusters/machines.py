@@ -30,7 +30,7 @@ def other_versions(host: str, different: list[str]) -> Problem:
         where=host,
         got=", ".join(different),
         expected="the same, or results would differ with the machine",
-        remedy="make its environment anew: pip install -c constraints.txt 'adarank[ray]'",
+        remedy="make its environment again: pip install -c constraints.txt 'adarank[ray]'",
     )
 
 
@@ -42,7 +42,7 @@ def _problems(report: Mapping[str, Any], expected: Mapping[str, str]) -> Iterato
             where=host,
             got=report["broken"],
             expected="ADARANK_SCRATCH: a folder that all machines share, or s3://bucket/prefix, "
-            "and leave to read and write there",
+            "and permission to read and write there",
         )
         return
     if different := differences(expected, report["versions"]):
@@ -52,5 +52,5 @@ def _problems(report: Mapping[str, Any], expected: Mapping[str, str]) -> Iterato
             "a machine cannot write to the scratch store",
             where=host,
             got=report["store"],
-            remedy="give it leave to; a machine's own environment holds its keys to s3://",
+            remedy="grant it write access; a machine's own environment holds its keys to s3://",
         )

@@ -57,7 +57,7 @@ def read_progress(shelf: Shelf, unit: str) -> str:
     return f"{now['stage']} on {now['host']} {now['percent']}{silent}".strip()
 
 
-def forget(shelf: Shelf, unit: str) -> None:
+def clear_progress(shelf: Shelf, unit: str) -> None:
     """Remove a unit's progress."""
     shelf.remove(f"{NOW}/{unit}")
 

@@ -137,8 +137,12 @@ def join_ray(share: Share, *, autoscaled: bool = False) -> RayCluster:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _refused(address, error) from None
     cluster = RayCluster(ray, share)
-    if not autoscaled:
-        cluster.check_share()
+    try:
+        if not autoscaled:
+            cluster.check_share()
+    except BaseException:
+        cluster.close()
+        raise
     return cluster
 
 

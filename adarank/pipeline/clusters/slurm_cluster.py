@@ -15,7 +15,7 @@ from adarank.errors import input_error
 from adarank.pipeline.clusters import bootstrap
 from adarank.pipeline.clusters.base import LostError, Order, Share, package
 
-INSTEAD = "ADARANK_SLURM"
+STAND_IN = "ADARANK_SLURM"
 """`local` or `debug`: submitit's stand-ins for SLURM, as processes of this machine."""
 
 _POLL = 2.0
@@ -78,7 +78,7 @@ def join_slurm(share: Share, folder: Path) -> SlurmCluster:
         InputError: submitit or sbatch is not there, or a fraction of a GPU is asked for.
     """
     submitit = package("submitit", "submitit", "slurm")
-    cluster = os.environ.get(INSTEAD) or "slurm"
+    cluster = os.environ.get(STAND_IN) or "slurm"
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise input_error(
             "there is no sbatch on this machine",

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,21 @@ def hashes_below(paths: tuple[str, ...], top: Path = Path()) -> dict[str, str]:
     }
 
 
+def read_params() -> str:
+    """Return the text of params.yaml in the current folder; empty without one."""
+    path = Path(PARAMS)
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def values_of(keys: Iterable[str], params: str) -> dict[str, Any]:
     """Look up keys, such as tasks.trec, in the text of params.yaml; None for those left out."""
-    whole = YAML(typ="safe").load(params) or {}
+    whole = _loaded(params)
     return {key: _value(whole, key.split(".")) for key in keys}
+
+
+@cache
+def _loaded(params: str) -> Any:
+    return YAML(typ="safe").load(params) or {}
 
 
 def _value(section: Any, keys: list[str]) -> Any:

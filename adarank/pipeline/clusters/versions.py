@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
-PACKAGES = (
+_LIBRARIES = (
     "accelerate",
     "datasets",
     "numpy",
@@ -30,7 +30,7 @@ PACKAGES = (
 
 def versions_here() -> dict[str, str]:
     """Return the versions of Python and of the packages that stages use; `none` for none."""
-    return {"python": python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"python": python_version(), **{name: _version(name) for name in _LIBRARIES}}
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
@@ -60,12 +60,9 @@ def main() -> None:
     """Print what this machine has, and whether it can use the store, as JSON."""
     report = {"host": socket.gethostname(), "versions": versions_here(), "store": None}
     try:
-        from adarank.pipeline.clusters.blobs import Blobs, checked_store
-        from adarank.pipeline.scratch.shelf import open_shelf
+        from adarank.pipeline.clusters.blobs import open_blobs, try_store
 
-        shelf = open_shelf()
-        assert shelf is not None
-        checked_store(Blobs(shelf))
+        try_store(open_blobs().shelf)
     except Exception as error:
         report["store"] = f"{type(error).__name__}: {error}"
     sys.stdout.write(json.dumps(report))

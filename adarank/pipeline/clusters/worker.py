@@ -12,16 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adarank.pipeline.clusters.blobs import Blobs, files_below, put_files
+from adarank.pipeline.clusters.blobs import Blobs, files_below, open_blobs, put_files
 from adarank.pipeline.clusters.progress import Reporter
 from adarank.pipeline.clusters.steps import PARAMS, Step, Unit, unit_from
 from adarank.pipeline.clusters.versions import differences, versions_here
-from adarank.pipeline.scratch.shelf import open_shelf
 
 _LONGEST_LOG = 200_000
 _TIMINGS = Path("timings")
@@ -39,7 +37,6 @@ class Report:
         code: Its exit code; negative for the signal that ended it.
         refused: Why this machine cannot run the unit.
         log: What the stages printed.
-        seconds: That they took.
     """
 
     host: str = field(default_factory=socket.gethostname)
@@ -48,12 +45,11 @@ class Report:
     code: int = 0
     refused: list[str] = field(default_factory=list[str])
     log: str = ""
-    seconds: float = 0.0
 
 
 def run_unit(unit: Unit, blobs: Blobs) -> Report:
     """Run the steps of a unit in the current folder, until one fails."""
-    report, began = Report(), time.monotonic()
+    report = Report()
     report.refused = differences(unit.versions, versions_here())
     if report.refused:
         return report
@@ -67,7 +63,6 @@ def run_unit(unit: Unit, blobs: Blobs) -> Report:
                 break
             _store(step, blobs)
             report.happened[step.stage] = "ran"
-    report.seconds = time.monotonic() - began
     return report
 
 
@@ -145,13 +140,12 @@ def main() -> None:
     die_with_parent()
     # Its stage is asked to end by the same signal, and is waited for: it keeps what it finished.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    shelf = open_shelf()
-    assert shelf is not None
+    blobs = open_blobs()
     unit = unit_from(Path("order.json").read_text(encoding="utf-8"))
     try:
-        said = vars(run_unit(unit, Blobs(shelf)))
+        said = vars(run_unit(unit, blobs))
     except OSError as error:
-        said = {"broken": f"{shelf}: {error}", "host": socket.gethostname()}
+        said = {"broken": f"{blobs.shelf}: {error}", "host": socket.gethostname()}
     sys.stdout.write(json.dumps(said))
 
 

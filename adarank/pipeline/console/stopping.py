@@ -8,7 +8,7 @@ from types import FrameType
 
 from adarank.pipeline.files.places import scratch_folder, scratch_url
 
-_RESUMABLE = ("score", "finetune", "evaluate")
+_RESUMABLE = ("score", "finetune", "evaluate", "merge")
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

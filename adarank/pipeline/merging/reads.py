@@ -8,7 +8,7 @@ from pydantic import Field
 
 from adarank.pipeline.artifacts.model import load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
-from adarank.pipeline.artifacts.remote_code import admit_code
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.task import read_description
 from adarank.pipeline.params.evaluate import EvaluateSection
 from adarank.pipeline.params.finetune import FinetuneSection
@@ -53,7 +53,7 @@ class MergeParams(Slice):
 
 def read_tasks(params: MergeParams) -> dict[str, Task]:
     """Make every merged task, by name; its data must be there."""
-    admit_code(MODEL, trusted=params.model.trust_remote_code)
+    register_code(MODEL, trusted=params.model.trust_remote_code)
     tokenizer = load_tokenizer(MODEL)
     tasks: dict[str, Task] = {}
     for name in params.merged_tasks:

@@ -16,11 +16,12 @@ from adarank.factors.svd import Update
 from adarank.merging.loaded import add_to
 from adarank.merging.task_vectors import Member, Vector, dense
 from adarank.models.stacks import base_model
+from adarank.models.tensors import write_tensors
 from adarank.pipeline.adapters.reading import CONFIG, read_adapter
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.reading import AdapterVectors
 from adarank.pipeline.merging.writing import Written, write_heads, write_lora
-from adarank.tuning.saving import read_tensors, write_tensors
+from adarank.tuning.saving import read_tensors
 
 WEIGHTS = "weights.safetensors"
 

@@ -15,12 +15,12 @@ from adarank.merging.learned.state import State
 from adarank.merging.parameters import Value
 from adarank.merging.registry import complete, method_named
 from adarank.merging.task_vectors import Vector, excluded_of
+from adarank.models.tensors import write_tensors
 from adarank.pipeline.files.whole import whole_folder, write_bytes, write_json
 from adarank.pipeline.merging.base import read_base
 from adarank.pipeline.merging.merge import check_texts, learn_from_folders
 from adarank.pipeline.merging.reading import read_members
 from adarank.pipeline.merging.writing import Written, write_full, write_lora
-from adarank.tuning.saving import write_tensors
 
 RECORD = "merge.json"
 COEFFICIENTS = "coefficients.safetensors"

@@ -13,13 +13,13 @@ from adarank.errors import input_error
 from adarank.factors.svd import Components, Svd, Update, decompose
 from adarank.factors.truncation import Choice, ranks_within, truncate
 from adarank.merging.task_vectors import Member, Vector, dense
+from adarank.models.tensors import write_tensors
 from adarank.pipeline.adapters.config import written
 from adarank.pipeline.adapters.reading import PREFIX
 from adarank.pipeline.adapters.writing import fill_adapter
 from adarank.pipeline.files.whole import write_json
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import INDEX, SINGLE
-from adarank.tuning.saving import write_tensors
 
 _SHARD_BYTES = 4 * 10**9
 _SEEN = 1e-7  # singular values below this share of the largest are rounding

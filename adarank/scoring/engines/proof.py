@@ -46,7 +46,8 @@ def proven_engine(
     reference = FullForwards(model, batch, output)
     picked = one_of_each_kind(modules)
     last = max(modules, key=lambda module: module.block)
-    picked += [] if last in picked else [last]
+    if last not in picked:
+        picked.append(last)
     for name, make in candidates.items():
         if name == "replay, trimmed" and output != "pooled":
             continue

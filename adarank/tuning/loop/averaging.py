@@ -83,7 +83,7 @@ class Averaging(TrainerCallback):
         return replace(during, looked=looked)
 
     def forget(self) -> None:
-        """Begin anew: what is trained has changed its shape or meaning."""
+        """Start over: what is trained has changed its shape or meaning."""
         self._steps, self._average = 0, {}
 
     def state(self) -> State:

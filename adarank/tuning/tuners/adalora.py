@@ -198,7 +198,7 @@ def _config(headed: Headed, plan: RankPlan, start: Start) -> AdaLoraConfig:
 
 
 def _without_penalty(model: PeftModel) -> None:
-    """Mend a loaded adapter for models that compute a loss: PEFT looks for the trained one."""
+    """Fix a loaded adapter for models that compute a loss: PEFT looks for the trained one."""
     _peft_config(model).orth_reg_weight = 0.0
     _adalora(model).trainable_adapter_name = ADAPTER
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from adarank.allocation.plan import RankPlan
+from adarank.models.tensors import write_tensors
 from adarank.tasks.base import Headed
-from adarank.tuning.saving import check_loaded, damaged, read_tensors, write_tensors
+from adarank.tuning.saving import check_loaded, damaged, read_tensors
 from adarank.tuning.tuners.base import During, Found, Start
 
 WEIGHTS = "model.safetensors"

@@ -82,3 +82,8 @@ def test_opened_blocks_keep_their_proportions():
     plan = allocate(table, budget=4, strategy="priced", block_price=BlockPrice(0.15))
     assert {module.block for module in plan.adapted} == {2, 3}
     assert {module.rank for module in plan.adapted} == {8}
+
+
+def test_a_control_of_priced_ranks_has_one_name():
+    with pytest.raises(InputError, match="write permuted_priced_fisher"):
+        find_strategy("priced_permuted_fisher")

@@ -147,3 +147,9 @@ def test_all_that_can_be_bought_is_bought_where_the_budget_is_not_spent():
 def test_biases_and_norms_are_refused_beside_a_budget_in_another_unit():
     with pytest.raises(InputError, match="paid for in parameters alone"):
         allocate({}, budget=2, strategy="bias_norm_uniform", unit="memory")
+
+
+@pytest.mark.parametrize("strategy", ["literal_linear_decay", "full"])
+def test_ranks_that_are_not_held_to_a_unit_state_no_cost(strategy):
+    plan = allocate(score_table(BERT, 3), budget=4, strategy=strategy, unit="memory", step=STEP)
+    assert (plan.cost, plan.unit) == (None, "average_rank")

@@ -26,15 +26,15 @@ def test_a_sound_study_has_none() -> None:
     assert found(cells, controls=CONTROLS) == {}
 
 
+def at_ends(name: str, *, highest: str, lowest: str) -> list[str]:
+    said = "The chosen {} is the {}est of its list for {}: a {}er one might do better."
+    return [said.format(name, "high", highest, "high"), said.format(name, "low", lowest, "low")]
+
+
 def test_a_rate_at_an_end_of_its_list_names_the_cells() -> None:
     cells = [tuned("uniform", 3e-3, [1e-3, 3e-3]), tuned("permuted", 1e-3, [1e-3, 3e-3])]
     each = [c.text for c in caveats(cells, [0, 1], reference="uniform") if c.kind == "rate_at_end"]
-    assert each == [
-        "The chosen learning rate is the highest of its list for uniform-4: "
-        "a higher one might do better.",
-        "The chosen learning rate is the lowest of its list for permuted-4: "
-        "a lower one might do better.",
-    ]
+    assert each == at_ends("learning rate", highest="uniform-4", lowest="permuted-4")
 
 
 def test_a_ratio_at_an_end_of_its_list_names_the_cells() -> None:
@@ -48,12 +48,7 @@ def test_a_ratio_at_an_end_of_its_list_names_the_cells() -> None:
         cell("permuted", [0.5, 0.6]) | {"tuned": one, "learning_rate": 2.0},
     ]
     each = [c.text for c in caveats(cells, [0, 1], reference="uniform") if c.kind == "ratio_at_end"]
-    assert each == [
-        "The chosen ratio of B's rate to A's is the highest of its list for fisher-4: "
-        "a higher one might do better.",
-        "The chosen ratio of B's rate to A's is the lowest of its list for uniform-4: "
-        "a lower one might do better.",
-    ]
+    assert each == at_ends("ratio of B's rate to A's", highest="fisher-4", lowest="uniform-4")
 
 
 def test_rates_that_nobody_chose_are_no_end_of_a_list() -> None:
