@@ -62,3 +62,9 @@ def test_the_store_is_tried_before_the_cluster(
         monkeypatch.setenv("ADARANK_SCRATCH", given)
         with pytest.raises(InputError, match=said), place(Plan(Kind.ray), cells=1):
             pass
+
+
+def test_the_command_to_go_on_with_asks_for_the_same() -> None:
+    assert Plan().command == "make sweep JOBS=2"
+    asked = Plan(kind=Kind.ray, share=Share(cpus=4, gpus=0.5), autoscaled=True)
+    assert asked.command == "make sweep JOBS=2 WHERE=ray CPUS=4 GPUS=0.5 AUTOSCALED=1"
