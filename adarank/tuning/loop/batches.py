@@ -69,6 +69,9 @@ def divided(model: nn.Module, batch: Batch, parts: int) -> Iterator[tuple[Batch,
     cut = {name: values.tensor_split(parts) for name, values in batch.items()}
     each = [{name: pieces[i] for name, pieces in cut.items()} for i in range(parts)]
     counts: list[int] = [counted_terms(model, part) for part in each]
+    if not sum(counts):  # nothing to share: the whole batch's loss says so
+        yield batch, 1.0
+        return
     for part, count in zip(each, counts, strict=True):
         if count:
             yield part, count / sum(counts)

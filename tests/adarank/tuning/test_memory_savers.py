@@ -104,6 +104,8 @@ def test_shares_are_of_what_the_loss_is_a_mean_of(tmp_path: Path) -> None:
     mean = sum(TEXTS.loss(model, part).item() * share for part, share in parts)
     assert mean == pytest.approx(TEXTS.loss(model, batch).item(), rel=1e-6)
     assert len(list(divided(model, batch, 99))) == 4
+    nothing = batch | {"labels": torch.full_like(batch["labels"], -100)}
+    assert [share for _, share in divided(model, nothing, 5)] == [1.0]
 
 
 @pytest.mark.parametrize(("name", "task"), [("bert", CLASSES), ("llama", TEXTS)])
