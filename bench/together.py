@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import torch
@@ -38,7 +39,7 @@ from adarank.pipeline.console.reporting import reporting, say
 from adarank.tuning.loop.watch import Trained
 from adarank.tuning.shortcuts.shortcuts import PrefixStore, shortcuts
 from adarank.tuning.together.runs import Run as Part
-from adarank.tuning.together.stacking import make_carrier, share_frozen
+from adarank.tuning.together.stacking import carry
 from adarank.tuning.together.training import train_together
 from adarank.tuning.tuners.base import During
 from bench.training_runs import Effort, Run, Subject, attached, make_subject, now, ours, settings_of
@@ -111,10 +112,9 @@ def at_once(subject: Subject, effort: Effort, seeds: list[int]) -> Run:
     settings = settings_of(effort)
     models = [attached(subject, subject.build()[0], subject.plan) for _ in seeds]
     headed, modules = subject.build()
-    carrier = make_carrier(headed, subject.plans[subject.plan], models, subject.task)
-    for model in (carrier.model, *models):
-        model.to(settings.device)  # pyright: ignore[reportArgumentType]
-    assert share_frozen(carrier.model, models) is None
+    plan = subject.plans[subject.plan]
+    carrier = carry(headed, plan, models, subject.task, settings.device)
+    assert not isinstance(carrier, str), carrier
     parts = [Part(m, seed, settings, During()) for m, seed in zip(models, seeds, strict=True)]
     rows, store = subject.rows, PrefixStore(limit_gb=0)
     with shortcuts(carrier.model, modules, subject.task, rows, store, device=settings.device):
@@ -139,7 +139,7 @@ def in_turns(found: dict[str, Method], effort: Effort) -> dict[str, tuple[int, l
 def figures_of(found: dict[str, tuple[int, list[Run]]], effort: Effort) -> dict[str, Any]:
     """Compute the figures of --json."""
     seconds = {
-        name: _median([run.seconds for run in runs]) / (count * effort.steps)
+        name: median([run.seconds for run in runs]) / (count * effort.steps)
         for name, (count, runs) in found.items()
     }
     plain = found["alone"][1][0].losses
@@ -180,10 +180,6 @@ def small_model(like: Path, folder: Path) -> Path:
     AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def _median(values: list[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ The figures of --json, medians over the rounds:
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import torch
@@ -73,7 +74,7 @@ def main(
 
 def figures_of(subject: Subject, runs: dict[str, list[Run]], effort: Effort) -> dict[str, Any]:
     """Compute the figures of --json from the rounds of each method."""
-    seconds = {name: _median([run.seconds for run in of_name]) for name, of_name in runs.items()}
+    seconds = {name: median([run.seconds for run in of_name]) for name, of_name in runs.items()}
     ours, plain = seconds["adarank"], seconds["plain"]
     rows = effort.steps * effort.batch_size
     figures = {
@@ -99,7 +100,7 @@ def show(
     for column in ("method", "seconds a step", "steps/s", "rows/s", "last loss"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for name, of_name in runs.items():
-        step = _median([run.seconds for run in of_name]) / effort.steps
+        step = median([run.seconds for run in of_name]) / effort.steps
         loss = of_name[0].losses[-1]
         cells = (f"{step:.4f}", f"{1 / step:.2f}", f"{effort.batch_size / step:.1f}", f"{loss:.6f}")
         table.add_row(name, *cells)
@@ -114,10 +115,6 @@ def _loss_error(runs: dict[str, list[Run]]) -> float:
         for mine, theirs in zip(one.losses, other.losses, strict=True)
     ]
     return max(abs(mine - theirs) / abs(theirs) for mine, theirs in pairs)
-
-
-def _median(values: list[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
 
 
 if __name__ == "__main__":

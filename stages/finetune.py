@@ -215,7 +215,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
         directions=read_tensors(cell.directions) if plan.start in START_SIGNALS else {},
         base_dropout=section.base_dropout,
         prefixes=PrefixStore(section.prefix_cache_gb, passes),
-        form=checked_form(form_of(params.model), plan.tuner),
+        form=checked_form(form_of(params.model), plan.tuner, beside=plan.beside is not None),
         checkpointing=section.gradient_checkpointing,
     )
 
@@ -231,10 +231,10 @@ def _chosen_rates(work: Work, runs: CellRuns, section: FinetuneSection, adapters
         return runs.rate(seed, rates)
 
     chosen = choose_rates(candidates, seeds, train_at, metric, work.task.better[metric])
-    for tried in chosen.tried:
-        value = "undefined" if tried.value is None else f"{tried.value:.4f}"
-        said = tried.error or f"validation {metric} {value} at step {tried.step}"
-        say(f"learning rate {tried.rates}, seed {tried.seed}: {said}")
+    for one in chosen.tried:
+        value = "undefined" if one.value is None else f"{one.value:.4f}"
+        said = one.error or f"validation {metric} {value} at step {one.step}"
+        say(f"learning rate {one.rates}, seed {one.seed}: {said}")
     record = {
         **asdict(chosen.rates),
         "select_by": metric,

@@ -125,16 +125,16 @@ class CausalLM:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compute the mean loss of the batch's counted tokens, in nats."""
-        return mean_nats(*_foretold(model, batch))
+        return mean_nats(*_predicted(model, batch))
 
     def outputs(self, model: nn.Module, batch: Batch) -> pd.DataFrame:
         """Predict one batch, a line per row.
 
         Returns:
-            label: Tokens counted; predicted: of these, the ones foretold; loss: nats per token,
+            label: Tokens counted; predicted: of these, those predicted right; loss: nats per token,
             NaN without any; tokens (again), nats (sum) and bytes (of the counted text, UTF-8).
         """
-        table = token_table(*_foretold(model, batch)).rename(columns={"right": "predicted"})
+        table = token_table(*_predicted(model, batch)).rename(columns={"right": "predicted"})
         table = table.assign(label=table["tokens"], bytes=batch["bytes"].cpu().numpy())
         return table.reindex(columns=["label", "predicted", "loss", "tokens", "nats", "bytes"])
 
@@ -156,7 +156,7 @@ class CausalLM:
         return pd.DataFrame({"actual": [], "predicted": []}, dtype=object)
 
 
-def _foretold(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+def _predicted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Run the model: what each place says of the next token, and that token's label."""
     taken = ("input_ids", "attention_mask", "position_ids")
     inputs = {name: batch[name] for name in taken if name in batch}

@@ -26,7 +26,7 @@ class Continuation:
         tokenizer: The model's.
         max_length: Tokens at most, special ones included; what is beyond is cut off the end.
         loss_on: Whether all tokens count, or the response's only. The first token of a text
-            never does: nothing stands before it that could foretell it.
+            never does: no token before it predicts it.
     """
 
     tokenizer: PreTrainedTokenizerBase

@@ -18,7 +18,7 @@ def pack(examples: Sequence[Example], max_length: int) -> list[Example]:
 
     Args:
         examples: Rows with `input_ids` and `labels` of at most `max_length` tokens; the first
-            token's label is uncounted, as nothing before it could foretell it.
+            token's label is uncounted, as no token before it predicts it.
         max_length: Tokens of a sequence at most.
 
     Returns:

@@ -144,7 +144,7 @@ class Seq2Seq:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Compute the mean loss of the targets' tokens, in nats."""
-        return mean_nats(_foretold(model, batch), batch["labels"])
+        return mean_nats(_predicted(model, batch), batch["labels"])
 
     def outputs(self, model: nn.Module, batch: Batch) -> pd.DataFrame:
         """Write an answer to each text of a batch, and measure the target's own tokens.
@@ -154,7 +154,7 @@ class Seq2Seq:
             target; tokens and nats (sum) of it; exact: whether the answer is the target;
             written: the answer. A target that was cut is never met.
         """
-        table = token_table(_foretold(model, batch), batch["labels"])
+        table = token_table(_predicted(model, batch), batch["labels"])
         answers = [written(self.tokenizer, ids) for ids in _answers(model, batch)]
         targets = [self._target(ids) for ids in batch["labels"].tolist()]
         whole = [not cut for cut in batch["cut"].tolist()]
@@ -218,7 +218,7 @@ class Seq2Seq:
         return written(self.tokenizer, [label for label in labels if label != UNCOUNTED])
 
 
-def _foretold(model: nn.Module, batch: Batch) -> Tensor:
+def _predicted(model: nn.Module, batch: Batch) -> Tensor:
     """Run the model on texts and targets: what each place says of the target's token there."""
     # Given labels, the model itself shows its decoder the targets, each a place later.
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from peft import PeftModel
 
-from adarank.models.form import FLOAT32
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.running import one_run
 from adarank.pipeline.running.one_run import Begun, Steps, Work
-from adarank.pipeline.scratch.training import CachedRuns
+from adarank.pipeline.scratch.training import CachedRuns, SeededRates
 from adarank.tuning.loop.checkpoint import Checkpoints
 from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.rates import Rates
@@ -18,16 +17,13 @@ from adarank.tuning.loop.watch import Outcome, Trained
 from adarank.tuning.together.carrier import Carrier
 from adarank.tuning.together.runs import Run
 from adarank.tuning.together.stacking import (
+    carry,
     first_losses_differ,
-    make_carrier,
-    share_frozen,
+    share_base,
     why_apart,
 )
 from adarank.tuning.together.training import train_together
 from adarank.tuning.tuners.base import During
-
-Pair = tuple[int, Rates]
-"""A run's seed and rates."""
 
 
 class CellRuns:
@@ -46,9 +42,9 @@ class CellRuns:
         self._done: dict[tuple[str, int, Rates], Outcome] = {}
 
     def prepare(
-        self, kind: str, runs: Sequence[Pair], folder_of: Callable[[int], Path] | None = None
+        self, kind: str, runs: Sequence[SeededRates], folder_of: Callable[[int], Path] | None = None
     ) -> None:
-        """Train runs that are wanted soon, `together` at a time; alone ones are left for later.
+        """Train runs that are needed next, `together` at a time; alone ones are left for later.
 
         Args:
             kind: `rate`, or `seed` for runs that leave files.
@@ -86,7 +82,7 @@ class CellRuns:
 
 def run_group(
     work: Work,
-    pairs: Sequence[Pair],
+    pairs: Sequence[SeededRates],
     advance: Callable[[], None],
     folders: Sequence[Path] | None,
     checkpoints: Checkpoints,
@@ -112,7 +108,7 @@ def run_group(
     runs, carrier = begun
     steps = [Steps(work.settings.steps, advance) for _ in runs]
     parts = [
-        Run(carried_model(one), one.seed, one.settings, one.during, step.one)
+        Run(_carried_model(one), one.seed, one.settings, one.during, step.one)
         for one, step in zip(runs, steps, strict=True)
     ]
     rows = work.train, work.validation
@@ -128,10 +124,12 @@ def run_group(
     return outcomes
 
 
-def _begin(work: Work, pairs: Sequence[Pair]) -> tuple[list[Begun], Carrier] | str:
+def _begin(work: Work, pairs: Sequence[SeededRates]) -> tuple[list[Begun], Carrier] | str:
     """Build every run's model and their carrier, the frozen weights held once."""
-    if work.checkpointing or work.form != FLOAT32:
-        return "blocks are computed again, or the base is not held in float32"
+    if work.checkpointing:
+        return "blocks are computed again (finetune.gradient_checkpointing)"
+    if not work.form.plain:
+        return "the base is not held in float32 (model.dtype, model.quantization)"
     if work.plan.beside is not None:
         return "biases and norms of the model itself are trained"
     runs: list[Begun] = []
@@ -139,18 +137,18 @@ def _begin(work: Work, pairs: Sequence[Pair]) -> tuple[list[Begun], Carrier] | s
         runs.append(one := one_run.begin(work, seed, rates))
         if reason := why_apart(one.model, one.settings, one.during):
             return reason
-    models = [carried_model(one) for one in runs]
+        if len(runs) > 1:
+            share_base(_carried_model(runs[0]), _carried_model(one))
+    models = [_carried_model(one) for one in runs]
     headed = one_run.fresh_model(work, runs[0].seed)
-    carrier = make_carrier(headed, runs[0].plan, models, work.task)
-    for model in (carrier.model, *models):
-        model.to(work.settings.device)  # pyright: ignore[reportArgumentType]
-        if reason := share_frozen(carrier.model, [model]):
-            return reason
+    carrier = carry(headed, runs[0].plan, models, work.task, work.settings.device)
+    if isinstance(carrier, str):
+        return carrier
     given = (models, work.task, work.train, work.settings)
     return first_losses_differ(carrier, *given) or (runs, carrier)
 
 
-def carried_model(one: Begun) -> PeftModel:
+def _carried_model(one: Begun) -> PeftModel:
     """Return the model of a run that can be trained at once with others."""
     assert isinstance(one.model, PeftModel)
     return one.model

@@ -46,13 +46,18 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
     )
 
 
-def checked_form(form: BaseForm, tuner: str) -> BaseForm:
-    """Return the base's form, if a tuner can train on it.
+def checked_form(form: BaseForm, tuner: str, *, beside: bool = False) -> BaseForm:
+    """Return the base's form, if a plan can be trained on it.
+
+    Args:
+        form: The base's.
+        tuner: The plan's.
+        beside: Whether biases and norms of the base are trained, too.
 
     Raises:
         InputError: The tuner trains the base's own weights, or PEFT loads its factors in the
-            base's dtype, so that only float32 is read back as it was; or the package that packs
-            the base is missing.
+            base's dtype, so that only float32 is read back as it was; biases and norms would be
+            trained in another dtype; or the package that packs the base is missing.
     """
     needs = {
         "full": "full fine-tuning trains the base's own weights, so they must be in float32",
@@ -65,6 +70,14 @@ def checked_form(form: BaseForm, tuner: str) -> BaseForm:
             got=f"{form.dtype}, {form.quantization or 'null'}",
             expected=f"float32 and null where a strategy's tuner is {tuner}",
             remedy=f"leave both out, or the strategies that are trained by {tuner}",
+        )
+    if beside and not form.plain:
+        raise input_error(
+            "biases and norms would be trained in the base's dtype, in which small steps are lost",
+            where="model.dtype, model.quantization",
+            got=f"{form.dtype}, {form.quantization or 'null'}",
+            expected="float32 and null where a strategy begins with bias_norm_",
+            remedy="leave both out, or the strategies with bias_norm_",
         )
     if form.quantization is not None:
         check_quantization(form.quantization)

@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from platform import machine, python_version
 from typing import Any
 
@@ -27,7 +28,9 @@ def surroundings(code: str, device: torch.device) -> dict[str, Any]:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _LIBRARIES}
+    # What packs a base decides its weights, where it is installed.
+    packing = ["bitsandbytes"] if find_spec("bitsandbytes") else []
+    return {name: version(name) for name in [*_LIBRARIES, *packing]}
 
 
 def _about(device: torch.device) -> list[str | int]:

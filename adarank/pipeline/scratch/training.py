@@ -18,7 +18,7 @@ from adarank.tuning.loop.finite import DivergedError
 from adarank.tuning.loop.rates import Rates
 from adarank.tuning.loop.watch import Outcome, Trained
 
-Run = tuple[int, Rates]
+SeededRates = tuple[int, Rates]
 """A run's seed and rates."""
 
 
@@ -105,7 +105,7 @@ class CachedRuns:
     def group(
         self,
         kind: str,
-        runs: list[Run],
+        runs: list[SeededRates],
         folders: Sequence[Path] | None,
         train: Callable[[Checkpoint], list[Outcome] | str],
     ) -> list[Outcome] | str:
@@ -152,11 +152,11 @@ class CachedRuns:
             shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    def say_found(self, kind: str, runs: list[Run]) -> None:
+    def say_found(self, kind: str, runs: list[SeededRates]) -> None:
         """Print which runs are cached, if any."""
         self._say(kind, [run for run in runs if self._store.has(self._key(kind, *run))])
 
-    def _say(self, kind: str, found: list[Run]) -> None:
+    def _say(self, kind: str, found: list[SeededRates]) -> None:
         if found:
             of_rate = kind == "rate"
             names = ", ".join(

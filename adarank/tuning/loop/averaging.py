@@ -40,6 +40,11 @@ class Averaging(TrainerCallback):
         self._steps = 0
         self._average: dict[str, Tensor] = {}
 
+    @property
+    def begun(self) -> bool:
+        """Whether a step's weights are in it; before, it stands for the weights themselves."""
+        return bool(self._average)
+
     def on_step_end(
         self,
         args: TrainingArguments,
@@ -48,14 +53,14 @@ class Averaging(TrainerCallback):
         model: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take the weights after a step in."""
+        """Add the weights after a step to the average."""
         assert model is not None
         if state.global_step >= self._begins:
             self.add(model)
 
     @torch.no_grad()
     def add(self, model: nn.Module) -> None:
-        """Take the present weights in."""
+        """Add the present weights to the average."""
         self._steps += 1
         weight = (1 - self._decay) / (1 - self._decay**self._steps)
         for name, p in _trained(model).items():
@@ -64,7 +69,7 @@ class Averaging(TrainerCallback):
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Generator[None]:
-        """Have the average in the model while the body runs; nothing changes before it begins."""
+        """Replace the weights by the average while the body runs; not before it has begun."""
         trained = _trained(model) if self._average else {}
         before = {name: p.detach().clone() for name, p in trained.items()}
         _put(trained, self._average)

@@ -19,7 +19,7 @@ class LengthBatches(Sampler[list[int]]):
 
     Args:
         lengths: Tokens of each row.
-        batch_size: Rows a batch; the last one of an epoch's deal may be smaller.
+        batch_size: Rows a batch; an epoch's last one may be smaller.
         generator: Decides the order, epoch after epoch; nothing else may draw from it.
     """
 

@@ -14,7 +14,7 @@ from adarank.errors import input_error
 from adarank.tuning.lora import ADAPTER, factors_of, layers_of
 
 _FLOOR = 1e-4
-"""Eigenvalues of a factor's Gram matrix below this part of the largest are taken for it: a column
+"""Eigenvalues of a factor's Gram matrix below this part of the largest are raised to it: a column
 of B that is nearly zero would otherwise let A move without bound."""
 
 
@@ -82,12 +82,13 @@ class LoraMuon(AdamW):
                 mean = self._mean(p).double()
                 along = (msign((mean @ r).T).T @ r) if of_b else (r @ msign(r @ mean))
                 rate = group["lr"]
+                # A decay that would take all away takes nothing: B could not be divided by it.
                 kept = sqrt(max(0.0, 1 - rate * group["weight_decay"])) or 1.0
                 p.mul_(kept).add_(along.to(p.dtype), alpha=-rate / (2 * pair.scale * kept))
         return loss
 
     def _mean(self, p: nn.Parameter) -> Tensor:
-        """Bring the mean of a factor's gradients up to date; its scale is of no account."""
+        """Bring the mean of a factor's gradients up to date; its scale does not matter."""
         assert p.grad is not None
         state = self.state[p]
         if not state:  # with a count, as AdamW's state has one

@@ -186,11 +186,13 @@ class PlanTrainer(Trainer):
         """Compute the task's metrics on the validation rows, just as they are reported later."""
         began = time.perf_counter()
         model: Any = self.model
+        metrics = self._measured()
         with ExitStack() as looked_at:
             if self.averaging is not None:
-                self.averaging.control = self._measured()
+                self.averaging.control = metrics
                 looked_at.enter_context(self.averaging.in_place(model))
-            metrics = self._measured()
+                if self.averaging.begun:
+                    metrics = self._measured()
             self.control = self.callback_handler.on_evaluate(
                 self.args, self.state, self.control, metrics
             )

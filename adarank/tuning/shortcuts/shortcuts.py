@@ -62,6 +62,9 @@ class PrefixStore:
         return sum(t.numel() * t.element_size() for t in tensors) / 2**30
 
 
+_IN_BF16 = "it is computed in bfloat16, or the base is not held in float32"
+
+
 @dataclass(frozen=True)
 class Taken:
     """The shortcuts of one run.
@@ -98,7 +101,8 @@ def shortcuts(
         rows: All rows that the run will read, encoded.
         store: Where the prefix's outputs are kept; filled if it is not.
         device: `cpu` or `cuda`.
-        bf16: Whether the run's forwards are in bfloat16: the stored outputs would not be.
+        bf16: Whether the run's forwards or the base's weights are not in float32: the stored
+            outputs would not be the run's.
     """
     if not isinstance(model, PeftModel) or not rows:
         yield Taken()
@@ -126,9 +130,7 @@ def shortcuts(
             trial.enter_context(prefix.installed())
             try:
                 # In bfloat16 the stored outputs would not be those of the run.
-                reason = (
-                    "it is computed in bfloat16" if bf16 else _why_not(prefix, proof, rows, store)
-                )
+                reason = _IN_BF16 if bf16 else _why_not(prefix, proof, rows, store)
             except _FAILURES:
                 reason = "the model does not run without its first blocks"
             if reason is None:

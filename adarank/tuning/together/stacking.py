@@ -34,7 +34,7 @@ _COMMON = {
 }
 """Settings that runs which are trained at once obey; any other must be at its default."""
 
-LOSS_TOLERANCE = 1e-4
+LOSS_TOLERANCE, LOSS_TOLERANCE_BF16 = 1e-4, 1e-2
 """Relative difference of a first loss from that of the run's own model, at most."""
 
 
@@ -78,6 +78,44 @@ def make_carrier(headed: Headed, plan: RankPlan, runs: Sequence[PeftModel], task
     highest = with_ranks(plan, ranks, costs)
     model = attach(headed, highest, peft_type=task.peft_type, dropout=0.0, seed=0)
     return Carrier(model, runs)
+
+
+def carry(
+    headed: Headed, plan: RankPlan, runs: Sequence[PeftModel], task: Task, device: str
+) -> Carrier | str:
+    """Build the carrier of some runs on a device, and let it hold their frozen weights for all.
+
+    Args:
+        headed: A fresh model with its head; changed in place.
+        plan: Any run's plan.
+        runs: The runs' models; moved to the device.
+        task: What is learned.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        The carrier; or in words why the runs cannot share it.
+    """
+    carrier = make_carrier(headed, plan, runs, task)
+    carrier.model.to(device)  # pyright: ignore[reportArgumentType]
+    for run in runs:
+        run.to(device)  # pyright: ignore[reportArgumentType]
+        if reason := share_frozen(carrier.model, [run]):
+            return reason
+    return carrier
+
+
+def share_base(first: nn.Module, run: nn.Module) -> None:
+    """Let a run use another's frozen weights where they are equal, so that memory holds them once.
+
+    Where they differ nothing is shared; `share_frozen` then says so.
+    """
+    own = dict(_places(first))
+    for place, (owner, name, parameter) in _places(run):
+        held = own[place][2] if place in own else None
+        if held is None or held.requires_grad or parameter.requires_grad:
+            continue
+        if torch.equal(held, parameter):
+            owner.register_parameter(name, held)
 
 
 def share_frozen(carrier: nn.Module, runs: Sequence[nn.Module]) -> str | None:
@@ -140,6 +178,6 @@ def first_losses_differ(
         with torch.no_grad(), torch.autocast(settings.device, torch.bfloat16, settings.bf16):
             alone = float(task.loss(run, moved))
         worst = max(worst, abs(loss - alone) / max(abs(alone), 1e-6))
-    if worst <= (LOSS_TOLERANCE if not settings.bf16 else 1e-2):
+    if worst <= (LOSS_TOLERANCE_BF16 if settings.bf16 else LOSS_TOLERANCE):
         return None
-    return f"the losses of a joint pass differ by {worst:.1e}"
+    return f"the losses of a joint pass differ by {worst:.1e} from those of runs alone"

@@ -15,12 +15,13 @@ from adarank.tuning.loop.batches import LengthBatches, length
 from adarank.tuning.loop.checkpoint import Checkpoints, State, joined, part_of
 from adarank.tuning.loop.finite import DivergedError, check_finite
 from adarank.tuning.loop.training import repeatable
+from adarank.tuning.loop.watch import Outcome
 from adarank.tuning.seeds import generator
 from adarank.tuning.together.adamw import LineAdamW, clip, schedule_factors
 from adarank.tuning.together.carrier import Carrier
 from adarank.tuning.together.layout import Layout
 from adarank.tuning.together.passes import Joint
-from adarank.tuning.together.runs import Outcome, Progress, Run
+from adarank.tuning.together.runs import Progress, Run
 
 
 def train_together(
@@ -154,9 +155,14 @@ class _Training:
         self._layout.write(self._adamw.values[number], model)
         moved = {n: t.to(self._common.device) for n, t in self._task.collate(batch).items()}
         model.zero_grad()
-        self._task.loss(model, moved).backward()
+
+        def again() -> Tensor:
+            with torch.autocast(self._common.device, torch.bfloat16, self._common.bf16):
+                return self._task.loss(model, moved)
+
+        again().backward()
         try:
-            check_finite(model, lambda: self._task.loss(model, moved), loss, norm, self._step + 1)
+            check_finite(model, again, loss, norm, self._step + 1)
         except DivergedError as error:
             self._progress[number].failed(error)
             self._adamw.freeze(number)

@@ -31,8 +31,10 @@ from adarank.tuning.together.layout import Layout
 from adarank.tuning.together.passes import PADDING, TOKENS, shared
 from adarank.tuning.together.runs import Run
 from adarank.tuning.together.stacking import (
+    carry,
     first_losses_differ,
     make_carrier,
+    share_base,
     share_frozen,
     why_apart,
 )
@@ -92,9 +94,8 @@ def built(folder: Path, rank: Callable[[Module], int], seed: int, task: Task = C
 def carried(folder: Path, runs: Sequence[Built], task: Task = CLASSES) -> Carrier:
     headed = task.build(folder, 0)
     without_dropout(headed.model)
-    models = [run.model for run in runs]
-    carrier = make_carrier(headed, runs[0].plan, models, task)
-    assert share_frozen(carrier.model, models) is None
+    carrier = carry(headed, runs[0].plan, [run.model for run in runs], task, "cpu")
+    assert isinstance(carrier, Carrier), carrier
     return carrier
 
 
@@ -369,3 +370,14 @@ def test_a_shared_pass_has_little_padding(sizes: list[tuple[int, int]]) -> None:
 def test_equal_batches_share_one_pass() -> None:
     batch = [{"input_ids": [1] * 10}] * 8
     assert shared([batch] * 6, "cpu") == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_runs_hold_the_base_once_before_there_is_a_carrier(pico_model: Path) -> None:
+    first, second = (built(pico_model, lambda _: 2, seed) for seed in (0, 1))
+    before = {name: p.detach().clone() for name, p in second.model.named_parameters()}
+    share_base(first.model, second.model)
+    own = {id(p) for p in first.model.parameters() if not p.requires_grad}
+    held = [p for p in second.model.parameters() if not p.requires_grad]
+    assert sum(id(p) in own for p in held) >= len(held) - 2  # all but the head that PEFT copied
+    assert all(torch.equal(before[name], p) for name, p in second.model.named_parameters())
+    assert not {id(p) for p in second.model.parameters() if p.requires_grad} & own
