@@ -26,6 +26,8 @@ _EXPECTED, _REMEDY = "what PEFT's save_pretrained writes", "copy the adapter aga
 
 _PAIRS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
 
+_NEVER_READ = (".original_module.", ".modules_to_save.")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -117,6 +119,18 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(folder, config, tuple(parts), tuple(others))
 
 
+def in_base(key: str) -> str:
+    """Name a tensor of an adapter's file as the base model does.
+
+    PEFT saves trained biases of adapted layers (`bias: all`) below its wrapper of the layer.
+
+    Example:
+        >>> in_base("base_model.model.bert.layer.0.query.base_layer.bias")
+        'bert.layer.0.query.bias'
+    """
+    return key.removeprefix(PREFIX).replace(".base_layer.", ".")
+
+
 def refuse_non_finite(adapter: Adapter) -> None:
     """Raise InputError if any factor is not finite; names every such module."""
     problems = [
@@ -179,6 +193,9 @@ def _sorted_out(
         linear = ending == ".lora_A.weight" and len(shapes[key]) == 2
         rank, scale = shapes[key][0], fields.scale(name)
         parts.append(Part(name, key, other, rank, scale, entries, linear))
+    # Of trained biases, PEFT also writes copies by its own names of what is trained whole, and
+    # never reads them.
+    others = {key for key in others if not any(part in key for part in _NEVER_READ)}
     strange = [key for key in sorted(others) if ".lora_" in key]
     problems += [Problem("no factor of a plain LoRA", key, str(shapes[key])) for key in strange]
     return sorted(parts, key=lambda part: part.name), sorted(others), problems

@@ -12,7 +12,7 @@ from adarank.factors.joining import distance
 from adarank.factors.svd import Components, Update, decompose
 from adarank.factors.truncation import Choice, ranks_within, truncate
 from adarank.pipeline.adapters.config import written
-from adarank.pipeline.adapters.reading import Adapter, Part, refuse_non_finite
+from adarank.pipeline.adapters.reading import PREFIX, Adapter, Part, refuse_non_finite
 from adarank.pipeline.adapters.writing import write_adapter
 
 
@@ -149,11 +149,14 @@ def resize(
         resized.append(_measured(part, before, after, components[part.name]))
     others = [part for part in adapter.parts if not part.linear]
     keys = [key for part in others for key in (part.a, part.b)]
-    tensors |= adapter.tensors([*keys, *adapter.others])
+    tensors |= adapter.tensors(keys)
+    dropped = [name for name, rank in choice.ranks.items() if not rank]
+    # PEFT wraps no layer of rank 0, and looks for its trained bias under the layer's own name.
+    own = {f"{PREFIX}{name}.base_layer.bias": f"{PREFIX}{name}.bias" for name in dropped}
+    tensors |= {own.get(key, key): t for key, t in adapter.tensors(adapter.others).items()}
     ranks = {name: rank for name, rank in choice.ranks.items() if rank}
     scales = dict.fromkeys(ranks, scale) | {part.name: part.scale for part in others}
     ranks |= {part.name: part.rank for part in others}
-    dropped = [name for name, rank in choice.ranks.items() if not rank]
     write_adapter(folder, written(adapter.config, ranks, scales, dropped), tensors)
     return resized
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from adarank.errors import AdaRankError, InputError, Problem
 from adarank.factors.svd import Update
 from adarank.merging.task_vectors import Member, Vector
-from adarank.pipeline.adapters.reading import CONFIG, PREFIX, Adapter, read_adapter
+from adarank.pipeline.adapters.reading import CONFIG, PREFIX, Adapter, in_base, read_adapter
 from adarank.pipeline.files.hashes import known_sha256
 from adarank.pipeline.merging.base import Base
 from adarank.pipeline.merging.tensors import SINGLE, WeightFiles, bare_name
@@ -26,7 +26,7 @@ class AdapterVectors(Mapping[str, Vector]):
         """Name the weights that the adapter changes."""
         self._adapter, self._base = adapter, base
         self._parts = {f"{base.module_of(part.name)}.weight": part for part in adapter.linear}
-        names = {key: bare_name(key.removeprefix(PREFIX), base.prefix) for key in adapter.others}
+        names = {key: bare_name(in_base(key), base.prefix) for key in adapter.others}
         self._whole = {
             name: key
             for key, name in names.items()
@@ -53,7 +53,7 @@ class AdapterVectors(Mapping[str, Vector]):
     def head(self) -> dict[str, Tensor]:
         """What was trained outside the base, by its name in the headed model."""
         keys = sorted(set(self._adapter.others) - set(self._whole.values()))
-        bare = {key: bare_name(key.removeprefix(PREFIX), self._base.prefix) for key in keys}
+        bare = {key: bare_name(in_base(key), self._base.prefix) for key in keys}
         heads = [key for key in keys if bare[key] not in self._base.keys]
         return {key.removeprefix(PREFIX): t for key, t in self._adapter.tensors(heads).items()}
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from adarank.commands.app import app
@@ -110,6 +111,23 @@ def test_the_head_is_kept_bit_for_bit(bert: Path, tmp_path: Path) -> None:
     assert config["modules_to_save"] == json.loads((bert / CONFIG).read_text())["modules_to_save"]
 
 
+def test_trained_biases_stay_where_a_module_loses_its_ranks(tmp_path: Path) -> None:
+    folder = bert_adapter(tmp_path / "a", bias="all")
+    stored = load_file(folder / WEIGHTS)
+    trained = {
+        key: 1 + tensor
+        for key, tensor in stored.items()
+        if key.endswith(".bias") and "classifier" not in key
+    }
+    save_file(stored | trained, folder / WEIGHTS, metadata={"format": "pt"})
+    assert resize(folder, "--budget", 0.3, "--output", tmp_path / "s").exit_code == 0
+    assert any(".base_layer.bias" in key for key in stored)
+    model = PeftModel.from_pretrained(classifier(), str(tmp_path / "s"))
+    now = {name.replace(".base_layer", ""): p for name, p in model.named_parameters()}
+    for key, tensor in trained.items():
+        torch.testing.assert_close(now[key.replace(".base_layer", "")].detach(), tensor)
+
+
 def test_embeddings_are_kept_whole_and_said(tmp_path: Path) -> None:
     folder = bert_adapter(tmp_path / "a", target_modules=["query", "word_embeddings"])
     result = resize(folder, "--budget", 1, "--output", tmp_path / "s")
@@ -131,8 +149,6 @@ def test_a_start_that_demands_a_rank_does_not_outlive_it(start: str, tmp_path: P
 
 def test_half_precision_stays(tmp_path: Path) -> None:
     folder = gpt2_adapter(tmp_path / "a")
-    from safetensors.torch import save_file
-
     halves = {k: t.bfloat16() for k, t in load_file(folder / WEIGHTS).items()}
     save_file(halves, folder / WEIGHTS, metadata={"format": "pt"})
     assert resize(folder, "--budget", 2, "--output", tmp_path / "s").exit_code == 0

@@ -63,6 +63,27 @@ def test_task_vectors_are_what_peft_merges_and_what_tuning_changed(
     assert sorted(members[0].head) == ["classifier.bias", "classifier.weight"]
 
 
+def test_trained_biases_and_norms_are_merged_and_no_part_of_a_head(
+    pico_model: Path, tmp_path: Path
+) -> None:
+    for task in LABELS:
+        model = adapted(
+            pico_model, task, bias="all", modules_to_save=["classifier", "output.LayerNorm"]
+        )
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if p.requires_grad and (".bias" in name or "LayerNorm" in name):
+                    p.add_(0.1 * torch.randn_like(p))
+        model.save_pretrained(str(tmp_path / task))
+        whole = model.merge_and_unload()  # pyright: ignore[reportCallIssue]
+        before = dict(AutoModel.from_pretrained(pico_model).named_parameters())
+        (member,) = read_members(read_base(pico_model), {task: tmp_path / task})
+        assert sorted(member.head) == ["classifier.bias", "classifier.weight"]
+        for name, after in whole.bert.named_parameters():
+            change = dense(member.vectors[name]).float() if name in member.vectors else 0
+            torch.testing.assert_close(after, before[name] + change, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("form", ["adapters", "models", "mixed"])
 def test_a_written_model_predicts_as_the_merge_in_memory(
     pico_model: Path, tmp_path: Path, form: str
