@@ -16,7 +16,7 @@ _HOMES = {
     "SortNet": "adarank.ordering.estimator",
     "allocate": "adarank.allocation.allocate",
     "directions_of": "adarank.allocation.directions",
-    "find_beside": "adarank.models.norms",
+    "find_bias_norm": "adarank.models.norms",
     "find_modules": "adarank.models.modules",
     "gradient_directions": "adarank.scoring.signals.gradient_directions",
     "input_directions": "adarank.scoring.signals.input_directions",

@@ -9,7 +9,7 @@ from adarank.errors import InputError as InputError
 from adarank.errors import RunError as RunError
 from adarank.models.modules import Module as Module
 from adarank.models.modules import find_modules as find_modules
-from adarank.models.norms import find_beside as find_beside
+from adarank.models.norms import find_bias_norm as find_bias_norm
 from adarank.ordering.estimator import SortNet as SortNet
 from adarank.pipeline.merging.merge import merge as merge
 from adarank.scoring.noise import Noise as Noise

@@ -32,7 +32,7 @@ from adarank.allocation.surface import (
     fit_surface,
     resampled_weights,
 )
-from adarank.models.beside import BESIDE
+from adarank.models.bias_norm import BIAS_NORM
 from adarank.pipeline.artifacts.places import SCORES
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
 from adarank.pipeline.files.tables import write_parquet
@@ -189,7 +189,7 @@ def write_measured(
         "signal": "measured",
         "estimator": f"a surface over {len(drawn)} plans",
         "model_sha256": ground.about["model"],
-        BESIDE: asdict(ground.beside),
+        BIAS_NORM: asdict(ground.bias_norm),
         "runs": len(runs),
         "steps": ground.settings.steps,
     }

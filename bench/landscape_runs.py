@@ -16,9 +16,9 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.allocation.surface import Surface, as_scores
 from adarank.errors import input_error
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 from adarank.models.modules import Module, find_modules
-from adarank.models.norms import find_beside
+from adarank.models.norms import find_bias_norm
 from adarank.pipeline.artifacts.model import load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.task import DESCRIPTION, read_description, read_split, task_folder
@@ -56,7 +56,7 @@ class Ground:
         settings: How a run goes.
         section: The section that the settings stand for.
         modules: The model's modules.
-        beside: Its biases and norms.
+        bias_norm: Its biases and norms.
         about: What decides the results; runs of other settings are not mixed with these.
     """
 
@@ -65,7 +65,7 @@ class Ground:
     settings: Settings
     section: FinetuneSection
     modules: Sequence[Module]
-    beside: Beside
+    bias_norm: BiasNorm
     about: dict[str, Any]
 
 
@@ -99,7 +99,7 @@ def read_ground(params: Params, name: str, rate: float | None) -> Ground:
         settings_of(section, task),
         section,
         modules,
-        find_beside(model, modules),
+        find_bias_norm(model, modules),
         decides,
     )
 

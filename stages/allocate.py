@@ -27,7 +27,7 @@ from adarank.allocation.strategies.registry import find_strategy
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.allocation.units import Step
 from adarank.errors import input_error, within
-from adarank.models.beside import BESIDE, Beside
+from adarank.models.bias_norm import BIAS_NORM, BiasNorm
 from adarank.pipeline.artifacts.places import OF_MODEL, PLANS, SCORES
 from adarank.pipeline.console.rank_table import show_ranks
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
@@ -94,15 +94,15 @@ def run(params: Params, strategy: str, budget: str) -> None:
             plans[task] = next(iter(plans.values()))
             continue
         scores, model = read_scores(found.signals, task)
-        beside = read_beside(task) if found.bias_norm else None
-        plans[task] = _planned(params, strategy, average_rank, scores, model, defined, beside)
+        bias_norm = read_bias_norm(task) if found.bias_norm else None
+        plans[task] = _planned(params, strategy, average_rank, scores, model, defined, bias_norm)
         if MEASURED in found.signals:
             plans[task] = _with_runs(plans[task], task)
         if not shared:
             say(f"allocate: {task}")
         show_ranks(plans[task], next(iter(scores.values())).modules)
-        if beside := plans[task].beside:
-            say(f"allocate: {beside.in_words()}; ranks with what is left")
+        if bias_norm := plans[task].bias_norm:
+            say(f"allocate: {bias_norm.in_words()}; ranks with what is left")
         if plans[task].note:
             say(f"allocate: {plans[task].note}")
     with whole_folder(PLANS / plan_name(strategy, budget)) as folder:
@@ -141,7 +141,7 @@ def _planned(
     scores: Signals,
     model: str,
     defined: dict[str, Strategy],
-    beside: Beside | None,
+    bias_norm: BiasNorm | None,
 ) -> RankPlan:
     options = params.allocate
     return allocate(
@@ -156,7 +156,7 @@ def _planned(
         permutations=options.permutations,
         model_sha256=model,
         defined=defined,
-        beside=beside,
+        bias_norm=bias_norm,
         unit=options.unit,
         step=Step(**options.step.model_dump()),
         block_price=BlockPrice(options.price_per_block, options.priced_by),
@@ -203,7 +203,7 @@ def read_scores(signals: Sequence[str], task: str) -> tuple[Signals, str]:
     return scores, models[wanted[0]]
 
 
-def read_beside(task: str) -> Beside:
+def read_bias_norm(task: str) -> BiasNorm:
     """Read the model's biases and norms from the footer of any table of scores.
 
     Raises:
@@ -212,13 +212,13 @@ def read_beside(task: str) -> Beside:
     path = next(path for place in (OF_MODEL, task) for path in _tables(place))
     _, about = read_parquet(path)
     try:
-        return TypeAdapter(Beside).validate_python(about.get(BESIDE))
+        return TypeAdapter(BiasNorm).validate_python(about.get(BIAS_NORM))
     except ValidationError:
         raise input_error(
             "the scores do not name the model's biases and norms",
             where=str(path),
-            got=about.get(BESIDE),
-            expected=f"{BESIDE} in the file's metadata",
+            got=about.get(BIAS_NORM),
+            expected=f"{BIAS_NORM} in the file's metadata",
             remedy="delete the file and score again: `dvc repro`",
         ) from None
 

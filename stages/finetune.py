@@ -215,7 +215,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
         directions=read_tensors(cell.directions) if plan.start in START_SIGNALS else {},
         base_dropout=section.base_dropout,
         prefixes=PrefixStore(section.prefix_cache_gb, passes),
-        form=checked_form(form_of(params.model), plan.tuner, beside=plan.beside is not None),
+        form=checked_form(form_of(params.model), plan.tuner, bias_norm=plan.bias_norm is not None),
         checkpointing=section.gradient_checkpointing,
     )
 

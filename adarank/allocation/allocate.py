@@ -22,7 +22,7 @@ from adarank.allocation.strategies.registry import find_strategy, weigh
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.allocation.units import Limit, Step, ranks_within, training_flops
 from adarank.errors import InputError, Problem, input_error
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 
 Integers = NDArray[np.int64]
 
@@ -51,7 +51,7 @@ def allocate(
     permutations: int = 1,
     model_sha256: str = "",
     defined: Mapping[str, Strategy] | None = None,
-    beside: Beside | None = None,
+    bias_norm: BiasNorm | None = None,
     unit: Unit = "parameters",
     step: Step = STEP,
     block_price: BlockPrice = BLOCK_PRICE,
@@ -84,7 +84,7 @@ def allocate(
             train; see `RankPlan.for_seed`.
         model_sha256: Hash of the model scored, recorded in the plan.
         defined: User-defined strategies; see `adarank.allocation.strategies.definitions`.
-        beside: The model's biases and norms, as `adarank.find_beside` finds them; strategies with
+        bias_norm: Biases and norms, as `adarank.find_bias_norm` finds them; strategies with
             `bias_norm_` train them too and spend on ranks what is left.
         unit: What may be spent as much of as uniform rank `budget` would take: `parameters`,
             `training_flops` or `memory`; see `adarank.allocation.units`.
@@ -118,7 +118,7 @@ def allocate(
     modules = _modules(signals)
     costs = modules["parameters_per_rank"].to_numpy(dtype=np.int64)
     spend = budget_parameters(budget, costs)
-    whole, trained = float(budget), beside if chosen.bias_norm else None
+    whole, trained = float(budget), bias_norm if chosen.bias_norm else None
     if chosen.bias_norm:
         spend -= counted_first(strategy, trained, spend)
         budget = float(spend / int(costs.sum()))
@@ -153,7 +153,7 @@ def allocate(
         start=chosen.start,
         rate_ratio=chosen.rate_ratio,
         cost=cost,
-        beside=trained,
+        bias_norm=trained,
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.errors import InputError, Problem, input_error
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -57,10 +57,10 @@ def names_in(modules: Sequence[PlannedModule], model: "TorchModule") -> dict[str
     return names
 
 
-def norm_names(beside: Beside, model: "TorchModule | None") -> list[str]:
+def norm_names(bias_norm: BiasNorm, model: "TorchModule | None") -> list[str]:
     """Name the norms that are trained whole: in full in a model, else as in the base model."""
     prefix = _head_prefix(model) if model is not None else ""
-    return [prefix + name for name in beside.norms]
+    return [prefix + name for name in bias_norm.norms]
 
 
 def rank_pattern(modules: Sequence[PlannedModule]) -> dict[str, int]:

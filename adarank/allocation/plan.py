@@ -15,7 +15,7 @@ from adarank.allocation.planned import PlannedModule
 from adarank.allocation.scale import Scale
 from adarank.allocation.starts import StartName
 from adarank.errors import InputError, Problem
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -32,7 +32,7 @@ _DEFAULTS = {
     "start": "kaiming",
     "rate_ratio": None,
     "cost": None,
-    "beside": None,
+    "bias_norm": None,
 }
 """What the JSON form leaves out."""
 
@@ -47,7 +47,7 @@ class RankPlan:
         budget: What could be spent, as an average rank: the parameters of that uniform rank.
         unit: What uniform ranks of the budget cost is spent in: `average_rank` for trainable
             parameters, `training_flops` or `memory`.
-        parameters: Trainable parameters that all ranks of `modules` cost, and `beside`.
+        parameters: Trainable parameters that all ranks of `modules` cost, and `bias_norm`.
         model_sha256: Hash of the model folder that was scored; empty if none was.
         scale: How alphas follow from ranks.
         modules: Sorted by block, then name; those of rank 0 are listed too.
@@ -62,7 +62,7 @@ class RankPlan:
         start: How the factors of `lora` begin; see adarank.tuning.starts.
         rate_ratio: B's learning rate over A's; None for the training's own.
         cost: What it costs in the budget's unit; None where that is parameters.
-        beside: Biases and norms that are trained too; None for none.
+        bias_norm: Biases and norms that are trained too; None for none.
 
     Raises:
         InputError: The parts contradict each other; every contradiction at once.
@@ -104,11 +104,11 @@ class RankPlan:
     start: StartName = "kaiming"
     rate_ratio: float | None = None
     cost: PlanCost | None = None
-    beside: Beside | None = None
+    bias_norm: BiasNorm | None = None
 
     def __post_init__(self) -> None:
         problems = [p for place, modules in self._lists() for p in self._faults(place, modules)]
-        spent = sum(module.parameters for module in self.modules) + self.beside_parameters
+        spent = sum(module.parameters for module in self.modules) + self.bias_norm_parameters
         if spent != self.parameters:
             what, where = "not the modules' sum", "plan.parameters"
             problems.append(Problem(what, where, self.parameters, f"{spent}", _REMEDY))
@@ -218,13 +218,13 @@ class RankPlan:
             schema=2 if self.note else 1,
             modules=modules,
             variants=(),
-            parameters=sum(module.parameters for module in modules) + self.beside_parameters,
+            parameters=sum(module.parameters for module in modules) + self.bias_norm_parameters,
         )
 
     @property
-    def beside_parameters(self) -> int:
+    def bias_norm_parameters(self) -> int:
         """Trainable parameters of biases and norms."""
-        return self.beside.parameters if self.beside else 0
+        return self.bias_norm.parameters if self.bias_norm else 0
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -283,9 +283,9 @@ class RankPlan:
             InputError: No module has a rank, the model is not the plan's, or an override is
                 the plan's to decide.
         """
-        if self.beside is not None:
+        if self.bias_norm is not None:
             head = overrides.get("modules_to_save") or []
-            norms = peft_form.norm_names(self.beside, model)
-            bias = "all" if self.beside.biases else "none"
+            norms = peft_form.norm_names(self.bias_norm, model)
+            bias = "all" if self.bias_norm.biases else "none"
             overrides = {**overrides, "bias": bias, "modules_to_save": [*head, *norms] or None}
         return peft_form.lora_config(self.modules, self.scale, model, overrides)

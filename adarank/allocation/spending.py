@@ -7,7 +7,7 @@ import pandas as pd
 from adarank.allocation.plan_cost import Unit
 from adarank.allocation.strategies.strategy import Strategy
 from adarank.errors import InputError, Problem, input_error
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 
 
 def refuse_settings(chosen: Strategy, permutations: int, unit: Unit) -> None:
@@ -38,25 +38,25 @@ def refuse_settings(chosen: Strategy, permutations: int, unit: Unit) -> None:
         raise InputError(*problems)
 
 
-def counted_first(strategy: str, beside: Beside | None, spend: Fraction) -> int:
+def counted_first(strategy: str, bias_norm: BiasNorm | None, spend: Fraction) -> int:
     """Count what a budget pays for before any rank.
 
     Args:
         strategy: Whose budget; for errors.
-        beside: What is trained beside the ranks; None where it is not known.
+        bias_norm: What is trained beside the ranks; None where it is not known.
         spend: The budget's parameters.
 
     Raises:
         InputError: There is nothing to train, or it leaves nothing for ranks.
     """
-    parameters = beside.parameters if beside else 0
+    parameters = bias_norm.parameters if bias_norm else 0
     if not 0 < parameters < spend:
         raise input_error(
             "biases and norms leave nothing of the budget for ranks"
             if parameters
             else "no bias and no norm is known that could be trained",
             where=f"strategy {strategy}",
-            got=beside.in_words() if beside and parameters else "none",
+            got=bias_norm.in_words() if bias_norm and parameters else "none",
             expected=f"fewer than the budget's {float(spend):,.0f} parameters, and at least one",
             remedy="raise the budget, or leave `bias_norm_` out"
             if parameters

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 from adarank.models.modules import Module
 from adarank.models.stacks import base_model, find_stacks
 
 
-def find_beside(model: nn.Module, modules: Sequence[Module]) -> Beside:
+def find_bias_norm(model: nn.Module, modules: Sequence[Module]) -> BiasNorm:
     """Find the biases of modules that can be adapted, and the norms in a model's blocks.
 
     A norm is a part without parts whose parameters are all vectors, one of them its `weight`.
@@ -32,4 +32,4 @@ def find_beside(model: nn.Module, modules: Sequence[Module]) -> Beside:
             alone = not any(True for _ in part.children())
             if alone and "weight" in own and all(p.ndim == 1 for p in own.values()):
                 norms[f"{block}.{name}"] = sum(p.numel() for p in own.values())
-    return Beside(biases, norms)
+    return BiasNorm(biases, norms)

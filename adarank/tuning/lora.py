@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import Problem, RunError
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 from adarank.models.stacks import base_model
 from adarank.tasks.base import Headed
 from adarank.tuning.seeds import generator
@@ -70,8 +70,8 @@ def attach(
     )
     with torch.random.fork_rng(devices=[]), quietly():
         model = get_peft_model(headed.model, config)
-    if plan.beside is not None:
-        _train_biases(model, plan.beside)
+    if plan.bias_norm is not None:
+        _train_biases(model, plan.bias_norm)
     for name, layer in layers_of(model).items():
         weight = factors_of(layer)[0]
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator(seed, "lora", name))
@@ -80,19 +80,19 @@ def attach(
     return model
 
 
-def _train_biases(model: PeftModel, beside: Beside) -> None:
+def _train_biases(model: PeftModel, bias_norm: BiasNorm) -> None:
     """Freeze the biases that are not the plan's: PEFT has trained all of the model's."""
-    wanted = {id(bias) for bias in _biases(model, beside).values()}
+    wanted = {id(bias) for bias in _biases(model, bias_norm).values()}
     whole = {id(p) for p in _trained_whole(model)}
     for name, p in model.named_parameters():
         if name.endswith(".bias") and id(p) not in whole:
             p.requires_grad_(id(p) in wanted)
 
 
-def _biases(model: PeftModel, beside: Beside) -> dict[str, nn.Parameter]:
+def _biases(model: PeftModel, bias_norm: BiasNorm) -> dict[str, nn.Parameter]:
     base = base_model(model.get_base_model())[1]
     found: dict[str, nn.Parameter] = {}
-    for name in beside.biases:
+    for name in bias_norm.biases:
         layer: Any = base.get_submodule(name)
         bias: Any = (layer.get_base_layer() if isinstance(layer, LoraLayer) else layer).bias
         if bias is not None:
@@ -106,20 +106,20 @@ def _trained_whole(model: PeftModel) -> list[nn.Parameter]:
     return [p for module in kept for p in module.parameters()]
 
 
-def beside_parameters(model: PeftModel, plan: RankPlan) -> int:
+def bias_norm_parameters(model: PeftModel, plan: RankPlan) -> int:
     """Count the biases and norms that a model trains beside its adapters, as they are in it.
 
     Raises:
         RunError: Others than the plan's; every one.
     """
-    if plan.beside is None:
+    if plan.bias_norm is None:
         return 0
     whole, prefix = head_parameters(model), _prefix(model)
-    biases = {name: bias.numel() for name, bias in _biases(model, plan.beside).items()}
-    norms = {name: whole.get(f"{prefix}{name}", 0) for name in plan.beside.norms}
+    biases = {name: bias.numel() for name, bias in _biases(model, plan.bias_norm).items()}
+    norms = {name: whole.get(f"{prefix}{name}", 0) for name in plan.bias_norm.norms}
     problems = [
         Problem("trained beside the adapters", name, got.get(name, 0), f"{count} parameters")
-        for got, expected in ((biases, plan.beside.biases), (norms, plan.beside.norms))
+        for got, expected in ((biases, plan.bias_norm.biases), (norms, plan.bias_norm.norms))
         for name, count in expected.items()
         if got.get(name, 0) != count
     ]
@@ -185,7 +185,7 @@ def verify(model: PeftModel, plan: RankPlan, head: tuple[str, ...]) -> dict[str,
         for name in sorted(built.keys() | expected.keys())
         if not _same(built.get(name), expected.get(name))
     ]
-    norms = [_prefix(model) + name for name in plan.beside.norms] if plan.beside else []
+    norms = [_prefix(model) + name for name in plan.bias_norm.norms] if plan.bias_norm else []
     whole, expected_whole = tuple(sorted(head_parameters(model))), tuple(sorted([*head, *norms]))
     if whole != expected_whole:
         what = "trained whole beside the adapters"
@@ -252,7 +252,7 @@ def _in_words(built: dict[str, Built], expected: dict[str, Built], name: str) ->
 def _verify_trainable(model: PeftModel, plan: RankPlan) -> None:
     wanted = sum(one.parameters for one in read_ranks(model).values())
     wanted += sum(head_parameters(model).values())
-    wanted += sum(plan.beside.biases.values()) if plan.beside else 0
+    wanted += sum(plan.bias_norm.biases.values()) if plan.bias_norm else 0
     got = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if got != wanted:
         raise RunError(

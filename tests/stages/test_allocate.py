@@ -371,12 +371,12 @@ def test_biases_and_norms_are_read_from_the_scores_footer():
     assert refused.exit_code == 2 and "do not name the model's biases and norms" in refused.output
     for path in SCORES.rglob("*.parquet"):
         table, about = read_parquet(path)
-        beside = {"biases": {"layer.0.query": 64}, "norms": {"layer.0.norm": 128}}
-        write_parquet(path, table, about | {"beside": beside})
+        bias_norm = {"biases": {"layer.0.query": 64}, "norms": {"layer.0.norm": 128}}
+        write_parquet(path, table, about | {"bias_norm": bias_norm})
     done = call("bias_norm_uniform", "4")
     assert done.exit_code == 0, done.output
     assert "64 parameters in 1 bias, 128 in 1 norm; ranks with what is left" in done.output
     plan = json.loads(Path("data/plans/bias_norm_uniform-4/questions.json").read_text())
     ranks = sum(module["parameters"] for module in plan["modules"])
     assert plan["parameters"] == ranks + 192
-    assert plan["beside"]["norms"] == {"layer.0.norm": 128}
+    assert plan["bias_norm"]["norms"] == {"layer.0.norm": 128}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from adarank.allocation.signal import read_signal
 from adarank.models.modules import find_modules
-from adarank.models.norms import find_beside
+from adarank.models.norms import find_bias_norm
 from adarank.pipeline.artifacts.model import load_model
 from adarank.pipeline.files.tables import read_parquet, write_parquet
 from adarank.pipeline.files.whole import folder_sha256, sha256, write_json
@@ -115,7 +115,7 @@ def test_a_signal_is_written_in_the_form_of_the_score_stage(signal: TaskSignalNa
     table, metrics = scored(signal)
     note = read_parquet(Path(f"data/scores/questions/{signal}.parquet"))[1]
     model_hash, model = folder_sha256(Path("data/model")), load_model(Path("data/model"))
-    assert note.pop("beside") == asdict(find_beside(model, find_modules(model)))
+    assert note.pop("bias_norm") == asdict(find_bias_norm(model, find_modules(model)))
     assert note == {"signal": signal, "estimator": signal, "model_sha256": model_hash}
     spectrum = KINDS[signal].spectrum
     directions = ["direction"] if signal.endswith("_directions") else []

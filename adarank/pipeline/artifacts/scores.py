@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from adarank.models.beside import BESIDE
+from adarank.models.bias_norm import BIAS_NORM
 from adarank.models.modules import Module
-from adarank.models.norms import find_beside
+from adarank.models.norms import find_bias_norm
 from adarank.pipeline.artifacts.places import SCORE_METRICS, SCORES
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.files.tables import write_parquet
@@ -39,7 +39,7 @@ def about_modules(
     return {
         "shared_weights": shared,
         "reapplied_blocks": dict(reapplied or {}),
-        BESIDE: asdict(find_beside(model, modules)),
+        BIAS_NORM: asdict(find_bias_norm(model, modules)),
     }
 
 
@@ -74,10 +74,10 @@ def write_scores(
     """
     say(f"score: computed by {scores.engine}")
     note = {"signal": signal, "estimator": estimator, "model_sha256": model_sha256}
-    note |= {BESIDE: facts[BESIDE]} if BESIDE in facts else {}
+    note |= {BIAS_NORM: facts[BIAS_NORM]} if BIAS_NORM in facts else {}
     write_parquet(SCORES / place / f"{signal}.parquet", scores.table, note)
     record = {
-        **{name: fact for name, fact in facts.items() if name != BESIDE},
+        **{name: fact for name, fact in facts.items() if name != BIAS_NORM},
         "estimator": estimator,
         "engine": scores.engine,
         "forwards": scores.forwards,

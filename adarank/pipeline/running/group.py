@@ -130,7 +130,7 @@ def _begin(work: Work, pairs: Sequence[SeededRates]) -> tuple[list[Begun], Carri
         return "blocks are computed again (finetune.gradient_checkpointing)"
     if not work.form.plain:
         return "the base is not held in float32 (model.dtype, model.quantization)"
-    if work.plan.beside is not None:
+    if work.plan.bias_norm is not None:
         return "biases and norms of the model itself are trained"
     runs: list[Begun] = []
     for seed, rates in pairs:

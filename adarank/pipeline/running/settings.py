@@ -46,13 +46,13 @@ def settings_of(section: FinetuneSection, task: Task) -> Settings:
     )
 
 
-def checked_form(form: BaseForm, tuner: str, *, beside: bool = False) -> BaseForm:
+def checked_form(form: BaseForm, tuner: str, *, bias_norm: bool = False) -> BaseForm:
     """Return the base's form, if a plan can be trained on it.
 
     Args:
         form: The base's.
         tuner: The plan's.
-        beside: Whether biases and norms of the base are trained, too.
+        bias_norm: Whether biases and norms of the base are trained, too.
 
     Raises:
         InputError: The tuner trains the base's own weights, or PEFT loads its factors in the
@@ -71,7 +71,7 @@ def checked_form(form: BaseForm, tuner: str, *, beside: bool = False) -> BaseFor
             expected=f"float32 and null where a strategy's tuner is {tuner}",
             remedy=f"leave both out, or the strategies that are trained by {tuner}",
         )
-    if beside and not form.plain:
+    if bias_norm and not form.plain:
         raise input_error(
             "biases and norms would be trained in the base's dtype, in which small steps are lost",
             where="model.dtype, model.quantization",

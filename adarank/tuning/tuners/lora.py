@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.tasks.base import Headed
-from adarank.tuning.lora import attach, beside_parameters, head_parameters, layers_of, verify
+from adarank.tuning.lora import attach, bias_norm_parameters, head_parameters, layers_of, verify
 from adarank.tuning.resizing import update_of
 from adarank.tuning.saving import adapter_state, load_adapter, save_adapter
 from adarank.tuning.starts.registry import set_start
@@ -49,7 +49,7 @@ class Lora:
         built = verify(model, plan, tuple(head))
         ranks = {name: one.rank for name, one in sorted(built.items())}
         parameters = sum(one.parameters for one in built.values())
-        parameters += beside_parameters(model, plan)
+        parameters += bias_norm_parameters(model, plan)
         whole = head_parameters(model)
         return Found(ranks, parameters, sum(whole[name] for name in head))
 

@@ -15,9 +15,9 @@ from adarank.allocation.plan import RankPlan
 from adarank.allocation.strategies.controls import original
 from adarank.allocation.strategies.registry import find_strategy
 from adarank.errors import InputError, RunError
-from adarank.models.beside import Beside
+from adarank.models.bias_norm import BiasNorm
 from adarank.models.modules import find_modules
-from adarank.models.norms import find_beside
+from adarank.models.norms import find_bias_norm
 from adarank.scoring.table import score_table
 from adarank.tuning.loop.training import train
 from adarank.tuning.saving import verify_saved
@@ -35,8 +35,8 @@ def planned(folder: Path, strategy: str = "bias_norm_uniform", budget: float = B
     model = AutoModel.from_pretrained(folder)
     modules = find_modules(model)
     table = score_table(modules, np.arange(1.0, len(modules) + 1)[:, None])
-    beside = find_beside(model, modules)
-    return allocate({"scores": table}, budget=budget, strategy=strategy, beside=beside)
+    bias_norm = find_bias_norm(model, modules)
+    return allocate({"scores": table}, budget=budget, strategy=strategy, bias_norm=bias_norm)
 
 
 def attached(folder: Path, plan: RankPlan) -> Any:
@@ -45,7 +45,7 @@ def attached(folder: Path, plan: RankPlan) -> Any:
 
 def test_biases_but_the_keys_and_the_blocks_norms_are_found(pico_model: Path) -> None:
     model = AutoModel.from_pretrained(pico_model)
-    found = find_beside(model, find_modules(model))
+    found = find_bias_norm(model, find_modules(model))
     # Two blocks: query, value, dense, output of 32 and the intermediate of 64; two LayerNorms.
     assert sum(found.biases.values()) == 2 * (4 * 32 + 64) and len(found.biases) == 10
     assert not any("key" in name for name in found.biases)
@@ -54,16 +54,16 @@ def test_biases_but_the_keys_and_the_blocks_norms_are_found(pico_model: Path) ->
 
 def test_a_llama_has_norms_alone() -> None:
     model = AutoModel.from_config(CONFIGS["llama"]())
-    found = find_beside(model, find_modules(model))
+    found = find_bias_norm(model, find_modules(model))
     assert not found.biases and found.norms
     assert found.in_words().startswith("no module has a bias; ")
 
 
 def test_the_budget_is_spent_on_all_of_it_together(pico_model: Path) -> None:
     plain, plan = planned(pico_model, "uniform"), planned(pico_model)
-    assert plan.beside is not None and plan.beside.parameters == 2 * (4 * 32 + 64) + 256
+    assert plan.bias_norm is not None and plan.bias_norm.parameters == 2 * (4 * 32 + 64) + 256
     ranks = sum(module.parameters for module in plan.modules)
-    assert plan.parameters == ranks + plan.beside.parameters == plain.parameters
+    assert plan.parameters == ranks + plan.bias_norm.parameters == plain.parameters
     assert RankPlan.from_json(plan.to_json()) == plan
 
 
@@ -95,11 +95,11 @@ def test_exactly_these_are_trained_saved_and_read_back(pico_model: Path, tmp_pat
 def test_a_model_that_lacks_what_is_planned_is_refused(pico_model: Path) -> None:
     plan = planned(pico_model)
     model = attached(pico_model, plan)
-    assert plan.beside is not None
-    name = next(iter(plan.beside.biases))
-    biases = {**plan.beside.biases, name: 7}
+    assert plan.bias_norm is not None
+    name = next(iter(plan.bias_norm.biases))
+    biases = {**plan.bias_norm.biases, name: 7}
     wrong = replace(
-        plan, beside=Beside(biases, plan.beside.norms), parameters=plan.parameters + 7 - 32
+        plan, bias_norm=BiasNorm(biases, plan.bias_norm.norms), parameters=plan.parameters + 7 - 32
     )
     with pytest.raises(RunError, match="trained beside the adapters"):
         Lora().verify(model, wrong, ("classifier",))
@@ -121,9 +121,9 @@ def test_a_budget_too_small_and_a_model_without_any_are_refused(pico_model: Path
         planned(pico_model, budget=0.4)
     modules = find_modules(AutoModel.from_pretrained(pico_model))
     table = score_table(modules, np.ones((len(modules), 1)))
-    for beside in (None, Beside({}, {})):
+    for bias_norm in (None, BiasNorm({}, {})):
         with pytest.raises(InputError, match="no bias and no norm is known"):
-            allocate({"scores": table}, budget=2, strategy="bias_norm_uniform", beside=beside)
+            allocate({"scores": table}, budget=2, strategy="bias_norm_uniform", bias_norm=bias_norm)
 
 
 def test_one_name_and_a_control() -> None:

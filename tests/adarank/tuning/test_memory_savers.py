@@ -173,8 +173,8 @@ def test_some_tuners_need_float32(tuner: str) -> None:
 @pytest.mark.parametrize("form", [BFLOAT16, BaseForm("stored"), BaseForm(quantization="8bit")])
 def test_biases_and_norms_are_trained_in_float32_alone(form: BaseForm) -> None:
     with pytest.raises(InputError, match=r"(?s)model\.dtype.*small steps are lost"):
-        checked_form(form, "lora", beside=True)
-    assert checked_form(FLOAT32, "lora", beside=True) == FLOAT32
+        checked_form(form, "lora", bias_norm=True)
+    assert checked_form(FLOAT32, "lora", bias_norm=True) == FLOAT32
 
 
 def test_packing_without_the_package_names_it(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Beside:
+class BiasNorm:
     """Biases and norms by their modules' dotted names in the base model, with their entries.
 
     Attributes:
@@ -14,8 +14,8 @@ class Beside:
         norms: LayerNorms and their like, weight and bias together.
 
     Example:
-        >>> beside = Beside({"layer.0.query": 64}, {"layer.0.norm": 128})
-        >>> beside.parameters, beside.in_words()
+        >>> bias_norm = BiasNorm({"layer.0.query": 64}, {"layer.0.norm": 128})
+        >>> bias_norm.parameters, bias_norm.in_words()
         (192, '64 parameters in 1 bias, 128 in 1 norm')
     """
 
@@ -37,5 +37,5 @@ class Beside:
         return f"{sum(self.biases.values()):,} parameters in {biases} bias{many}, {of_norms}"
 
 
-BESIDE = "beside"
+BIAS_NORM = "bias_norm"
 """Its key in the footer of every table of scores."""
