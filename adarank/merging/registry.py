@@ -87,6 +87,11 @@ _RATIO = Parameter(
     0.08, "components kept, as a share of min(d)", high=1, open_low=True, open_high=False
 )
 _RATE = Parameter(1e-3, "Adam's learning rate", open_low=True)
+_OBJECTIVE = Parameter(
+    "entropy",
+    "what is lowered; information: entropy less that of the mean prediction",
+    choices=("entropy", "information"),
+)
 _INNER = ("average", "task_arithmetic", "ties", "dare", "dare_ties", "tsv_m", "iso_c", "cart")
 
 METHODS: dict[str, Method] = {
@@ -208,7 +213,11 @@ METHODS: dict[str, Method] = {
             2023,
             "sum_t lambda_t tau_t per weight, lambda by least entropy",
             "learned",
-            {"prior": Parameter(0.3, "lambda at the start"), "rate": _RATE},
+            {
+                "prior": Parameter(0.3, "lambda at the start"),
+                "rate": _RATE,
+                "objective": _OBJECTIVE,
+            },
         ),
         Method(
             "adarank",
@@ -238,6 +247,7 @@ METHODS: dict[str, Method] = {
                     open_high=False,
                 ),
                 "rate": _RATE,
+                "objective": _OBJECTIVE,
             },
         ),
     )

@@ -1,8 +1,7 @@
-"""Learning masks and lambdas by the entropy of every task's predictions on unlabelled rows.
+"""Learning masks and lambdas by an objective of every task's predictions on unlabelled rows.
 
-One step takes one batch of every task and lowers the sum of their mean entropies. Rows held back
-of every task decide which step's masks are kept and when to stop; no label and no test row is
-read.
+One step takes one batch of every task and lowers the sum of their objectives. Rows held back of
+every task decide which step's masks are kept and when to stop; no label and no test row is read.
 """
 
 import math
@@ -20,6 +19,7 @@ from adarank.merging.learned.merged_model import MergedModel
 from adarank.merging.learned.state import State
 
 Example = Mapping[str, Any]
+Objective = Callable[[Tensor], Tensor]
 _ADAM = ("exp_avg", "exp_avg_sq")
 
 
@@ -74,10 +74,11 @@ def learn(
     prior: float,
     masks: bool = True,
     lambdas: bool = True,
+    objective: Objective = mean_entropy,
     state: State | None = None,
     on_step: Callable[[State], None] | None = None,
 ) -> State:
-    """Lower the sum of the tasks' mean entropies.
+    """Lower the sum of the tasks' objectives.
 
     Args:
         merged: The base with its additions, in eval mode as are all tasks' models.
@@ -88,6 +89,7 @@ def learn(
         prior: lambda at the start.
         masks: Whether masks are learned; else they stay as at the start.
         lambdas: Whether lambdas are learned; else they stay at the prior.
+        objective: Of the logits of one task's rows; see `adarank.merging.learned.entropy`.
         state: Where to go on from; None to start. The same steps follow as without the stop.
         on_step: Gets the state after every step, to save it or to show progress.
 
@@ -103,8 +105,15 @@ def learn(
     parameters = _parameters(coefficients, prior, state)
     learned = [p for p, on in zip(parameters, (masks, lambdas), strict=True) if on]
     optimiser = torch.optim.Adam(learned, lr=rate)
+    held = [(task, rows) for task, (_, rows) in zip(tasks, split, strict=True)]
+
+    def check(before: State | None) -> State:
+        with merged.with_coefficients(coefficients.by_weight(*parameters)):
+            found = _on_held_back(merged, held, before, learning.batch, objective)
+        return _better(before, found, parameters)
+
     if state is None:
-        state = _checked(None, parameters, merged, coefficients, tasks, split, learning)
+        state = check(None)
     _restore(optimiser, state, parameters)
 
     while state.step < learning.steps and not _finished(state, learning):
@@ -112,7 +121,8 @@ def learn(
             total = torch.zeros(())
             for task, (rows, _) in zip(tasks, split, strict=True):
                 examples = [task.examples[i] for i in batch_rows(rows, state.step, learning)]
-                total = total + _entropy(merged, task, examples, state.step)
+                logits = _logits(merged, task, examples)
+                total = total + _finite(objective(logits), task, state.step)
             # Of these alone: backward() would also fill the .grad of the base and the heads.
             gradients = torch.autograd.grad(total, learned)
         for parameter, gradient in zip(learned, gradients, strict=True):
@@ -122,7 +132,7 @@ def learn(
         tensors = state.tensors | _moments(optimiser, parameters) | _named(parameters)
         state = replace(state, step=state.step + 1, tensors=tensors)
         if state.step % learning.check_every == 0 or state.step == learning.steps:
-            state = _checked(state, parameters, merged, coefficients, tasks, split, learning)
+            state = check(state)
         if on_step is not None:
             on_step(state)
     return state
@@ -151,41 +161,45 @@ def _split(count: int, learning: Learning, index: int) -> tuple[Tensor, Tensor]:
     return order[held:], order[:held]
 
 
-def _entropy(
-    merged: MergedModel, task: Unlabelled, examples: Sequence[Example], step: int
-) -> Tensor:
+def _logits(merged: MergedModel, task: Unlabelled, examples: Sequence[Example]) -> Tensor:
     batch = {k: v for k, v in task.collate(examples).items() if k != "labels"}
-    entropy = mean_entropy(merged.logits(task.model, task.prefix, batch))
-    if not bool(entropy.isfinite()):
+    return merged.logits(task.model, task.prefix, batch)
+
+
+def _finite(objective: Tensor, task: Unlabelled, step: int) -> Tensor:
+    if not bool(objective.isfinite()):
         raise run_error(
             "the objective is not finite",
             where=f"{task.task}, step {step}",
-            got=float(entropy),
-            expected="a finite entropy",
+            got=float(objective),
+            expected="finite logits",
             remedy="a lower rate, or a lower prior",
         )
-    return entropy
+    return objective
 
 
 @torch.no_grad()
-def _checked(
-    state: State | None,
-    parameters: tuple[Tensor, Tensor],
+def _on_held_back(
     merged: MergedModel,
-    coefficients: Coefficients,
-    tasks: Sequence[Unlabelled],
-    split: Sequence[tuple[Tensor, Tensor]],
-    learning: Learning,
-) -> State:
-    """Compute the objective on the held-back rows, and keep the parameters if it is the best."""
-    step = state.step if state else 0
+    held: Sequence[tuple[Unlabelled, Tensor]],
+    state: State | None,
+    batch: int,
+    objective: Objective,
+) -> float:
+    """Compute the sum of the tasks' objectives, each on all of its held-back rows together."""
     total = 0.0
-    with merged.with_coefficients(coefficients.by_weight(*parameters)):
-        for task, (_, held) in zip(tasks, split, strict=True):
-            for rows in held.split(4 * learning.batch):
-                examples = [task.examples[int(i)] for i in rows]
-                entropy = float(_entropy(merged, task, examples, step))
-                total += entropy * len(examples) / len(held)
+    for task, rows in held:
+        logits = [
+            _logits(merged, task, [task.examples[int(i)] for i in part])
+            for part in rows.split(4 * batch)
+        ]
+        total += float(_finite(objective(torch.cat(logits)), task, state.step if state else 0))
+    return total
+
+
+def _better(state: State | None, total: float, parameters: tuple[Tensor, Tensor]) -> State:
+    """Note the objective, and keep the parameters if it is the best."""
+    step = state.step if state else 0
     history = (*(state.history if state else ()), (step, total))
     kept = {f"best_{name}": tensor for name, tensor in _named(parameters).items()}
     if state is None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from adarank.merging.learned.coefficients import Coefficients
 from adarank.merging.learned.components import Components, Origin, Plain, components
+from adarank.merging.learned.entropy import OBJECTIVES
 from adarank.merging.learned.learning import Learning, Unlabelled, learn
 from adarank.merging.learned.merged_model import MergedModel, evaluating
 from adarank.merging.learned.state import State
@@ -94,7 +95,7 @@ def merge_learned(
         method: `adamerging` or `adarank`.
         values: Parameters that differ from the method's defaults.
         tasks: Each member's rows and head, in the members' order.
-        learning: Batches, steps and seed; the rate is one of `values`.
+        learning: Batches, steps and seed; the rate and the objective are two of `values`.
         state: Where to go on from.
         on_step: Gets the state after every step.
 
@@ -125,6 +126,7 @@ def merge_learned(
             prior=prior,
             masks=not lambdas_only,
             lambdas=values.get("learn") != "masks_only",
+            objective=OBJECTIVES[str(values["objective"])],
             state=state,
             on_step=on_step,
         )

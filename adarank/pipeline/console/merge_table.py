@@ -17,7 +17,8 @@ def show_merged(report: Report) -> None:
     if report.learned:
         _show_ranks(report.learned.ranks, report.tasks)
         first, best = report.learned.state.history[0][1], report.learned.state.best
-        say(f"entropy on held-back texts: {first:.4f} -> {best:.4f}")
+        name = report.values["objective"]
+        say(f"objective ({name}) on held-back texts: {first:.4f} -> {best:.4f}")
     if report.written:
         one = report.written
         say(f"adapter: {one.parameters:,} parameters, relative error {one.error:.4f}")

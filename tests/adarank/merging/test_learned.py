@@ -13,7 +13,7 @@ from adarank.errors import InputError, RunError
 from adarank.factors.svd import Update
 from adarank.merging.learned.coefficients import Coefficients, straight_through
 from adarank.merging.learned.components import Components, components
-from adarank.merging.learned.entropy import mean_entropy
+from adarank.merging.learned.entropy import OBJECTIVES, mean_entropy, negative_information
 from adarank.merging.learned.learning import Learning, Unlabelled, batch_rows
 from adarank.merging.learned.merge import Learned, merge_learned
 from adarank.merging.learned.merged_model import MergedModel
@@ -286,3 +286,26 @@ def test_an_objective_that_is_not_finite_names_step_and_task() -> None:
         tasks[1].model.classifier.weight[0, 0] = float("nan")
     with pytest.raises(RunError, match="rivers, step 0"):
         merge_learned(body, adapter_members(), METHODS["adarank"], {}, tasks, QUICK)
+
+
+def test_information_keeps_both_classes_where_entropy_gives_one_up() -> None:
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    ends: dict[str, Tensor] = {}
+    for name, objective in OBJECTIVES.items():
+        bias = torch.tensor([0.6, 0.0], requires_grad=True)
+        optimiser = torch.optim.SGD([bias], lr=1.0)
+        for _ in range(400):
+            optimiser.zero_grad()
+            objective(rows + bias).backward()
+            optimiser.step()
+        ends[name] = (rows + bias).argmax(1)
+    assert ends["entropy"].tolist() == [0, 0]
+    assert ends["information"].tolist() == [0, 1]
+
+
+def test_information_is_the_mutual_information_of_row_and_class() -> None:
+    p = torch.softmax(torch.randn(7, 4, generator=torch.Generator().manual_seed(0)), 1).double()
+    joint = p / len(p)
+    apart = joint.sum(0, keepdim=True) * joint.sum(1, keepdim=True)
+    information = (joint * (joint / apart).log()).sum()
+    assert float(negative_information(p.log())) == pytest.approx(-float(information), rel=1e-5)
