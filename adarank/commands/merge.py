@@ -58,7 +58,7 @@ def merge(
     """Merge models or adapters that were fine-tuned from one base.
 
     Every task keeps its own head: heads/TASK.safetensors in the output. Learned methods (adarank,
-    adamerging) lower the entropy of the predictions on unlabelled texts; give texts that are not
+    adamerging) lower an objective of the predictions on unlabelled texts; give texts that are not
     the ones you test on. What was merged is shown on standard error and written to merge.json.
     """
     with telling_errors("adarank merge"):
