@@ -33,8 +33,8 @@ def test_units_of_one_run_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
     )
     project.dvc("repro", *STAGES, ADARANK_SCRATCH="off")
     before, lock = _made(project), _locked(project)
-    for folder in (*MADE, ".dvc/cache/runs"):
-        shutil.rmtree(project.path / folder, ignore_errors=True)
+    for folder in (*MADE, ".dvc/cache"):
+        shutil.rmtree(project.path / folder)
     store = tmp_path / "store"
     sweep = _start(project, store)
     _wait_for(sweep, lambda: len(_records(store)) >= 1)
