@@ -59,11 +59,7 @@ def main(
             save_pico_model(folder / "model")
             write_project(folder / "model")
         costs = Costs(folder / "units", folder / "pico")
-        found = asyncio.run(costs.measure(units, psutil.Process(nodes.process.pid)))
-        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-        typer.echo(f"{os.cpu_count()} cores, load averages {load}")
-        for what, cost in found.items():
-            typer.echo(f"{what}: {cost}")
+        asyncio.run(_overhead(costs, units, psutil.Process(nodes.process.pid)))
     raise typer.Exit(0 if equal else 1)
 
 
@@ -83,6 +79,12 @@ def _compared(project: Path, folder: Path, nodes: TwoNodes, *, kill: bool) -> bo
     if kill:
         nodes.add_node()
     return len(set(made.values())) == 1
+
+
+async def _overhead(costs: Costs, units: int, nodes: psutil.Process) -> None:
+    async for what, cost in costs.measure(units, nodes):
+        load, cores = os.getloadavg()[0], os.cpu_count()
+        typer.echo(f"{what}: {cost} ({cores} cores, load average {load:.1f})")
 
 
 def _swept(

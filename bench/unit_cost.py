@@ -9,7 +9,7 @@ import asyncio
 import json
 import resource
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,9 @@ class Costs:
         self._blobs.put(folder / "code.zip", self._code)
         self._number = 0
 
-    async def measure(self, count: int, nodes: psutil.Process | None = None) -> dict[str, Cost]:
+    async def measure(
+        self, count: int, nodes: psutil.Process | None = None
+    ) -> AsyncIterator[tuple[str, Cost]]:
         """Run empty units and, of a project, parts, here and on the cluster that RAY_ADDRESS names.
 
         Args:
@@ -77,15 +79,13 @@ class Costs:
         kinds: dict[str, Callable[[], Unit]] = {"an empty unit": self._empty}
         if self._project is not None:
             kinds["a part whose run is in the store"] = self._part
-        found: dict[str, Cost] = {}
         for what, make in kinds.items():
-            found[f"{what}, local process"] = await self._cost(_local, make, count, None)
+            yield f"{what}, local process", await self._cost(_local, make, count, None)
         if nodes is not None:
             cluster = join_ray(Share())
             for what, make in kinds.items():
-                found[f"{what}, Ray"] = await self._cost(cluster.run, make, count, nodes)
+                yield f"{what}, Ray", await self._cost(cluster.run, make, count, nodes)
             cluster.close()
-        return found
 
     async def _cost(
         self, run: Run, make: Callable[[], Unit], count: int, nodes: psutil.Process | None

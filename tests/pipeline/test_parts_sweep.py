@@ -66,7 +66,7 @@ def _start(project: Project, store: Path) -> "subprocess.Popen[str]":
 
 
 def _wait_for(sweep: "subprocess.Popen[str]", true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 300
+    ends = time.monotonic() + 600
     while not true():
         assert sweep.poll() is None and time.monotonic() < ends, sweep.communicate()[1]
         time.sleep(0.2)
