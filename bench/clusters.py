@@ -4,8 +4,8 @@ Everything runs on this machine, whose cores are all that there is: a Ray cluste
 a core each, against two local processes. So a sweep gains nothing by it here, and the difference is
 what the way through a cluster costs. `--kill` kills a node once half of the steps are done.
 
-Run: python -m bench.clusters PROJECT [--kill], PROJECT a study whose plans are made and whose cells
-are not.
+Run: python -m bench.clusters for the overhead alone; with a study's sweep, python -m bench.clusters
+--project PROJECT [--kill], PROJECT a study whose plans are made and whose cells are not.
 """
 
 import asyncio
@@ -13,26 +13,23 @@ import hashlib
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 from ruamel.yaml import YAML
 
-from adarank.pipeline.clusters.base import Order, Share
-from adarank.pipeline.clusters.blobs import Blobs
-from adarank.pipeline.clusters.code import packed_code
-from adarank.pipeline.clusters.ray_cluster import join_ray
-from adarank.pipeline.clusters.steps import Step, Unit
-from adarank.pipeline.clusters.versions import versions_here
-from adarank.pipeline.scratch.shelf import FolderShelf
 from bench.two_nodes import TwoNodes, two_nodes
+from bench.unit_cost import Costs
+from tests.cells import write_project
+from tests.pico import save_pico_model
 
 Meanwhile = Callable[[Path, "subprocess.Popen[bytes]"], None]
 """What is done while a sweep runs, given its store and its process."""
@@ -44,30 +41,50 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    project: Annotated[Path, typer.Argument(help="A study with plans and without cells.")],
+    project: Annotated[
+        Path | None, typer.Option(help="A study with plans and without cells, to sweep.")
+    ] = None,
     kill: Annotated[bool, typer.Option("--kill", help="Also kill a node half way.")] = False,
-    units: Annotated[int, typer.Option(min=2, help="Units that do nothing.")] = 10,
+    units: Annotated[int, typer.Option(min=2, help="Units of each kind for the overhead.")] = 10,
 ) -> None:
     """Measure, and print a line a figure; exit code 1 if any bytes differ."""
+    equal = True
     with tempfile.TemporaryDirectory() as name, two_nodes() as nodes:
         folder = Path(name)
-        meanwhile = _killer(folder / "0", nodes) if kill else _nothing
-        asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], meanwhile)]
-        made: dict[str, str] = {}
-        for number, (what, arguments, beside) in enumerate(asked):
-            copy = shutil.copytree(project, folder / str(number), symlinks=True)
-            store = folder / f"store-{number}"
-            seconds = _swept(copy, arguments, nodes.address, store, beside)
-            made[what] = _bytes_of(copy)
-            ran = _repro(copy)
-            typer.echo(f"sweep, {what}: {seconds:.0f} s; dvc repro then runs {ran} stages")
-        typer.echo(f"bytes: {'equal' if len(set(made.values())) == 1 else 'DIFFERENT'}")
-        if kill:
-            nodes.add_node()
+        if project is not None:
+            equal = _compared(project, folder, nodes, kill=kill)
         os.environ["RAY_ADDRESS"] = nodes.address
-        for what, seconds in asyncio.run(_overhead(folder / "empty", units)).items():
-            typer.echo(f"{what}: {seconds:.2f} s")
-    raise typer.Exit(0 if len(set(made.values())) == 1 else 1)
+        (folder / "pico").mkdir()
+        with chdir(folder / "pico"):
+            save_pico_model(folder / "model")
+            write_project(folder / "model")
+        costs = Costs(folder / "units", folder / "pico")
+        asyncio.run(_overhead(costs, units, psutil.Process(nodes.process.pid)))
+    raise typer.Exit(0 if equal else 1)
+
+
+def _compared(project: Path, folder: Path, nodes: TwoNodes, *, kill: bool) -> bool:
+    """Sweep a study here and on the cluster; whether the bytes are equal."""
+    meanwhile = _killer(folder / "0", nodes) if kill else _nothing
+    asked = [("local", ["--jobs", "2"], _nothing), ("ray", ["--where", "ray"], meanwhile)]
+    made: dict[str, str] = {}
+    for number, (what, arguments, beside) in enumerate(asked):
+        copy = shutil.copytree(project, folder / str(number), symlinks=True)
+        store = folder / f"store-{number}"
+        seconds = _swept(copy, arguments, nodes.address, store, beside)
+        made[what] = _bytes_of(copy)
+        ran = _repro(copy)
+        typer.echo(f"sweep, {what}: {seconds:.0f} s; dvc repro then runs {ran} stages")
+    typer.echo(f"bytes: {'equal' if len(set(made.values())) == 1 else 'DIFFERENT'}")
+    if kill:
+        nodes.add_node()
+    return len(set(made.values())) == 1
+
+
+async def _overhead(costs: Costs, units: int, nodes: psutil.Process) -> None:
+    async for what, cost in costs.measure(units, nodes):
+        load, cores = os.getloadavg()[0], os.cpu_count()
+        typer.echo(f"{what}: {cost} ({cores} cores, load average {load:.1f})")
 
 
 def _swept(
@@ -124,35 +141,6 @@ def _bytes_of(project: Path) -> str:
     for file in sorted(files):
         digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-async def _overhead(folder: Path, count: int) -> dict[str, float]:
-    """Run units that do nothing, one after the other: what each costs beside its work."""
-    blobs = Blobs(FolderShelf(folder / "store"))
-    data, code = packed_code()
-    (folder / "code.zip").parent.mkdir(parents=True, exist_ok=True)
-    (folder / "code.zip").write_bytes(data)
-    blobs.put(folder / "code.zip", code)
-    cluster = join_ray(Share())
-    seconds: list[float] = []
-    again = 0.0
-    for number in [*range(count), count - 1]:
-        step = Step("empty", f"mkdir out{number}", {}, "", {}, (), (f"out{number}",), {})
-        unit = Unit(f"unit {number}", (step,), "", versions_here())
-        environment = {"ADARANK_SCRATCH": str(folder / "store")}
-        module = "adarank.pipeline.clusters.worker"
-        order = Order(str(folder / "store"), code, module, unit.to_json(), environment)
-        began = time.monotonic()
-        said = await cluster.run(unit.name, order)
-        again = time.monotonic() - began
-        assert '"happened": {"empty"' in said, said
-        seconds.append(again)
-    cluster.close()
-    return {
-        "a unit that does nothing, median": statistics.median(seconds[1:-1]),
-        "the first, whose worker starts": seconds[0],
-        "one that is in the store already": again,
-    }
 
 
 if __name__ == "__main__":

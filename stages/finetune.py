@@ -5,18 +5,19 @@ from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
 import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import pandas as pd
 import torch
 import typer
 
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.starts import SIGNALS as START_SIGNALS
-from adarank.errors import InputError
+from adarank.errors import InputError, input_error
 from adarank.pipeline.artifacts.cell import (
     RATES,
     TRAINED,
@@ -27,7 +28,7 @@ from adarank.pipeline.artifacts.cell import (
     Task,
     seed_folder,
 )
-from adarank.pipeline.artifacts.curves import looks, rank_history
+from adarank.pipeline.artifacts.curves import looks, rank_history, read_curves
 from adarank.pipeline.artifacts.model import form_of, load_tokenizer
 from adarank.pipeline.artifacts.places import MODEL
 from adarank.pipeline.artifacts.remote_code import register_code
@@ -39,7 +40,7 @@ from adarank.pipeline.artifacts.task import (
 )
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.tables import read_tsv, write_tsv
+from adarank.pipeline.files.tables import write_tsv
 from adarank.pipeline.files.whole import (
     folder_sha256,
     read_json,
@@ -57,6 +58,7 @@ from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
 from adarank.pipeline.running.group import CellRuns
 from adarank.pipeline.running.one_run import CURVE, Work
+from adarank.pipeline.running.parts import Part, candidates, part_from, tries
 from adarank.pipeline.running.settings import checked_form, settings_of
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.store import open_store
@@ -88,13 +90,27 @@ class Params(Slice):
 _READ = (DESCRIPTION, "train.parquet", "validation.parquet")
 
 app = typer.Typer(add_completion=False)
+Only = Annotated[
+    str | None,
+    typer.Option(
+        help="Train these runs alone into the scratch store: seed:0:2 or, of those from which the "
+        "rates are chosen, rate:0:2."
+    ),
+]
 
 
 @app.command(epilog=describe(Params))
-def main(task: Task, strategy: Strategy, budget: Budget, params: ParamsFile = PARAMS_FILE) -> None:
+def main(
+    task: Task,
+    strategy: Strategy,
+    budget: Budget,
+    params: ParamsFile = PARAMS_FILE,
+    only: Only = None,
+) -> None:
     """Train a cell once with every seed; writes data/adapters and data/curves."""
     with reporting(f"finetune-{task}-{strategy}-{budget}") as costs, task_named(task):
-        costs |= run(load(Params, params), Cell(task, strategy, budget))
+        loaded, cell = load(Params, params), Cell(task, strategy, budget)
+        costs |= run(loaded, cell) if only is None else run_part(loaded, cell, part_from(only))
 
 
 def run(params: Params, cell: Cell) -> dict[str, Any]:
@@ -105,12 +121,9 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
     Returns:
         What the seeds that did not fail cost to train, without the choice of the rates.
     """
-    section, seeds = params.of(cell.task), params.study.seeds
-    if problems := tuning_seed_problems(section, seeds):
-        raise InputError(*problems)
-    work, base = _work(params, section, cell), base_of_study()
-    cached = _cached(params, section, cell, work)
-    steps = work.settings.steps * (len(seeds) + _tries(section, work.plan))
+    section, work, cached = _begun(params, cell)
+    seeds, base = params.study.seeds, base_of_study()
+    steps = work.settings.steps * (len(seeds) + len(tries(section, work.plan)))
     with (
         whole_folder(cell.adapters) as adapters,
         whole_folder(cell.curves) as curves,
@@ -131,18 +144,52 @@ def run(params: Params, cell: Cell) -> dict[str, Any]:
             shutil.move(folder / CURVE, curves / f"seed-{seed}.tsv")
             if changes := read_json(folder / TRAINED).get("rank_changes"):
                 write_tsv(curves / f"ranks-{seed}.tsv", rank_history(changes))
-        write_tsv(cell.curves.with_name(f"{cell.curves.name}.tsv"), looks(_drawn(curves)))
+        write_tsv(cell.curves.with_name(f"{cell.curves.name}.tsv"), looks(read_curves(curves)))
     return _costs(done, work.settings.device)
 
 
-def _drawn(folder: Path) -> dict[int, pd.DataFrame]:
-    """Read the curves of the seeds that did not fail."""
-    found = sorted(folder.glob("seed-*.tsv"), key=_seed_of)
-    return {_seed_of(path): read_tsv(path) for path in found}
+def run_part(params: Params, cell: Cell, part: Part) -> dict[str, Any]:
+    """Train some of a cell's runs into the scratch store; a run that is there is not trained.
+
+    The seeds need the rates: what they are chosen from is trained first where it is not there.
+
+    Returns:
+        What the runs cost that did not diverge.
+
+    Raises:
+        InputError: There is no scratch store.
+    """
+    section, work, cached = _begun(params, cell)
+    if not open_store().keeps:
+        raise input_error("parts need the scratch store", where="ADARANK_SCRATCH", got="off")
+    done: list[Trained] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="adarank-") as name,
+        progress(f"{cell.name}, {part}", work.settings.steps * part.size) as advance,
+    ):
+        place = partial(seed_folder, Path(name))
+        runs = CellRuns(work, cached, section.together, advance)
+        if part.kind == "rate":
+            chosen = part.of(tries(section, work.plan))
+            runs.prepare("rate", chosen)
+        else:
+            rates = _chosen_rates(work, runs, section, Path(name))
+            chosen = [(seed, rates) for seed in part.of(params.study.seeds)]
+            runs.prepare("seed", chosen, place)
+        for seed, rates in chosen:
+            with suppress(DivergedError):  # which the store now says
+                rate = part.kind == "rate"
+                run = runs.rate(seed, rates) if rate else runs.seed(seed, rates, place(seed))
+                done.append(run)
+    return _costs(done, work.settings.device)
 
 
-def _seed_of(path: Path) -> int:
-    return int(path.stem.removeprefix("seed-"))
+def _begun(params: Params, cell: Cell) -> tuple[FinetuneSection, Work, CachedRuns]:
+    section = params.of(cell.task)
+    if problems := tuning_seed_problems(section, params.study.seeds):
+        raise InputError(*problems)
+    work = _work(params, section, cell)
+    return section, work, _cached(params, section, cell, work)
 
 
 def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) -> CachedRuns:
@@ -171,19 +218,6 @@ def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     return costs
 
 
-def _candidates(section: FinetuneSection, plan: RankPlan) -> list[Rates]:
-    """List every learning rate with every ratio; the plan's own ratio, or none, goes before."""
-    ratios = section.rate_ratio if plan.rate_ratio is None else [plan.rate_ratio]
-    ratios = [1.0] if plan.tuner == "full" else ratios
-    return [Rates(rate, ratio) for ratio in ratios for rate in section.learning_rate]
-
-
-def _tries(section: FinetuneSection, plan: RankPlan) -> int:
-    """Count the runs that the choice of the rates takes."""
-    candidates = len(_candidates(section, plan))
-    return candidates * len(section.tuning_seed) if candidates > 1 else 0
-
-
 def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     plan = cell.read_plan()
     if problem := optimizer_problem(section, cell.strategy, plan.tuner):
@@ -202,7 +236,7 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
     _tell(cell, plan, len(rows), learned, looked_at)
     settings = settings_of(section, task)
     tuner = TUNERS[plan.tuner]
-    runs = len(params.study.seeds) + _tries(section, plan)
+    runs = len(params.study.seeds) + len(tries(section, plan))
     passes = runs * settings.steps * settings.batch_size / len(rows)
     return Work(
         plan=plan,
@@ -223,14 +257,14 @@ def _work(params: Params, section: FinetuneSection, cell: Cell) -> Work:
 def _chosen_rates(work: Work, runs: CellRuns, section: FinetuneSection, adapters: Path) -> Rates:
     """Choose the rates on validation, and write down from what they were chosen."""
     seeds, metric = section.tuning_seed, work.settings.select_by
-    candidates = _candidates(section, work.plan)
-    tried = [(seed, rates) for rates in candidates for seed in seeds]
-    runs.prepare("rate", tried if len(candidates) > 1 else [])
+    runs.prepare("rate", tries(section, work.plan))
 
     def train_at(rates: Rates, seed: int) -> Trained:
         return runs.rate(seed, rates)
 
-    chosen = choose_rates(candidates, seeds, train_at, metric, work.task.better[metric])
+    chosen = choose_rates(
+        candidates(section, work.plan), seeds, train_at, metric, work.task.better[metric]
+    )
     for one in chosen.tried:
         value = "undefined" if one.value is None else f"{one.value:.4f}"
         said = one.error or f"validation {metric} {value} at step {one.step}"

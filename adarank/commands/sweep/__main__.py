@@ -31,6 +31,9 @@ Cpus = Annotated[int, typer.Option(min=1, help="Of a cluster: cores, and threads
 Gpus = Annotated[float, typer.Option(min=0, help="Of a cluster: GPUs of a cell; .5 shares one.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell runs again if lost.")]
 Autoscaled = Annotated[bool, typer.Option("--autoscaled", help="Machines come when asked for.")]
+Runs = Annotated[
+    int, typer.Option(min=0, help="Of a cluster: training runs a unit, at most; 0: a whole cell.")
+]
 
 app = typer.Typer(add_completion=False)
 
@@ -43,10 +46,11 @@ def main(
     gpus: Gpus = 0.0,
     retries: Retries = 3,
     autoscaled: Autoscaled = False,
+    runs: Runs = 0,
 ) -> None:
     """Run what is missing of the study, cells side by side; exit code 1 if anything failed."""
     with telling_errors("sweep"):
-        plan = Plan(where, jobs, Share(cpus, gpus, retries), autoscaled)
+        plan = Plan(where, jobs, Share(cpus, gpus, retries), autoscaled, runs)
         try:
             good = asyncio.run(_interruptible(plan))
         except asyncio.CancelledError:

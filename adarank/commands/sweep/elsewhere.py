@@ -10,13 +10,14 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from adarank.commands.sweep.commands import LOGS, repro
 from adarank.commands.sweep.log import error_lines, what_happened
-from adarank.commands.sweep.outcome import Failure, Outcome
+from adarank.commands.sweep.outcome import Failure, Outcome, Sent
+from adarank.commands.sweep.parts import send_parts
 from adarank.commands.sweep.show import Board
 from adarank.commands.sweep.units import Planned, Planner
 from adarank.commands.sweep.where import run_here
@@ -35,14 +36,6 @@ _WORKER = "adarank.pipeline.clusters.worker"
 _LOOK = "adarank.pipeline.clusters.versions"
 
 
-@dataclass(frozen=True)
-class Sent:
-    """What came back of a unit: what its worker reports, or why there is no report."""
-
-    report: Mapping[str, Any]
-    why: str = ""
-
-
 class Elsewhere:
     """The machines of a cluster.
 
@@ -51,17 +44,23 @@ class Elsewhere:
         planner: Makes units of stages.
         environment: Of the units.
         gathering: How many cells' results are gathered at a time.
+        runs: How many training runs a unit has, at most; 0 for a whole cell.
     """
 
     room = 10_000  # the cluster itself lets them wait
 
     def __init__(
-        self, cluster: Cluster, planner: Planner, environment: Mapping[str, str], gathering: int
+        self,
+        cluster: Cluster,
+        planner: Planner,
+        environment: Mapping[str, str],
+        gathering: int,
+        runs: int = 0,
     ):
         self._cluster, self._planner, self._environment = cluster, planner, environment
         self._blobs = planner.blobs
         self._gathering = asyncio.Semaphore(gathering)
-        self._code = ""
+        self._runs, self._code = runs, ""
         self._planned: dict[str, Planned] = {}
 
     def __str__(self) -> str:
@@ -101,7 +100,7 @@ class Elsewhere:
             del outcome.happened[stage]
         try:
             while rest is not None:
-                sent = None if rest.made else await self._send(rest.unit, board)
+                sent = None if rest.made else await self._send_cell(rest.unit, board)
                 rest = await self._gather(rest, sent, outcome)
             if planned.later and outcome.good:
                 async with self._gathering:
@@ -113,6 +112,11 @@ class Elsewhere:
             outcome.failure = _failure(missing, Sent({}, str(error)), "not sent")
         outcome.seconds = time.monotonic() - began
         return outcome
+
+    async def _send_cell(self, unit: Unit, board: Board) -> Sent:
+        """Run a cell's unit, after its parts; what came of a part that failed, if one did."""
+        send = partial(self._send, board=board)
+        return await send_parts(unit, self._runs, self._blobs, send) or await send(unit)
 
     async def _send(self, unit: Unit, board: Board) -> Sent:
         """Run a unit on the cluster, and report how it ends."""
@@ -238,12 +242,13 @@ def _put(blobs: Blobs, path: Path, digest: str) -> None:
 def _failure(stage: str, sent: Sent, why: str = "") -> Failure:
     """Say why a stage has no results: in its own words, or those of the cluster."""
     log = _keep_log(stage, sent)
+    parts = [f"in {name}" for name in sent.parts]
     if sent.report.get("failed") == stage:
         lines = error_lines(sent.report["log"], stage)
-        return Failure(stage, log, [*lines, f"on {sent.report['host']}"])
+        return Failure(stage, log, [*lines, *parts, f"on {sent.report['host']}"])
     lines = [line for line in sent.why.splitlines() if line.strip()]
     why = why or ("not run there" if sent.report else "lost with its machine")
-    return Failure(stage, log, lines, why)
+    return Failure(stage, log, [*lines, *parts], why)
 
 
 def _keep_log(stage: str, sent: Sent) -> Path:

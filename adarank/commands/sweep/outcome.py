@@ -1,7 +1,9 @@
 """What comes of a sweep's parts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from adarank.commands.sweep.log import Happened
 
@@ -21,6 +23,21 @@ class Failure:
     log: Path
     lines: list[str]
     why: str = ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came back of a unit on a cluster.
+
+    Attributes:
+        report: Its worker's; empty where there is none.
+        why: Why there is none, or why the worker could not run it.
+        parts: The units that failed of a cell in parts, the report's first.
+    """
+
+    report: Mapping[str, Any]
+    why: str = ""
+    parts: tuple[str, ...] = ()
 
 
 @dataclass

@@ -37,12 +37,14 @@ class Plan:
         jobs: How many at a time, here; of a cluster, how many are gathered at a time.
         share: Of a cluster, what each gets.
         autoscaled: Whether the cluster starts machines when they are asked for.
+        runs: Of a cluster, how many training runs a unit has, at most; 0 for a whole cell.
     """
 
     kind: Kind = Kind.local
     jobs: int = 2
     share: Share = field(default_factory=Share)
     autoscaled: bool = False
+    runs: int = 0
 
     @property
     def command(self) -> str:
@@ -53,6 +55,7 @@ class Plan:
         usual = asdict(Share())
         given = {k.upper(): v for k, v in asdict(self.share).items() if v != usual[k]}
         given |= {"AUTOSCALED": 1} if self.autoscaled else {}
+        given |= {"RUNS": self.runs} if self.runs else {}
         return f"{here} WHERE={self.kind.value}" + "".join(f" {k}={v:g}" for k, v in given.items())
 
 
@@ -72,7 +75,8 @@ def place(plan: Plan, cells: int) -> Iterator[Where]:
     try:
         setting = {"threads": plan.share.cpus, "gpu": plan.share.gpus > 0}
         planner = Planner(blobs, setting, versions_here())
-        yield Elsewhere(cluster, planner, _environment(plan, blobs.shelf), min(plan.jobs, cores()))
+        environment, gathering = _environment(plan, blobs.shelf), min(plan.jobs, cores())
+        yield Elsewhere(cluster, planner, environment, gathering, plan.runs)
     finally:
         cluster.close()
 

@@ -1,9 +1,12 @@
 """The training curves' small forms: a cell's losses by look at validation, and ranks by step."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from adarank.pipeline.files.tables import read_tsv
 
 _COLUMNS = ["seed", "step", "split", "loss", "effective_rank"]
 
@@ -57,3 +60,9 @@ def _of_one(seed: int, curve: pd.DataFrame) -> list[pd.DataFrame]:
         pd.DataFrame(same | {"split": split, "loss": loss}, columns=_COLUMNS)
         for split, loss in losses.items()
     ]
+
+
+def read_curves(folder: Path) -> dict[int, pd.DataFrame]:
+    """Read the curves of the seeds that did not fail, by seed."""
+    found = {int(path.stem.removeprefix("seed-")): path for path in folder.glob("seed-*.tsv")}
+    return {seed: read_tsv(found[seed]) for seed in sorted(found)}

@@ -6,6 +6,7 @@ SBATCH_TIMELIMIT and the like.
 
 import asyncio
 import os
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +44,7 @@ class SlurmCluster:
     async def run(self, what: str, order: Order) -> str:
         """See `Cluster`."""
         for left in range(self._share.retries, -1, -1):
-            self._executor.update_parameters(name=what.replace("/", "-"))
+            self._executor.update_parameters(name=re.sub(r"[^\w.]+", "-", what)[:100])
             job = self._executor.submit(bootstrap.run_module, **vars(order))
             try:
                 while not job.done():

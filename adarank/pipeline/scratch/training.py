@@ -177,6 +177,9 @@ class CachedRuns:
             note = _note_of(run(checkpoint))
         except DivergedError as error:
             note = _note_of(error)
+        except Exception as error:
+            error.add_note(f"in {key.what}")  # a traceback then ends with it
+            raise
         self._put(key, folder, note)
         # Only now: between the two, a kill costs nothing.
         checkpoint.remove()
