@@ -18,11 +18,14 @@ from adarank.scoring.outputs import Batch
 from adarank.scoring.score import Settings
 
 GIB = 2**30
-_FLOAT32 = 4  # bytes
+_FLOAT32, _FLOAT64 = 4, 8  # bytes
 # In forwards: a forward with the gradients of the inputs and the norms of the weights', and a
 # draw that computes again what comes after its module. The first is measured on six blocks
 # (docs/linearized.md), the second derived: half the blocks on average, and the comparison.
 _SKETCH, _DRAW = 2.5, 0.6
+# An eigendecomposition of m rows holds 4 m^2 numbers (matrix, vectors, workspace), and takes as
+# long as 22 m^3 operations of a float32 matrix product: measured at 384 and 512 rows.
+_EIGEN_HELD, _EIGEN_TIME = 4, 22
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Expected:
     Attributes:
         modules: How many would be scored, if all run on the probe.
         parameters: Of the model.
-        forwards: Forwards of the whole probe, or what takes as long.
+        forwards: Forwards of the whole probe, or what takes as long; 0: the weights alone are read.
         memory: Bytes: the weights in float32, and what a pass holds beside them.
         seconds: On this machine's CPU, by a matrix product timed now; without loading.
     """
@@ -45,10 +48,10 @@ class Expected:
 
     def in_words(self) -> str:
         """Describe it in a line."""
+        work = f"{self.forwards:.3g} forwards of the probe, " if self.forwards else ""
         return (
-            f"{self.modules} modules, {self.parameters:,} parameters: about {self.forwards:.3g} "
-            f"forwards of the probe, {self.memory / GIB:.2g} GiB and {_duration(self.seconds)} on "
-            "one CPU core"
+            f"{self.modules} modules, {self.parameters:,} parameters: about {work}"
+            f"{self.memory / GIB:.2g} GiB and {_duration(self.seconds)} on one CPU core"
         )
 
 
@@ -95,6 +98,27 @@ def expected(
     memory = _FLOAT32 * (parameters + max(tokens) * held + 2 * largest)
     products = 2.0 * sum(module.d_in * module.d_out for module in everything) * sum(tokens)
     return Expected(len(modules), parameters, forwards, memory, forwards * products / _speed())
+
+
+def expected_of_weights(model: nn.Module, kinds: Sequence[str]) -> Expected:
+    """Estimate what scoring by a learned order takes: a decomposition of every weight.
+
+    Memory is that of the weights in float32, and of the largest weight's decomposition in float64:
+    the weight, and four matrices of its smaller side. Time is that of the Gram matrices and their
+    eigenvectors, one weight after the other.
+
+    Args:
+        model: On any device, the meta device too.
+        kinds: Kinds of module, or all-linear.
+    """
+    modules = find_modules(model, kinds)
+    parameters = sum(p.numel() for p in model.parameters())
+    sides = [sorted((module.d_in, module.d_out)) for module in modules]
+    held = max(small * large + _EIGEN_HELD * small**2 for small, large in sides)
+    # A float64 product takes twice as long as a float32 one.
+    products = sum(4.0 * small**2 * large + _EIGEN_TIME * small**3 for small, large in sides)
+    memory = _FLOAT32 * parameters + _FLOAT64 * held
+    return Expected(len(modules), parameters, 0.0, memory, products / _speed())
 
 
 def _saved(modules: Sequence[Module]) -> int:

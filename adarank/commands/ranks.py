@@ -13,7 +13,7 @@ import transformers
 import adarank
 from adarank.allocation.allocate import allocate
 from adarank.allocation.strategies.registry import find_strategy
-from adarank.commands.dry_run import empty_model, expected
+from adarank.commands.dry_run import empty_model, expected, expected_of_weights
 from adarank.commands.model_cache import model_folder
 from adarank.commands.rank_json import about_coverage, about_modules, lora_options
 from adarank.commands.scored_modules import BATCH, by_disturbing, by_weights, texts_read
@@ -74,14 +74,14 @@ def tell_expected(reading: Reading, scoring: Scoring, sharing: Sharing) -> None:
             used.
     """
     _check_options(reading, scoring, sharing)
-    if scoring.estimator == "learned":
-        say("dry run: learned, no texts and no forward but one of eight tokens; no estimate")
-        return
     folder, _ = model_folder(
         reading.model, refresh=reading.refresh, convert_pickle=reading.convert_pickle
     )
     check_model_type(folder)
     model = empty_model(folder, with_head=scoring.output == "logits")
+    if scoring.estimator == "learned":
+        say(f"dry run: learned, no texts, {expected_of_weights(model, scoring.modules).in_words()}")
+        return
     texts, tokenizer, length = texts_read(reading), load_tokenizer(folder), reading.max_length
     probe = make_probe(texts, tokenizer, model=model, max_length=length, batch_size=BATCH)
     take = expected(model, probe.batches, scoring.modules, scoring.settings)

@@ -32,3 +32,31 @@ def test_a_process_of_its_own_holds_the_models_weights() -> None:
     )
     parameters = memory.prepared("the model alone", 10, Path())
     assert model - nothing == pytest.approx(4 * parameters, rel=0.25)
+
+
+def test_what_is_in_the_log_is_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    measured: list[int] = []
+
+    def apart(_context: object, work: object, *args: object) -> int:
+        if work is memory.peak and args[0] is not None:
+            measured.append(int(str(args[1])))
+        return int(str(args[1]))
+
+    monkeypatch.setattr(memory, "_apart", apart)
+    first = memory.measure(["linearized"], [10, 40, 85], log)
+    assert measured == [10, 40, 85]
+    assert memory.measure(["linearized"], [10, 40, 85], log) == first
+    assert measured == [10, 40, 85]
+    memory.measure(["linearized"], [10, 40, 85, 160], log)
+    assert measured == [10, 40, 85, 160]
+
+
+@pytest.mark.parametrize("case", ["linearized", "exact", "learned order"])
+def test_a_dry_run_counts_the_weights_and_what_is_held_beside_them(case: str) -> None:
+    found = memory.dry_run(case, 600)
+    weights = 4 * sum(p.numel() for p in memory.empty_llama(*memory.SHAPES[600]).parameters())
+    assert found is not None and weights < found < 1.3 * weights
+    assert memory.dry_run("fisher", 600) is None

@@ -14,6 +14,7 @@ from adarank.pipeline.files.whole import sha256
 from adarank.pipeline.sources.spec import HubSource
 
 T = TypeVar("T")
+_CHUNK = 2**20  # bytes read at once
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,16 @@ def _difference(path: Path, promise: Promise) -> tuple[str, str] | None:
     if promise.sha256 is not None:
         found, wanted = sha256(path), promise.sha256
     elif promise.blob_id is not None:
-        found, wanted = _blob_id(path.read_bytes()), promise.blob_id
+        found, wanted = _blob_id(path), promise.blob_id
     else:
         return None
     return None if found == wanted else (found, wanted)
 
 
-def _blob_id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+def _blob_id(path: Path) -> str:
+    """Compute Git's id of a file, sha1 of `blob SIZE\\0` and its bytes, a MiB at a time."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,6 +1,9 @@
 """How much fits in memory: draws in one pass, modules in one turn."""
 
+import ctypes
+import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psutil
 import torch
@@ -71,6 +74,17 @@ def in_turns(
         turns[-1].append(module)
         held += needed(module)
     return turns
+
+
+def release_freed() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc.
+
+    glibc keeps freed blocks of up to 32 MiB in its heap. Small results that outlive a turn lie
+    between them, so that a later turn's larger blocks fit into no hole and the heap grows.
+    """
+    trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 @torch.no_grad()

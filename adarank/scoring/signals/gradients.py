@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adarank.errors import run_error
 from adarank.models.modules import Module, resolve
-from adarank.scoring.engines.memory import in_turns, memory_bound
+from adarank.scoring.engines.memory import in_turns, memory_bound, release_freed
 from adarank.scoring.signals.objective import Batch, Objective, count_terms
 from adarank.scoring.signals.weights import not_finite, weights_of
 
@@ -61,6 +61,7 @@ def mean_gradients(
             check_gradient(module, bool(torch.isfinite(gradient).all()))
         while gradients:  # so that each is freed when its reader has done with it
             yield gradients.pop(0)
+        release_freed()
 
 
 def gradient_turns(
