@@ -81,7 +81,8 @@ def where_measured(records: Records) -> str:
     if len(loads) < len(records):
         text += f"; the load was not noted for {len(records) - len(loads)} of {len(records)} cells"
     if loads:
-        text += f"; load average at the end of a cell {loads[0]:g} to {loads[-1]:g}"
+        ends = " to ".join(dict.fromkeys(f"{load:g}" for load in (loads[0], loads[-1])))
+        text += f"; load average at the end of a cell {ends}"
     if len(hosts) > 1:
         return f"{text}. Times of different hosts cannot be compared."
     if len(cores) == 1 and loads and loads[-1] > cores[0]:

@@ -60,7 +60,8 @@ def test_without_a_record_there_is_no_figure_and_with_some_the_others_are_named(
 def test_where_and_under_what_load_it_was_measured_is_said() -> None:
     quiet = {"one": {"host": "a", "cores": 4, "load": 1.0}, "two": {"host": "a", "cores": 4}}
     said = where_measured(quiet)
-    assert "Measured on a (4 cores)" in said and "load average at the end of a cell 1 to 1" in said
+    assert "Measured on a (4 cores)" in said and "load average at the end of a cell 1." in said
+    assert "2.5 to 5.5" in where_measured({"a": {"load": 5.5}, "b": {"load": 2.5}})
     assert "not noted for 1 of 2 cells" in said
     busy = {"one": {"host": "a", "cores": 2, "load": 5.5}}
     assert "more to do than cores" in where_measured(busy)
