@@ -211,6 +211,7 @@ def _cached(params: Params, section: FinetuneSection, cell: Cell, work: Work) ->
 def _costs(runs: list[Trained], device: str) -> dict[str, Any]:
     seconds, tokens = sum(run.seconds for run in runs), sum(run.tokens for run in runs)
     costs: dict[str, Any] = {"training_seconds": round(seconds, 3), "tokens": tokens}
+    costs["runs"] = len(runs)
     if seconds:
         costs["tokens_per_second"] = round(tokens / seconds, 1)
     if device == "cuda":

@@ -31,6 +31,7 @@ from adarank.pipeline.report.full_table import full_table
 from adarank.pipeline.report.look import shown_first
 from adarank.pipeline.report.origin import origin, source_of
 from adarank.pipeline.report.page import TaskPage, costs_page, report_page
+from adarank.pipeline.report.price import price_chart
 from adarank.pipeline.report.rank_map import rank_map, read_plans
 from adarank.pipeline.report.rank_path import rank_path_chart
 from adarank.pipeline.report.scores import read_caveats, read_scores, score_chart
@@ -83,7 +84,9 @@ def run_costs(params: Params) -> None:
     named = [*study.signals, *(f"{t}-{s}" for t in study.tasks for s in study.task_signals)]
     tables = {f"Fine-tuning {task}": cell_costs(summary.of(task)) for task in summary.tasks}
     tables["Scoring"] = signal_costs(named)
-    write_bytes(COSTS, costs_page(summary, tables, _about(study)).encode())
+    parts = [ordered(summary.of(task), study.strategies, study.budgets) for task in summary.tasks]
+    charts = [chart for part in parts if (chart := price_chart(part)) is not None]
+    write_bytes(COSTS, costs_page(tables, charts, _about(study)).encode())
 
 
 def _task_page(params: Params, summary: StudySummary, task: str) -> TaskPage:

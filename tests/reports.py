@@ -415,8 +415,8 @@ def _write_scores(fixture: Fixture, signal: str) -> None:
 def write_timings(fixture: Fixture) -> None:
     """Write timings/ of a study as finetune and score leave them."""
     for cell in fixture.cells:
-        record = {"seconds": 61.2, "peak_mib": 1234.5, "host": "somewhere"}
-        extra = {"training_seconds": 44.0, "tokens": 120000, "tokens_per_second": 2727.3}
+        record = {"seconds": 61.2, "peak_mib": 1234.5, "host": "somewhere", "cores": 2, "load": 1.2}
+        extra = {"training_seconds": 44.0, "tokens": 120000, "tokens_per_second": 2727.3, "runs": 4}
         write_json(Path(f"timings/finetune-{TASK}-{cell}.json"), record | extra)
     for signal in fixture.signals:
         record = {"seconds": 12.0, "peak_mib": 900.0, "host": "somewhere"}

@@ -20,6 +20,14 @@ from adarank.commands import scratch as scratch_command
 from adarank.commands.export import export
 from adarank.commands.merge import merge
 from adarank.commands.resize import resize
+from adarank.commands.start_options import (
+    AdapterOption,
+    StartOption,
+    TaskOption,
+    TaskRowsOption,
+    WarmupOption,
+    beginning_of,
+)
 from adarank.commands.verify_adapter import verify
 from adarank.errors import AdaRankError, Problem, input_error
 from adarank.pipeline.console.reporting import telling_errors
@@ -149,6 +157,11 @@ def ranks(
     scale_value: Annotated[float, typer.Option(help="That ratio, or that alpha.")] = 1.0,
     rows: Annotated[int, typer.Option(min=1, help="Texts used, from the first on.")] = 64,
     max_length: Annotated[int, typer.Option(min=4, help="Longest text in tokens.")] = 128,
+    start: StartOption = None,
+    task: TaskOption = None,
+    adapter: AdapterOption = None,
+    task_rows: TaskRowsOption = 256,
+    warmup_steps: WarmupOption = 100,
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Decides all that is random.")
     ] = 0,
@@ -180,10 +193,11 @@ def ranks(
         least = default_min_rank(budget) if min_rank is None else min_rank
         weigh = strategy or ("sortnet" if estimator == "learned" else "disagreement")
         sharing = Sharing(budget, weigh, rounding, least, max_rank, how, seed)
+        beginning = beginning_of(start, task, adapter, task_rows, warmup_steps)
         if dry_run:
             tell_expected(reading, scoring, sharing)
             return
-        value = decide_ranks(reading, scoring, sharing)
+        value = decide_ranks(reading, scoring, sharing, beginning)
         text = as_json(value)
         if output is None:
             typer.echo(text, nl=False)

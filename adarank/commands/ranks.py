@@ -12,12 +12,14 @@ import transformers
 
 import adarank
 from adarank.allocation.allocate import allocate
+from adarank.allocation.starts import start_named
 from adarank.allocation.strategies.registry import find_strategy
+from adarank.commands.begun_adapter import write_begun
 from adarank.commands.dry_run import empty_model, expected, expected_of_weights
 from adarank.commands.model_cache import model_folder
 from adarank.commands.rank_json import about_coverage, about_modules, lora_options
 from adarank.commands.scored_modules import BATCH, by_disturbing, by_weights, texts_read
-from adarank.commands.settings import Reading, Scoring, Sharing
+from adarank.commands.settings import Beginning, Reading, Scoring, Sharing
 from adarank.errors import InputError, Problem, input_error
 from adarank.models.modules import Module
 from adarank.pipeline.artifacts.model import load_tokenizer
@@ -30,8 +32,16 @@ from adarank.scoring.probe import make_probe
 from adarank.scoring.table import score_table
 
 
-def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[str, Any]:
+def decide_ranks(
+    reading: Reading, scoring: Scoring, sharing: Sharing, beginning: Beginning | None = None
+) -> dict[str, Any]:
     """Score a model, share the budget out, and show the ranks on standard error.
+
+    Args:
+        reading: Which model and texts.
+        scoring: How modules are scored.
+        sharing: How the budget is shared out.
+        beginning: How an adapter of these ranks begins, which is written; None: none is.
 
     Returns:
         The keyword arguments of LoraConfig, and under `about` where they come from: equal inputs
@@ -61,6 +71,7 @@ def decide_ranks(reading: Reading, scoring: Scoring, sharing: Sharing) -> dict[s
         "coverage": about_coverage(scored.coverage),
         "plan": {**asdict(sharing), "parameters": plan.parameters, "highest_rank": plan.max_rank},
         "modules": about_modules(plan, scored.table),
+        **({"start": write_begun(folder, plan, reading, scoring, beginning)} if beginning else {}),
         "versions": {p.__name__: p.__version__ for p in (adarank, torch, transformers)},
     }
     return {**lora_options(plan), "about": about}
@@ -107,7 +118,19 @@ def _check_options(reading: Reading, scoring: Scoring, sharing: Sharing) -> None
         if learned and here
     ]
     needed = [name for name in find_strategy(sharing.strategy).signals if name != scoring.signal]
-    if needed:
+    begun = start_named(sharing.strategy)
+    if begun is not None:
+        start, ranks = begun
+        problems.append(
+            Problem(
+                "how factors begin is an option of its own here",
+                "--strategy",
+                sharing.strategy,
+                "a strategy that decides ranks",
+                f"--strategy {ranks} --start {start} --task TABLE --adapter FOLDER",
+            )
+        )
+    elif needed:
         own = "sortnet" if learned else "disagreement"
         learnable = needed == ["learned_order"]
         problems.append(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adarank.allocation.scale import Scale
+from adarank.allocation.starts import StartName
 from adarank.scoring.estimators.exact import Exact
 from adarank.scoring.estimators.linearized import Linearized
 from adarank.scoring.noise import Noise
@@ -81,3 +82,22 @@ class Sharing:
     max_rank: int | None
     scale: Scale
     seed: int
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How the factors of an untrained adapter begin.
+
+    Attributes:
+        start: See `adarank.tuning.starts`.
+        table: Labelled rows of the task: columns text and label, prompt and response, or text.
+        adapter: The folder that gets the adapter.
+        rows: Most rows of the table that are used, a sample.
+        warmup_steps: Steps that train the head first, where there is one; 0 for none.
+    """
+
+    start: StartName
+    table: Path
+    adapter: Path
+    rows: int
+    warmup_steps: int

@@ -273,7 +273,10 @@ def test_costs_are_a_page_beside_and_change_nothing_of_the_report() -> None:
     before = make()
     write_timings(Fixture())
     assert make() == before
-    text = Reader(make("--costs")).text
+    page = Reader(make("--costs"))
+    text = page.text
+    assert "Measured on somewhere (2 cores)" in text
+    assert any("price-questions" in script for script in page.scripts)
     assert "seconds of training" in text and "44" in text and "2,727" in text
     assert "seconds of training" not in Reader(before).text
 
@@ -281,7 +284,8 @@ def test_costs_are_a_page_beside_and_change_nothing_of_the_report() -> None:
 def test_costs_without_timings_are_dashes() -> None:
     write_study(Fixture())
     shutil.rmtree("timings", ignore_errors=True)
-    assert "–" in Reader(make("--costs")).text
+    page = Reader(make("--costs"))
+    assert "–" in page.text and not page.scripts
 
 
 def test_a_summary_of_another_form_is_refused_with_a_remedy() -> None:

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,8 +41,8 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 def reporting(name: str, *, shared: bool = False) -> Iterator[dict[str, Any]]:
     """Run a stage's body as `telling_errors` does, and take its time.
 
-    Times, host and peak memory go to timings/NAME.json, which no stage depends on, with whatever
-    else of its cost the body puts into the mapping that it is given.
+    Times, peak memory, the host and its load average go to timings/NAME.json, which no stage
+    depends on, with whatever else of its cost the body puts into the mapping that it is given.
 
     Args:
         name: The stage, and its cell if it has one.
@@ -119,5 +119,8 @@ def _be_alone() -> None:
 
 def _record(name: str, seconds: float, costs: dict[str, Any]) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    record = {"seconds": round(seconds, 3), "peak_mib": round(peak, 1), "host": platform.node()}
+    record: dict[str, Any] = {"seconds": round(seconds, 3), "peak_mib": round(peak, 1)}
+    record |= {"host": platform.node(), "cores": os.cpu_count()}
+    with suppress(OSError):
+        record["load"] = round(os.getloadavg()[0], 2)
     write_json(Path("timings") / f"{name}.json", record | costs)

@@ -122,8 +122,18 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table by its suffix; fields of csv and tsv files are texts.
+
+    Raises:
+        InputError: Damaged, or of another form than its suffix says.
+        OSError: No such file.
+    """
+    return read_parquet(path)[0] if path.suffix.lower() == ".parquet" else _table(path)
+
+
 def _rows(path: Path) -> list[str]:
-    table = read_parquet(path)[0] if path.suffix.lower() == ".parquet" else _table(path)
+    table = read_table(path)
     for columns, between in _READ.items():
         if set(columns) <= set(table.columns):
             parts = [[_text(value) for value in table[column]] for column in columns]

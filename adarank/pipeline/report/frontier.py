@@ -55,6 +55,12 @@ def frontier(summary: Summary) -> Chart:
 _NARROW: dict[str, Any] = {"legend": TWO_COLUMNS}
 
 
+def quality(summary: Summary) -> str:
+    """Name the axis of the headline metric: `accuracy on test, %`."""
+    suffix = unit(summary.headline)
+    return f"{title(summary.headline)} on {summary.split}{f', {suffix}' if suffix else ''}"
+
+
 def clusters(costs: Sequence[int]) -> list[list[int]]:
     """Group sorted distinct costs into runs whose neighbours are within the ratio ALIKE."""
     groups: list[list[int]] = []
@@ -89,25 +95,24 @@ def _figure(summary: Summary, cells: Cells) -> go.Figure:
     at, look = places(cells), looks(summary)
     figure = go.Figure(
         [
-            _trace(summary, name, at, {n: c for n, c in cells.items() if c.strategy == name}, one)
+            marks(summary, name, at, {n: c for n, c in cells.items() if c.strategy == name}, one)
             for name, one in look.items()
             if any(cell.strategy == name for cell in cells.values())
         ]
     )
-    suffix = unit(summary.headline)
-    name = f"{title(summary.headline)} on {summary.split}{f', {suffix}' if suffix else ''}"
     figure.update_layout(
         **layout(520, legend=legend_below(), hovermode="closest"),
         xaxis=axis(**_ticks(cells, at)),
-        yaxis=axis(name),
+        yaxis=axis(quality(summary)),
         shapes=_reference_lines(summary, cells, at),
     )
     return figure
 
 
-def _trace(
+def marks(
     summary: Summary, strategy: str, at: Mapping[str, float], cells: Cells, look: Look
 ) -> go.Scatter:
+    """Draw a strategy's cells: each mean with its interval, at its place on the other axis."""
     metric = summary.headline
     rows = [(at[name], cell.metrics[metric]) for name, cell in cells.items()]
     means = [scaled(one.mean or 0, metric) for _, one in rows]

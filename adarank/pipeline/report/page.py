@@ -84,16 +84,29 @@ def report_page(study: StudySummary, pages: Sequence[TaskPage], about: str) -> s
         merged=[chart for chart in merged if chart],
         merges_table=merges and merges_table(merges),
         about=about,
-        drawings={c.name: [view.drawing() for view in c.views] for c in charts},
+        drawings=_drawings(charts),
         exchange=exchange(),
         plotly=Markup(get_plotlyjs()),
         scripts=[Markup(_read(name)) for name in SCRIPTS],
     )
 
 
-def costs_page(study: StudySummary, tables: Mapping[str, Table], about: str) -> str:
-    """Fill the template of what the results took."""
-    return _render("costs.html", study=study, tables=tables, about=about)
+def costs_page(tables: Mapping[str, Table], charts: Sequence[Chart], about: str) -> str:
+    """Fill the template of what the results took; without figures it needs no script."""
+    return _render(
+        "costs.html",
+        tables=tables,
+        charts=charts,
+        about=about,
+        drawings=_drawings(charts),
+        exchange=exchange(),
+        plotly=Markup(get_plotlyjs()),
+        script=Markup(_read("charts.js")),
+    )
+
+
+def _drawings(charts: Sequence[Chart]) -> dict[str, Any]:
+    return {c.name: [view.drawing() for view in c.views] for c in charts}
 
 
 def _render(template: str, **values: Any) -> str:
