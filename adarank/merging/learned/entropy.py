@@ -38,10 +38,10 @@ def mean_entropy(logits: Tensor) -> Tensor:
 def negative_information(logits: Tensor) -> Tensor:
     """Compute the mean entropy less the entropy of the mean prediction, in nats.
 
-    Its negative is the mutual information of row and predicted class. It is least where every row is
-    certain and all classes are as frequent, so that one class for all rows gains nothing (Krause et
-    al. 2010, NIPS; Liang et al. 2020, arXiv 2002.08546). Tasks whose classes are far from equally
-    frequent pay for that.
+    Its negative is the mutual information of row and predicted class. It is least where every row
+    is certain and all classes are as frequent, so that one class for all rows gains nothing (Krause
+    et al. 2010, NIPS; Liang et al. 2020, arXiv 2002.08546). Tasks whose classes are far from
+    equally frequent pay for that.
 
     Args:
         logits: Shape (rows, classes), at least two classes; the rows of one batch of one task.
