@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner, Result
 
 from adarank.merging.closed_form import MergedWeights
-from adarank.merging.learned import learning
+from adarank.merging.learned.entropy import OBJECTIVES
 from adarank.merging.registry import METHODS
 from adarank.merging.task_vectors import dense
 from adarank.pipeline.artifacts.merged import read_merged
@@ -188,8 +188,8 @@ def test_a_seed_without_a_member_is_a_failed_seed() -> None:
 
 
 def test_a_merge_that_diverges_is_a_failed_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = learning.mean_entropy
-    monkeypatch.setattr(learning, "mean_entropy", lambda logits: broken(logits) * float("nan"))
+    entropy = OBJECTIVES["entropy"]
+    monkeypatch.setitem(OBJECTIVES, "entropy", lambda logits: entropy(logits) * float("nan"))
     failed = measured("masks")["failed"]
     assert [one["seed"] for one in failed] == [0, 1]
     assert "the objective is not finite" in failed[0]["error"]
