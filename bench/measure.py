@@ -51,10 +51,10 @@ class Effort:
 
     rows: int = 32
     batch_size: int = 8
-    dear: int = 3
-    cheap: int = 7
+    dear: int = 2
+    cheap: int = 5
     trials: int = 40
-    depths: tuple[int, ...] = (6, 12, 24)
+    depths: tuple[int, ...] = (6, 24)
 
 
 @dataclass(frozen=True)
