@@ -121,3 +121,11 @@ class Task(Protocol):
         Without a row where a task has nothing to set side by side.
         """
         ...
+
+
+def counted(table: pd.DataFrame) -> pd.DataFrame:
+    """Pick the rows of a table of predictions of which something counts.
+
+    A text of which no token is a target (all of it was cut, say) has a row, and no loss.
+    """
+    return table.loc[table["tokens"] > 0] if "tokens" in table.columns else table

@@ -33,7 +33,7 @@ def predict(
         The task's predictions table with a column `row` before its own: the example's index,
         ascending.
     """
-    order = sorted(range(len(examples)), key=lambda index: -length(examples[index]))
+    order = longest_first(examples)
     training = model.training
     model.eval()
     tables: list[pd.DataFrame] = []
@@ -44,8 +44,18 @@ def predict(
             tables.append(task.outputs(model, moved))
             advance()
     model.train(training)
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "row", order)
+    return by_row(tables, order)
+
+
+def longest_first(examples: Sequence[Example]) -> list[int]:
+    """Order the examples' indices so that batches of neighbours carry little padding."""
+    return sorted(range(len(examples)), key=lambda index: -length(examples[index]))
+
+
+def by_row(tables: Sequence[pd.DataFrame], order: Sequence[int]) -> pd.DataFrame:
+    """Join the batches' predictions, with the examples' indices in a column `row`, ascending."""
+    table = pd.concat(list(tables), ignore_index=True)
+    table.insert(0, "row", list(order))
     return table.sort_values("row", ignore_index=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adarank.tasks.base import Task
+from adarank.tasks.base import Task, counted
 
 
 def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
@@ -19,7 +19,7 @@ def non_finite(tables: Mapping[str, pd.DataFrame]) -> str | None:
         tables: Predictions by split, or by task.
     """
     for name, table in tables.items():
-        bad = int((~np.isfinite(_counted(table)["loss"].to_numpy(dtype="float64"))).sum())
+        bad = int((~np.isfinite(counted(table)["loss"].to_numpy(dtype="float64"))).sum())
         if bad:
             return f"{name}: {bad} of {len(table)} predictions are not finite"
     return None
@@ -41,10 +41,5 @@ def measured_row(
     """
     metrics = task.metrics(table)
     # The headline has a name of its own beside, for figures drawn alike for every task.
-    n, headline = len(_counted(table)), metrics[task.headline]
+    n, headline = len(counted(table)), metrics[task.headline]
     return {"seed": seed, **about, "n": n, "headline": headline, **metrics}
-
-
-def _counted(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that were measured: those of which something counts."""
-    return table.loc[table["tokens"] > 0] if "tokens" in table.columns else table

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from adarank.errors import Problem, RunError
+from adarank.tasks.base import counted
 
 
 class DivergedError(RunError):
@@ -55,8 +56,7 @@ def check_predictions(table: pd.DataFrame, step: int) -> None:
     Raises:
         DivergedError: The loss of a row that counts is not finite.
     """
-    counted = table.loc[table["tokens"] > 0] if "tokens" in table else table
-    loss = float(counted["loss"].to_numpy(dtype="float64").sum())
+    loss = float(counted(table)["loss"].to_numpy(dtype="float64").sum())
     if not math.isfinite(loss):
         raise non_finite_prediction(step, loss)
 

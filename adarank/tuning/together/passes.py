@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from adarank.tasks.base import Batch, Example, Task
 from adarank.tuning.loop.batches import length
+from adarank.tuning.prediction import by_row, longest_first
 from adarank.tuning.together.carrier import Carrier
 from adarank.tuning.together.layout import Layout
 
@@ -88,7 +89,7 @@ class Joint:
             examples: Encoded rows.
             batch_size: Rows of each run a forward.
         """
-        order = sorted(range(len(examples)), key=lambda index: -length(examples[index]))
+        order = longest_first(examples)
         model = self.carrier.model
         training = model.training
         model.eval()
@@ -104,7 +105,7 @@ class Joint:
                     answer: Any = _Answer(logits, models[place])
                     tables[place].append(self.task.outputs(answer, batch))
         model.train(training)
-        return [_in_order(pd.concat(table, ignore_index=True), order) for table in tables]
+        return [by_row(table, order) for table in tables]
 
     def _losses(self, batches: Sequence[Sequence[Example]]) -> Tensor:
         answers: list[tuple[Any, Batch]] = [(_Answer(a), b) for a, b in self._answers(batches)]
@@ -174,8 +175,3 @@ class _Answer:
 
     def generate(self, **inputs: Any) -> Tensor:
         return self._own.generate(**inputs)
-
-
-def _in_order(table: pd.DataFrame, order: list[int]) -> pd.DataFrame:
-    table.insert(0, "row", order)
-    return table.sort_values("row", ignore_index=True)
