@@ -1,1 +1,6 @@
 """The command `adarank`, a file a subcommand; sweeps and pull requests for `make`."""
+
+import os
+
+# As in stages/__init__.py, for the same reason.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,29 @@
+"""Threads of torch wait without spinning, unless the user says otherwise."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SHOW = """
+import os, sys, {package}
+print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("package", ["stages", "adarank.commands"])
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_the_policy_is_set_before_torch_is_loaded(
+    package: str, before: str | None, after: str
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": before} if before else {}
+    said = subprocess.run(
+        [sys.executable, "-c", SHOW.format(package=package)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == [after, "False"]
