@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 
-# Before torch loads OpenMP: threads that wait for each other by spinning are several times slower
-# where another process is busy (docs/speed.md).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch loads GNU's OpenMP: threads that spin long while they wait for each other are several
+# times slower where another process is busy (docs/speed.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # `python -m stages.NAME` is still importing: Ctrl-C ends it without a traceback. What it then

@@ -3,4 +3,4 @@
 import os
 
 # As in stages/__init__.py, for the same reason.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
