@@ -14,7 +14,6 @@ import adarank
 from adarank.allocation.allocate import allocate
 from adarank.allocation.starts import start_named
 from adarank.allocation.strategies.registry import find_strategy
-from adarank.commands.begun_adapter import write_begun
 from adarank.commands.dry_run import empty_model, expected, expected_of_weights
 from adarank.commands.model_cache import model_folder
 from adarank.commands.rank_json import about_coverage, about_modules, lora_options
@@ -64,6 +63,12 @@ def decide_ranks(
     show_ranks(plan, scored.table)
     for line in scored.lines:
         say(line)
+    start = {}
+    if beginning is not None:
+        # Here: it takes PEFT, which ranks alone need not wait for.
+        from adarank.commands.begun_adapter import write_begun
+
+        start = {"start": write_begun(folder, plan, reading, scoring, beginning)}
     about = {
         "model": {**origin, "sha256": digest},
         "probe": scored.probe,
@@ -71,7 +76,7 @@ def decide_ranks(
         "coverage": about_coverage(scored.coverage),
         "plan": {**asdict(sharing), "parameters": plan.parameters, "highest_rank": plan.max_rank},
         "modules": about_modules(plan, scored.table),
-        **({"start": write_begun(folder, plan, reading, scoring, beginning)} if beginning else {}),
+        **start,
         "versions": {p.__name__: p.__version__ for p in (adarank, torch, transformers)},
     }
     return {**lora_options(plan), "about": about}
@@ -117,11 +122,18 @@ def _check_options(reading: Reading, scoring: Scoring, sharing: Sharing) -> None
         for option, here in given.items()
         if learned and here
     ]
+    problems += _strategy_problems(scoring, sharing)
+    if problems:
+        raise InputError(*problems)
+
+
+def _strategy_problems(scoring: Scoring, sharing: Sharing) -> list[Problem]:
+    """Find why a strategy cannot decide these ranks: its signal, or how its factors begin."""
     needed = [name for name in find_strategy(sharing.strategy).signals if name != scoring.signal]
     begun = start_named(sharing.strategy)
     if begun is not None:
         start, ranks = begun
-        problems.append(
+        return [
             Problem(
                 "how factors begin is an option of its own here",
                 "--strategy",
@@ -129,21 +141,19 @@ def _check_options(reading: Reading, scoring: Scoring, sharing: Sharing) -> None
                 "a strategy that decides ranks",
                 f"--strategy {ranks} --start {start} --task TABLE --adapter FOLDER",
             )
+        ]
+    if not needed:
+        return []
+    own = "sortnet" if scoring.estimator == "learned" else "disagreement"
+    return [
+        Problem(
+            f"the signal {', '.join(needed)} was not scored",
+            "--strategy",
+            sharing.strategy,
+            f"a strategy by {scoring.signal}, such as {own}, or by no signal",
+            "--estimator learned" if needed == ["learned_order"] else f"--strategy {own}",
         )
-    elif needed:
-        own = "sortnet" if learned else "disagreement"
-        learnable = needed == ["learned_order"]
-        problems.append(
-            Problem(
-                f"the signal {', '.join(needed)} was not scored",
-                "--strategy",
-                sharing.strategy,
-                f"a strategy by {scoring.signal}, such as {own}, or by no signal",
-                "--estimator learned" if learnable else f"--strategy {own}",
-            )
-        )
-    if problems:
-        raise InputError(*problems)
+    ]
 
 
 def _refuse_early(modules: Sequence[Module], scoring: Scoring, sharing: Sharing) -> None:

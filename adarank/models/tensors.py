@@ -5,6 +5,10 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
+COPIES = (".original_module.", ".modules_to_save.")
+"""Parts of names in an adapter's file: of trained biases, PEFT also writes copies by its own names
+of what is trained whole, and never reads them."""
+
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file; the same tensors give the same bytes."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from adarank.allocation.plan import RankPlan
 from adarank.errors import InputError, Problem, RunError, input_error
-from adarank.models.tensors import write_tensors
+from adarank.models.tensors import COPIES, write_tensors
 from adarank.tasks.base import Headed
 from adarank.tuning.lora import ADAPTER, full_names, head_parameters, quietly
 from adarank.tuning.tuners.base import Found, Tuner
@@ -27,13 +27,10 @@ def adapter_state(model: PeftModel) -> dict[str, Tensor]:
     """Collect the tensors of a model's adapters and head, as PEFT names them in a file."""
     with quietly():
         state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    # Of biases, PEFT also writes copies by its own names of what is trained whole, and never reads
-    # them.
-    twice = (".original_module.", ".modules_to_save.")
     return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in state.items()
-        if not any(part in name for part in twice)
+        if not any(part in name for part in COPIES)
     }
 
 

@@ -108,7 +108,7 @@ def learn(
     held = [(task, rows) for task, (_, rows) in zip(tasks, split, strict=True)]
 
     def check(before: State | None) -> State:
-        with merged.with_coefficients(coefficients.by_weight(*parameters)):
+        with torch.no_grad(), merged.with_coefficients(coefficients.by_weight(*parameters)):
             found = _on_held_back(merged, held, before, learning.batch, objective)
         return _better(before, found, parameters)
 
@@ -178,7 +178,6 @@ def _finite(objective: Tensor, task: Unlabelled, step: int) -> Tensor:
     return objective
 
 
-@torch.no_grad()
 def _on_held_back(
     merged: MergedModel,
     held: Sequence[tuple[Unlabelled, Tensor]],

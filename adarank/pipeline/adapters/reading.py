@@ -14,6 +14,7 @@ from torch import Tensor
 
 from adarank.errors import InputError, Problem, input_error
 from adarank.factors.svd import Update, non_finite
+from adarank.models.tensors import COPIES
 from adarank.pipeline.adapters.config import LoraFields, read_fields
 from adarank.pipeline.adapters.refusals import no_adapter, refuse_variants
 from adarank.pipeline.files.tensors import open_tensors
@@ -25,8 +26,6 @@ PREFIX = "base_model.model."
 _EXPECTED, _REMEDY = "what PEFT's save_pretrained writes", "copy the adapter again"
 
 _PAIRS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
-
-_NEVER_READ = (".original_module.", ".modules_to_save.")
 
 
 @dataclass(frozen=True)
@@ -193,9 +192,7 @@ def _sorted_out(
         linear = ending == ".lora_A.weight" and len(shapes[key]) == 2
         rank, scale = shapes[key][0], fields.scale(name)
         parts.append(Part(name, key, other, rank, scale, entries, linear))
-    # Of trained biases, PEFT also writes copies by its own names of what is trained whole, and
-    # never reads them.
-    others = {key for key in others if not any(part in key for part in _NEVER_READ)}
+    others = {key for key in others if not any(part in key for part in COPIES)}
     strange = [key for key in sorted(others) if ".lora_" in key]
     problems += [Problem("no factor of a plain LoRA", key, str(shapes[key])) for key in strange]
     return sorted(parts, key=lambda part: part.name), sorted(others), problems

@@ -55,12 +55,6 @@ def frontier(summary: Summary) -> Chart:
 _NARROW: dict[str, Any] = {"legend": TWO_COLUMNS}
 
 
-def quality(summary: Summary) -> str:
-    """Name the axis of the headline metric: `accuracy on test, %`."""
-    suffix = unit(summary.headline)
-    return f"{title(summary.headline)} on {summary.split}{f', {suffix}' if suffix else ''}"
-
-
 def clusters(costs: Sequence[int]) -> list[list[int]]:
     """Group sorted distinct costs into runs whose neighbours are within the ratio ALIKE."""
     groups: list[list[int]] = []
@@ -92,27 +86,34 @@ def _centre(group: list[int]) -> float:
 
 
 def _figure(summary: Summary, cells: Cells) -> go.Figure:
-    at, look = places(cells), looks(summary)
-    figure = go.Figure(
-        [
-            marks(summary, name, at, {n: c for n, c in cells.items() if c.strategy == name}, one)
-            for name, one in look.items()
-            if any(cell.strategy == name for cell in cells.values())
-        ]
-    )
+    at = places(cells)
+    figure = scatter(summary, cells, at)
     figure.update_layout(
-        **layout(520, legend=legend_below(), hovermode="closest"),
-        xaxis=axis(**_ticks(cells, at)),
-        yaxis=axis(quality(summary)),
-        shapes=_reference_lines(summary, cells, at),
+        xaxis=axis(**_ticks(cells, at)), shapes=_reference_lines(summary, cells, at)
     )
     return figure
 
 
-def marks(
+def scatter(summary: Summary, cells: Cells, at: Mapping[str, float]) -> go.Figure:
+    """Draw cells' headline metric, with intervals, each at its place on the other axis."""
+    figure = go.Figure(
+        [
+            _marks(summary, name, at, {n: c for n, c in cells.items() if c.strategy == name}, look)
+            for name, look in looks(summary).items()
+            if any(cell.strategy == name for cell in cells.values())
+        ]
+    )
+    suffix = unit(summary.headline)
+    quality = f"{title(summary.headline)} on {summary.split}{f', {suffix}' if suffix else ''}"
+    figure.update_layout(
+        **layout(520, legend=legend_below(), hovermode="closest"), yaxis=axis(quality)
+    )
+    return figure
+
+
+def _marks(
     summary: Summary, strategy: str, at: Mapping[str, float], cells: Cells, look: Look
 ) -> go.Scatter:
-    """Draw a strategy's cells: each mean with its interval, at its place on the other axis."""
     metric = summary.headline
     rows = [(at[name], cell.metrics[metric]) for name, cell in cells.items()]
     means = [scaled(one.mean or 0, metric) for _, one in rows]

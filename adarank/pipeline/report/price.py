@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
 from adarank.comparison.wording import title
 from adarank.pipeline.artifacts.summary import Summary
 from adarank.pipeline.artifacts.timings import timing
@@ -15,11 +13,8 @@ from adarank.pipeline.report.chart import (
     Table,
     View,
     axis,
-    layout,
-    legend_below,
 )
-from adarank.pipeline.report.frontier import marks, quality
-from adarank.pipeline.report.look import looks
+from adarank.pipeline.report.frontier import scatter
 from adarank.pipeline.report.numbers import number, with_interval
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -106,18 +101,8 @@ def _places(records: Records, price: Price) -> dict[str, float]:
 
 def _view(summary: Summary, price: Price, at: Mapping[str, float]) -> View:
     cells = {name: summary.cells[name] for name in at}
-    figure = go.Figure(
-        [
-            marks(summary, name, at, {n: c for n, c in cells.items() if c.strategy == name}, look)
-            for name, look in looks(summary).items()
-            if any(cell.strategy == name for cell in cells.values())
-        ]
-    )
-    figure.update_layout(
-        **layout(520, legend=legend_below(), hovermode="closest"),
-        xaxis=axis(price.axis, rangemode="tozero"),
-        yaxis=axis(quality(summary)),
-    )
+    figure = scatter(summary, cells, at)
+    figure.update_layout(xaxis=axis(price.axis, rangemode="tozero"))
     rows = _rows(summary, at)
     table = Table(("cell", price.axis, title(summary.headline)), rows)
     said = "; ".join(f"{cell}: {cost}, {result}" for cell, cost, result in rows)

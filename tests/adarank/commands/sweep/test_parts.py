@@ -29,7 +29,7 @@ def project(tmp_path: Path, pico_model: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def options(size: int, unit: Unit = UNIT) -> list[list[str]]:
-    """List what the parts are told beside the cell's own command."""
+    """List what the parts' commands have beside the cell's own."""
     return [
         [p.steps[0].command.removeprefix(f"{COMMAND} --only ") for p in w]
         for w in waves(unit, size)
