@@ -11,6 +11,8 @@ RETRIES ?= 3
 AUTOSCALED ?=
 # Of a cell's training runs (seeds, tried rates), how many a unit has; 0: the whole cell.
 RUNS ?= 0
+# Into how many units a scoring by exact draws is cut on a cluster; 0: it is one.
+SHARES ?= 0
 
 # The stages' `python` and `dvc` are this environment's, whichever other one is active.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -54,7 +56,8 @@ sweep: $(PROJECT) ## The same, JOBS=2 cells at a time, or on a cluster: WHERE=ra
 	@python -m stages.check
 	@python -m adarank.commands.verify_cache
 	@python -m adarank.commands.sweep --jobs $(JOBS) --where $(WHERE) --cpus $(CPUS) \
-		--gpus $(GPUS) --retries $(RETRIES) --runs $(RUNS) $(if $(AUTOSCALED),--autoscaled)
+		--gpus $(GPUS) --retries $(RETRIES) --runs $(RUNS) --shares $(SHARES) \
+		$(if $(AUTOSCALED),--autoscaled)
 	@python -m stages.summarize --show
 
 verify: $(PROJECT) ## Hash what DVC keeps of the study; REPAIR=1 restores or removes what is damaged

@@ -25,8 +25,9 @@ from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection, read_texts
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.params.signal import SignalName
-from adarank.pipeline.running.disturbing import Scored, load_for_scoring, score_by_disturbing
+from adarank.pipeline.running.disturbing import Disturbing, Scored, load_for_scoring
 from adarank.pipeline.running.processes import joined_processes
+from adarank.pipeline.running.share import Share, share_from, unshared
 from adarank.scoring.signals.stable_rank import stable_rank
 from adarank.scoring.text_inputs import any_text
 from adarank.scoring.workers import is_first
@@ -50,6 +51,13 @@ ESTIMATORS: dict[SignalName, EstimatorName | None] = {
 }
 
 app = typer.Typer(add_completion=False)
+ShareOf = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        help="Score this share of the modules alone, such as 1/4, into the scratch store.",
+    ),
+]
 Signal = Annotated[
     SignalName,
     typer.Option(
@@ -60,29 +68,37 @@ Signal = Annotated[
 
 
 @app.command(epilog=describe(Params))
-def main(params: ParamsFile = PARAMS_FILE, signal: Signal = "disagreement") -> None:
+def main(
+    params: ParamsFile = PARAMS_FILE, signal: Signal = "disagreement", share: ShareOf = None
+) -> None:
     """Score modules of data/model; writes data/scores/model/SIGNAL.parquet and its summary.
 
     Under `accelerate launch` or torchrun the processes share the work.
     """
     with reporting(f"score-{signal}", shared=True), joined_processes():
-        run(load(Params, params), signal)
+        run(load(Params, params), signal, None if share is None else share_from(share))
 
 
-def run(params: Params, signal: SignalName) -> None:
+def run(params: Params, signal: SignalName, share: Share | None = None) -> None:
     """Score data/model and write the table and its summary.
 
     Args:
         params: What the stage reads.
         signal: Which score to compute.
+        share: Of the modules, that is scored into the scratch store alone.
+
+    Raises:
+        InputError: These scores cannot be shared out.
     """
     check_model(MODEL)
     register_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
     if signal in ("stable_rank", "learned_order"):
+        if share is not None:
+            raise unshared(signal, "disagreement")
         scores, estimator, facts = _by_weights(params, signal)
     else:
-        scores, estimator, facts = score_by_disturbing(
+        disturbing = Disturbing(
             fingerprint("stages.score", without=_BY_WEIGHTS),
             read_texts(params.probe),
             params.probe.max_length,
@@ -91,6 +107,10 @@ def run(params: Params, signal: SignalName) -> None:
             model_sha256,
             ESTIMATORS[signal],
         )
+        if share is not None:
+            disturbing.score_share(share)
+            return
+        scores, estimator, facts = disturbing.score()
     if is_first():
         write_scores(OF_MODEL, signal, estimator, scores, facts, model_sha256)
 

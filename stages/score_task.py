@@ -42,7 +42,8 @@ from adarank.pipeline.params.probe import ProbeSection, sample_texts
 from adarank.pipeline.params.score import ScoreSection
 from adarank.pipeline.params.signal import SignalSection, TaskSignalName
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
-from adarank.pipeline.running.disturbing import score_by_disturbing
+from adarank.pipeline.running.disturbing import Disturbing
+from adarank.pipeline.running.share import Share, share_from, unshared
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.entry import of_files
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -140,15 +141,25 @@ class Work:
         return Objective(self.task.loss)
 
 
-def run(params: Params, task: str, signal: TaskSignalName) -> None:
-    """Score data/model on train rows of a task, and write the table and its summary."""
+def run(params: Params, task: str, signal: TaskSignalName, share: Share | None = None) -> None:
+    """Score data/model on train rows of a task, and write the table and its summary.
+
+    Args:
+        params: What the stage reads.
+        task: The task's name.
+        signal: Which score to compute.
+        share: Of the modules, that is scored into the scratch store alone.
+
+    Raises:
+        InputError: These scores cannot be shared out.
+    """
     check_model(MODEL)
     register_code(MODEL, trusted=params.model.trust_remote_code)
     model_sha256 = folder_sha256(MODEL)
     if signal == "task_disagreement":
         probe = params.probe
         texts = sample_texts(task_folder(task) / "train.parquet", probe.rows, probe.seed)
-        scores, estimator, facts = score_by_disturbing(
+        disturbing = Disturbing(
             fingerprint("stages.score_task", without=SIGNAL_MODULES),
             texts,
             probe.max_length,
@@ -156,7 +167,13 @@ def run(params: Params, task: str, signal: TaskSignalName) -> None:
             form_of(params.model),
             model_sha256,
         )
+        if share is not None:
+            disturbing.score_share(share)
+            return
+        scores, estimator, facts = disturbing.score()
     else:
+        if share is not None:
+            raise unshared(signal, "task_disagreement")
         scores, facts = _stored_or_computed(params, task, signal, model_sha256)
         estimator = signal
     write_scores(task, signal, estimator, scores, facts, model_sha256)
@@ -285,11 +302,26 @@ SignalOption = Annotated[
 ]
 
 
+ShareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        help="task_disagreement: score this share of the modules alone, such as 1/4, into the "
+        "scratch store.",
+    ),
+]
+
+
 @app.command(epilog=describe(Params))
-def main(task: TaskOption, signal: SignalOption, params: ParamsFile = PARAMS_FILE) -> None:
+def main(
+    task: TaskOption,
+    signal: SignalOption,
+    params: ParamsFile = PARAMS_FILE,
+    share: ShareOption = None,
+) -> None:
     """Score modules by a task's train rows; writes data/scores/TASK/SIGNAL.parquet."""
     with reporting(f"score-{task}-{signal}"), task_named(task):
-        run(load(Params, params), task, signal)
+        run(load(Params, params), task, signal, None if share is None else share_from(share))
 
 
 if __name__ == "__main__":

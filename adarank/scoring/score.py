@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from torch import nn
@@ -15,7 +15,7 @@ from adarank.models.coverage import cover
 from adarank.models.modules import Module, resolve
 from adarank.models.plain import check_plain
 from adarank.models.stacks import base_model
-from adarank.scoring.estimators.exact import Exact, Stop, exact
+from adarank.scoring.estimators.exact import Exact, Stop, exact, exact_part
 from adarank.scoring.estimators.linearized import Linearized, linearized
 from adarank.scoring.estimators.published import AsPublished, as_published
 from adarank.scoring.kept import Kept
@@ -26,6 +26,7 @@ from adarank.scoring.scores import Scores
 from adarank.scoring.workers import my_share
 
 Settings = Exact | Linearized | AsPublished
+S = TypeVar("S", bound=Settings)
 _WORTH_A_WARNING = 0.01
 ESTIMATORS: dict[str, type[Settings]] = {
     "exact": Exact,
@@ -140,6 +141,31 @@ def score_modules(
     return Scores(table, "full forwards", settings.trials * len(modules) * len(batches))
 
 
+def score_part(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    settings: Exact,
+    part: Sequence[Module],
+    *,
+    kept: Kept,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Score some of the modules into `kept`, where `score_modules` then finds them.
+
+    Args:
+        model: A transformers model; its weights are left as they were.
+        batches: The probe.
+        modules: All that is to be scored.
+        settings: Of the exact estimator.
+        part: Those of the modules that are scored here.
+        kept: Gets their scores.
+        advance: Called after each (module, trial).
+    """
+    settings = _with_global_noise(model, modules, settings)
+    exact_part(model, batches, modules, settings, part, kept=kept, advance=advance)
+
+
 def steps(settings: Settings, n_modules: int, n_batches: int) -> int:
     """Count how often `advance` is called in this process: the length of a progress bar."""
     if isinstance(settings, Linearized):
@@ -183,7 +209,7 @@ def _check_arguments(
         raise InputError(*problems)
 
 
-def _with_global_noise(model: nn.Module, modules: Sequence[Module], settings: Settings) -> Settings:
+def _with_global_noise(model: nn.Module, modules: Sequence[Module], settings: S) -> S:
     if settings.noise.relative_to != "global":
         return settings
     layers = [model.get_submodule(resolve(model, module.name)) for module in modules]

@@ -1,4 +1,4 @@
-"""A sweep in units of one run, stopped half way and gone on with: the bytes of a local run."""
+"""A sweep in units of one run and half a scoring, stopped half way: the bytes of a local run."""
 
 import os
 import re
@@ -18,11 +18,13 @@ from tests.pipeline.project import Project, make_data, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.crash, pytest.mark.determinism]
 
-STAGES = ("finetune@questions-uniform-2", "evaluate@questions-uniform-2")
-MADE = ("data/adapters", "data/curves", "data/predictions", "metrics/cells")
+SCORING = "score@disagreement"
+STAGES = (SCORING, "finetune@questions-uniform-2", "evaluate@questions-uniform-2")
+CELL = ("data/adapters", "data/curves", "data/predictions", "metrics/cells")
+MADE = ("data/scores", "metrics/scores", *CELL)
 
 
-def test_units_of_one_run_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
+def test_units_of_a_run_and_of_half_a_scoring_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed: adarank[slurm]")
     project = make_project(tmp_path / "project", make_data(tmp_path / "data"))
     project.change(
@@ -37,19 +39,22 @@ def test_units_of_one_run_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
         shutil.rmtree(project.path / folder)
     store = tmp_path / "store"
     sweep = _start(project, store)
-    _wait_for(sweep, lambda: len(_records(store)) >= 1)
+    # Two halves of the scoring, and its own stage; then the first of the cell's.
+    _wait_for(sweep, lambda: len(_records(store)) >= 4)
     sweep.send_signal(signal.SIGINT)
     said = sweep.communicate(timeout=120)[1]
-    assert sweep.returncode == 130 and "RUNS=1" in said, said
+    assert sweep.returncode == 130 and "RUNS=1 SHARES=2" in said, said
     stopped = _records(store)
     sweep = _start(project, store)
     said = sweep.communicate(timeout=400)[1]
     assert sweep.returncode == 0, said
     assert (_made(project), _locked(project)) == (before, lock)
     assert len(before) > 8 and "finetune ran, evaluate ran" in said
-    # Two rates, two seeds, the cell's own two stages: what was done was not done again.
-    assert len(_records(store)) == 6 and stopped.items() <= _records(store).items()
-    log = (project.path / f"timings/sweep/{STAGES[0]}.log").read_text()
+    # And two rates, two seeds, the cell's own two stages: what was done was not done again.
+    assert len(_records(store)) == 9 and stopped.items() <= _records(store).items()
+    log = (project.path / f"timings/sweep/{SCORING}.log").read_text()
+    assert re.search(r"finished parts taken from the scratch store", log), log
+    log = (project.path / f"timings/sweep/{STAGES[1]}.log").read_text()
     assert re.search(r"seeds 0, 1 taken from the scratch store", log), log
     assert re.search(r"learning rates 0.001, 0.01 taken from the scratch store", log), log
 
@@ -57,7 +62,12 @@ def test_units_of_one_run_make_the_bytes_of_a_local_run(tmp_path: Path) -> None:
 def _start(project: Project, store: Path) -> "subprocess.Popen[str]":
     added = {"ADARANK_SLURM": "local", "ADARANK_SCRATCH": str(store), "COLUMNS": "100"}
     return subprocess.Popen(
-        [sys.executable, "-m", "adarank.commands.sweep", "--where", "slurm", "--runs", "1"],
+        [
+            sys.executable,
+            "-m",
+            "adarank.commands.sweep",
+            *"--where slurm --runs 1 --shares 2".split(),
+        ],
         cwd=project.path,
         env={**os.environ, **project.environment, **added},
         stderr=subprocess.PIPE,

@@ -13,13 +13,22 @@ from pathlib import Path
 
 from tests.pipeline.closure import ROOT
 
+SCORING = """
+  score:
+    foreach: [{name}]
+    do:
+      cmd: $RUN python work.py {record} ${{item}}
+      deps: [work.py, "orders/${{item}}"]
+      outs: ["adapters/${{item}}"]
+"""
+
 STAGES = """
 stages:
   finetune:
     foreach: [{cells}]
     do:
       cmd: $RUN python work.py {record} ${{item}}
-      deps: [work.py, "orders/${{item}}"]
+      deps: [work.py, "orders/${{item}}"{needs}]
       outs: ["adapters/${{item}}"]
   evaluate:
     foreach: [{cells}]
@@ -68,14 +77,15 @@ class ToyCells:
 
     Args:
         path: The folder.
+        scores: The name of a scoring stage that all cells need; orders hold what it is to do.
         orders: What each cell is to do, by its name.
     """
 
-    def __init__(self, path: Path, **orders: str):
+    def __init__(self, path: Path, scores: str = "", **orders: str):
         self.path, self.record = path, path.parent / f"{path.name}-record"
         self.store = path.parent / f"{path.name}-store"
         (path / "orders").mkdir(parents=True)
-        cells = list(orders)
+        cells = [name for name in orders if name != scores]
         files = [f"cells-{cell}" for cell in cells]
         (path / "dvc.yaml").write_text(
             STAGES.format(
@@ -83,7 +93,9 @@ class ToyCells:
                 record=self.record,
                 files=" ".join(files),
                 files_=", ".join(files),
+                needs=f", adapters/{scores}" if scores else "",
             )
+            + (SCORING.format(name=scores, record=self.record) if scores else "")
         )
         (path / "work.py").write_text(WORK)
         for cell, order in orders.items():

@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 
 from adarank.commands.sweep.graph import Graph, read_graph
+from adarank.commands.sweep.outcome import Failure, Outcome
+from adarank.commands.sweep.parts import Cut
 from adarank.commands.sweep.phases import run_after, run_cells, run_common
 from adarank.commands.sweep.places import Kind, Plan, place
 from adarank.commands.sweep.show import board, show_failure, show_outcomes
@@ -34,6 +36,9 @@ Autoscaled = Annotated[bool, typer.Option("--autoscaled", help="Machines come wh
 Runs = Annotated[
     int, typer.Option(min=0, help="Of a cluster: training runs a unit, at most; 0: a whole cell.")
 ]
+Shares = Annotated[
+    int, typer.Option(min=0, help="Of a cluster: units that a scoring by exact draws is cut into.")
+]
 
 app = typer.Typer(add_completion=False)
 
@@ -47,10 +52,11 @@ def main(
     retries: Retries = 3,
     autoscaled: Autoscaled = False,
     runs: Runs = 0,
+    shares: Shares = 0,
 ) -> None:
     """Run what is missing of the study, cells side by side; exit code 1 if anything failed."""
     with telling_errors("sweep"):
-        plan = Plan(where, jobs, Share(cpus, gpus, retries), autoscaled, runs)
+        plan = Plan(where, jobs, Share(cpus, gpus, retries), autoscaled, Cut(runs, shares))
         try:
             good = asyncio.run(_interruptible(plan))
         except asyncio.CancelledError:
@@ -62,15 +68,21 @@ def main(
 
 async def sweep(graph: Graph, where: Where, console: Console) -> bool:
     """Run what is missing; returns whether all of it went well."""
-    with board(console, len(graph.cells)) as shown:
+    apart = {stage: (stage,) for stage in graph.scoring} if where.scores else {}
+    with board(console, len(graph.cells) + len(apart)) as shown:
         shown.say(f"{len(graph.cells)} cells, {where}")
-        failures = await run_common(graph, shown)
-        failed = [failure.stage for failure in failures]
-        cells = await run_cells(graph, failed, where, shown)
-        after = await run_after(graph, failed, cells, shown)
-    outcomes = cells | after
+        failures, outcomes = list[Failure](), dict[str, Outcome]()
+        if apart:
+            needed = graph.needed_by(apart)
+            failures += await run_common(graph, needed, failures, shown)
+            outcomes |= await run_cells(graph, apart, failures, where, shown)
+            failures += [one.failure for one in outcomes.values() if one.failure]
+        failures += await run_common(graph, graph.common, failures, shown)
+        cells = await run_cells(graph, graph.cells, failures, where, shown)
+        after = await run_after(graph, failures, cells, shown)
+    outcomes |= cells | after
     show_outcomes(console, outcomes)
-    failures += [outcome.failure for outcome in outcomes.values() if outcome.failure]
+    failures += [one.failure for one in (cells | after).values() if one.failure]
     for failure in failures:
         show_failure(console, failure)
     return not failures

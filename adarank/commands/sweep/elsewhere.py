@@ -17,7 +17,7 @@ from pathlib import Path
 from adarank.commands.sweep.commands import LOGS, repro
 from adarank.commands.sweep.log import error_lines, what_happened
 from adarank.commands.sweep.outcome import Failure, Outcome, Sent
-from adarank.commands.sweep.parts import send_parts
+from adarank.commands.sweep.parts import WHOLE, Cut, send_parts, uncut
 from adarank.commands.sweep.show import Board
 from adarank.commands.sweep.units import Planned, Planner
 from adarank.commands.sweep.where import run_here
@@ -44,10 +44,11 @@ class Elsewhere:
         planner: Makes units of stages.
         environment: Of the units.
         gathering: How many cells' results are gathered at a time.
-        runs: How many training runs a unit has, at most; 0 for a whole cell.
+        cut: Into what units cells and scores are cut.
     """
 
     room = 10_000  # the cluster itself lets them wait
+    scores = True
 
     def __init__(
         self,
@@ -55,12 +56,12 @@ class Elsewhere:
         planner: Planner,
         environment: Mapping[str, str],
         gathering: int,
-        runs: int = 0,
+        cut: Cut = WHOLE,
     ):
         self._cluster, self._planner, self._environment = cluster, planner, environment
         self._blobs = planner.blobs
         self._gathering = asyncio.Semaphore(gathering)
-        self._runs, self._code = runs, ""
+        self._cut, self._code = cut, ""
         self._planned: dict[str, Planned] = {}
 
     def __str__(self) -> str:
@@ -68,7 +69,7 @@ class Elsewhere:
         return f"on {self._cluster.name}; each gets {threads} threads"
 
     async def prepare(self, cells: Mapping[str, tuple[str, ...]], undone: Collection[str]) -> None:
-        """See `Where`: check the machines, then send what units need.
+        """See `Where`: check the machines, the first time, then send what units need.
 
         Raises:
             InputError: The store cannot be used from everywhere, or machines differ.
@@ -79,7 +80,13 @@ class Elsewhere:
             self._planned = await asyncio.to_thread(self._planner.plan, cells, undone)
         except OSError as error:
             raise unreadable_store(self._blobs, error) from None
-        self._code = await asyncio.to_thread(_send_code, self._blobs)
+        if not self._code:
+            self._code = await asyncio.to_thread(_send_code, self._blobs)
+            await self._check_machines()
+        units = [planned.unit for planned in self._planned.values() if not planned.made]
+        await asyncio.to_thread(_send_inputs, self._blobs, units)
+
+    async def _check_machines(self) -> None:
         try:
             reports = await self._cluster.run_on_each(self._order(_LOOK, ""))
         except LostError as error:
@@ -89,8 +96,6 @@ class Elsewhere:
                 remedy="run the same command again",
             ) from None
         check_machines(reports, self._planner.versions)
-        units = [planned.unit for planned in self._planned.values() if not planned.made]
-        await asyncio.to_thread(_send_inputs, self._blobs, units)
 
     async def run(self, name: str, stages: Collection[str], board: Board) -> Outcome:
         """See `Where`."""
@@ -116,7 +121,9 @@ class Elsewhere:
     async def _send_cell(self, unit: Unit, board: Board) -> Sent:
         """Run a cell's unit, after its parts; what came of a part that failed, if one did."""
         send = partial(self._send, board=board)
-        return await send_parts(unit, self._runs, self._blobs, send) or await send(unit)
+        for line in await asyncio.to_thread(uncut, unit, self._cut):
+            board.say(line)
+        return await send_parts(unit, self._cut, self._blobs, send) or await send(unit)
 
     async def _send(self, unit: Unit, board: Board) -> Sent:
         """Run a unit on the cluster, and report how it ends."""

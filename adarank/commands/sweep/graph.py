@@ -15,6 +15,9 @@ from adarank.errors import input_error
 CELL = "finetune"
 """The stage that a study's time goes to; with what follows from it alone it makes a cell."""
 
+SCORING = ("score", "score_task")
+"""The stages, of those that cells share, that take longest."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -31,6 +34,16 @@ class Graph:
     cells: dict[str, tuple[str, ...]]
     after: tuple[str, ...]
     needs: dict[str, frozenset[str]]
+
+    @property
+    def scoring(self) -> tuple[str, ...]:
+        """Those of the common stages that score modules."""
+        return tuple(stage for stage in self.common if _kind(stage) in SCORING)
+
+    def needed_by(self, stages: Collection[str]) -> tuple[str, ...]:
+        """List what these stages need, without them, in the order in which it may run."""
+        needed = frozenset[str]().union(*(self.needs[stage] for stage in stages))
+        return tuple(stage for stage in self.common if stage in needed and stage not in stages)
 
     def wanting(self, stages: Collection[str], lost: Collection[str]) -> list[str]:
         """List those of the lost stages that some of these need, or are."""

@@ -1,14 +1,16 @@
-"""A cell's training cut into units of a few runs: seeds, and the rates that are tried before.
+"""A cell's training cut into units of a few runs, and a scoring into shares of its modules.
 
-Such a unit runs the cell's own finetune stage with `--only`, which leaves its runs in the scratch
-store. The cell's own unit comes last: it finds all of them there and trains nothing, so its bytes
-are those of a cell that was trained whole. Seeds need the chosen rates, so rates go before.
+Runs are seeds, and the rates that are tried before. Such a unit runs the cell's own finetune stage
+with `--only`, which leaves its runs in the scratch store. The cell's own unit comes last: it finds
+all of them there and trains nothing, so its bytes are those of a cell that was trained whole. Seeds
+need the chosen rates, so rates go before. A share of a scoring, by `--share`, leaves its scores
+there in the same way.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adarank.allocation.plan import RankPlan
@@ -19,12 +21,37 @@ from adarank.pipeline.clusters.steps import PARAMS, Unit
 from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, load
+from adarank.pipeline.params.score import ScoreSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of
+from adarank.pipeline.running.share import whole_problem
 
 _FINETUNE = re.compile(
     r"-m stages\.finetune"
     r" --task (?P<task>\S+) --strategy (?P<strategy>\S+) --budget (?P<budget>\S+)$"
 )
+_SCORE = re.compile(
+    r"-m stages\.score(?: --signal disagreement|_task --task \S+ --signal task_disagreement)$"
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Into what units the work of a stage is cut.
+
+    Attributes:
+        runs: How many training runs a unit has, at most; 0 for a whole cell.
+        shares: How many units a scoring by exact draws has; 0 for one.
+    """
+
+    runs: int = 0
+    shares: int = 0
+
+
+WHOLE = Cut()
+
+
+class _Scoring(Slice):
+    score: ScoreSection
 
 
 class _Params(Slice):
@@ -34,13 +61,13 @@ class _Params(Slice):
 
 
 async def send_parts(
-    unit: Unit, size: int, blobs: Blobs, send: Callable[[Unit], Awaitable[Sent]]
+    unit: Unit, cut: Cut, blobs: Blobs, send: Callable[[Unit], Awaitable[Sent]]
 ) -> Sent | None:
-    """Run a cell's training in parts, each unless the store knows it as run.
+    """Run a cell's training, or a scoring, in parts, each unless the store knows it as run.
 
     Args:
-        unit: The cell's.
-        size: How many runs a part has, at most; 0 for no parts.
+        unit: The whole.
+        cut: Into what parts.
         blobs: The store's.
         send: Runs a unit on the cluster.
 
@@ -48,7 +75,7 @@ async def send_parts(
         What came of a part that failed, once those beside it have ended; None where all went well.
     """
     stage = unit.steps[0].stage
-    for wave in await asyncio.to_thread(waves, unit, size):
+    for wave in await asyncio.to_thread(waves, unit, cut):
         records = [await asyncio.to_thread(blobs.record, p.steps[0].digest()) for p in wave]
         missing = [part for part, record in zip(wave, records, strict=True) if record is None]
         ended = await asyncio.gather(*map(send, missing))
@@ -62,22 +89,24 @@ async def send_parts(
     return None
 
 
-def waves(unit: Unit, size: int) -> list[list[Unit]]:
-    """Cut a cell's training into units that can run side by side, a list after the other.
+def waves(unit: Unit, cut: Cut) -> list[list[Unit]]:
+    """Cut a cell's training, or a scoring, into units that can run side by side.
 
     Args:
-        unit: The cell's.
-        size: How many runs a part has, at most, but for runs that are trained at once; 0 for no
-            parts.
+        unit: The whole.
+        cut: Into what parts; those of runs that are trained at once may have more.
 
     Returns:
-        The parts; none where the cell's own unit can as well do it all.
+        The parts, a list after the other; none where the unit can as well do it all.
 
     Raises:
         InputError: params.yaml or the plan is not what it should be.
     """
+    if cut.shares > 1 and _SCORE.search(unit.steps[0].command) and not uncut(unit, cut):
+        shares = [f"{number}/{cut.shares}" for number in range(1, cut.shares + 1)]
+        return [[_part(unit, f"--share {share}", [f"share {share}"]) for share in shares]]
     found = _FINETUNE.search(unit.steps[0].command)
-    if size == 0 or found is None:
+    if cut.runs == 0 or found is None:
         return []
     # Here: it takes the seconds that torch takes, and no other sweep needs it.
     from adarank.pipeline.running.parts import candidates, parts, tries
@@ -91,16 +120,30 @@ def waves(unit: Unit, size: int) -> list[list[Unit]]:
         "rate": [f"seed {seed} at learning rate {rate}" for seed, rate in tried],
         "seed": [f"seed {seed} at {at}" for seed in seeds],
     }
-    cut = {kind: parts(kind, len(runs), size, section.together) for kind, runs in named.items()}
-    if len(cut["seed"]) == 1:
-        del cut["seed"]  # the cell's own unit trains them
-    if "seed" not in cut and len(cut["rate"]) < 2:
+    units = {
+        kind: parts(kind, len(runs), cut.runs, section.together) for kind, runs in named.items()
+    }
+    if len(units["seed"]) == 1:
+        del units["seed"]  # the cell's own unit trains them
+    if "seed" not in units and len(units["rate"]) < 2:
         return []
     return [
         [_part(unit, f"--only {part}", part.of(named[kind])) for part in found_parts]
-        for kind, found_parts in cut.items()
+        for kind, found_parts in units.items()
         if found_parts
     ]
+
+
+def uncut(unit: Unit, cut: Cut) -> list[str]:
+    """Say why a scoring that was to be cut is not; nothing where it is, or was not to be.
+
+    Raises:
+        InputError: params.yaml is not what it should be.
+    """
+    if cut.shares < 2 or not _SCORE.search(unit.steps[0].command):
+        return []
+    problem = whole_problem(load(_Scoring, Path(PARAMS)).score)
+    return [f"{unit.name}: not cut: {problem.where}: {problem.got}"] if problem else []
 
 
 def _part(unit: Unit, option: str, runs: Sequence[str]) -> Unit:

@@ -12,8 +12,16 @@ from adarank.commands.sweep.where import Where, run_here
 from adarank.errors import run_error
 
 
-async def run_common(graph: Graph, board: Board) -> list[Failure]:
-    """Bring up to date what cells share, in one command of DVC; what fails stops what needs it.
+async def run_common(
+    graph: Graph, stages: Collection[str], failures: Collection[Failure], board: Board
+) -> list[Failure]:
+    """Bring up to date here what cells share, in one command of DVC.
+
+    Args:
+        graph: The pipeline.
+        stages: Those that all cells need, or some of them and what they need.
+        failures: Stages whose results are not there: what needs them is left out.
+        board: Where progress is shown.
 
     Returns:
         The stages that failed, without those that did not run because of them.
@@ -21,19 +29,21 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
     Raises:
         RunError: The command failed, but no stage of it.
     """
+    lost = _lost(failures)
+    left = [stage for stage in stages if not graph.wanting([stage], lost)]
     # Asked for no stage in particular, DVC would take all of them.
-    if not graph.common or not stale(graph.common):
+    if not left or not stale(left):
         board.say("what the cells share: up to date")
         return []
     log = LOGS / "common.log"
     with board.running("what the cells share"):
-        code = await repro(["--keep-going", *graph.common], log, {})
+        code = await repro(["--keep-going", *left], log, {})
     text = log.read_text(encoding="utf-8", errors="replace")
     board.say(f"what the cells share: {counted(what_happened(text)) or 'FAILED'}")
     if code == 0:
         return []
-    undone = stale(graph.common)
-    failed = [stage for stage in graph.common if stage in undone]
+    undone = stale(left)
+    failed = [stage for stage in left if stage in undone]
     roots = [stage for stage in failed if not graph.needs[stage] & undone]
     if not roots:
         raise run_error("dvc repro failed", where=str(log), got="\n".join(error_lines(text, "")))
@@ -41,23 +51,29 @@ async def run_common(graph: Graph, board: Board) -> list[Failure]:
 
 
 async def run_cells(
-    graph: Graph, failed: Collection[str], where: Where, board: Board
+    graph: Graph,
+    cells: Mapping[str, tuple[str, ...]],
+    failures: Collection[Failure],
+    where: Where,
+    board: Board,
 ) -> dict[str, Outcome]:
     """Run the stale cells, as many at a time as there is room for.
 
     Args:
         graph: The pipeline.
-        failed: Stages whose results are not there.
+        cells: The stages of each by its name; or single stages that run where cells do.
+        failures: Stages whose results are not there.
         where: Where they run.
         board: Where progress is shown.
     """
-    outcomes = {name: _before(graph, stages, failed) for name, stages in graph.cells.items()}
-    ready = [stage for name in outcomes if outcomes[name].good for stage in graph.cells[name]]
+    lost = _lost(failures)
+    outcomes = {name: _before(graph, stages, lost) for name, stages in cells.items()}
+    ready = [stage for name in outcomes if outcomes[name].good for stage in cells[name]]
     undone = stale(ready) if ready else set[str]()
     waiting: dict[str, tuple[str, ...]] = {}
     for name, outcome in outcomes.items():
-        if outcome.good and not undone.isdisjoint(graph.cells[name]):
-            waiting[name] = graph.cells[name]
+        if outcome.good and not undone.isdisjoint(cells[name]):
+            waiting[name] = cells[name]
         else:
             board.cell(name, outcome)
     if waiting:
@@ -76,10 +92,10 @@ async def run_cells(
 
 
 async def run_after(
-    graph: Graph, failed: Collection[str], cells: Mapping[str, Outcome], board: Board
+    graph: Graph, failures: Collection[Failure], cells: Mapping[str, Outcome], board: Board
 ) -> dict[str, Outcome]:
     """Run what needs several cells, each such stage only if all that it needs is there."""
-    lost = {*failed, *(o.failure.stage for o in cells.values() if o.failure)}
+    lost = _lost([*failures, *(o.failure for o in cells.values() if o.failure)])
     outcomes: dict[str, Outcome] = {}
     for stage in graph.after:
         if graph.wanting([stage], lost):
@@ -92,6 +108,10 @@ async def run_after(
         lost |= {failure.stage} if failure else set()
         board.say(f"{stage}: {outcomes[stage]}")
     return outcomes
+
+
+def _lost(failures: Collection[Failure]) -> set[str]:
+    return {failure.stage for failure in failures}
 
 
 def _before(graph: Graph, stages: Collection[str], lost: Collection[str]) -> Outcome:

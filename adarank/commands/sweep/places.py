@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from adarank.commands.sweep.elsewhere import Elsewhere, check_store
+from adarank.commands.sweep.parts import WHOLE, Cut
 from adarank.commands.sweep.share import THREADS, cores, share, visible_gpus
 from adarank.commands.sweep.units import Planner
 from adarank.commands.sweep.where import Here, Where
@@ -37,14 +38,14 @@ class Plan:
         jobs: How many at a time, here; of a cluster, how many are gathered at a time.
         share: Of a cluster, what each gets.
         autoscaled: Whether the cluster starts machines when they are asked for.
-        runs: Of a cluster, how many training runs a unit has, at most; 0 for a whole cell.
+        cut: Of a cluster, into what units cells and scores are cut.
     """
 
     kind: Kind = Kind.local
     jobs: int = 2
     share: Share = field(default_factory=Share)
     autoscaled: bool = False
-    runs: int = 0
+    cut: Cut = WHOLE
 
     @property
     def command(self) -> str:
@@ -55,7 +56,7 @@ class Plan:
         usual = asdict(Share())
         given = {k.upper(): v for k, v in asdict(self.share).items() if v != usual[k]}
         given |= {"AUTOSCALED": 1} if self.autoscaled else {}
-        given |= {"RUNS": self.runs} if self.runs else {}
+        given |= {k.upper(): v for k, v in asdict(self.cut).items() if v}
         return f"{here} WHERE={self.kind.value}" + "".join(f" {k}={v:g}" for k, v in given.items())
 
 
@@ -76,7 +77,7 @@ def place(plan: Plan, cells: int) -> Iterator[Where]:
         setting = {"threads": plan.share.cpus, "gpu": plan.share.gpus > 0}
         planner = Planner(blobs, setting, versions_here())
         environment, gathering = _environment(plan, blobs.shelf), min(plan.jobs, cores())
-        yield Elsewhere(cluster, planner, environment, gathering, plan.runs)
+        yield Elsewhere(cluster, planner, environment, gathering, plan.cut)
     finally:
         cluster.close()
 

@@ -19,6 +19,11 @@ class Where(Protocol):
         """How many cells may be under way at a time."""
         ...
 
+    @property
+    def scores(self) -> bool:
+        """Whether stages that score run there as cells do; else here, with what else they share."""
+        ...
+
     async def prepare(self, cells: Mapping[str, tuple[str, ...]], undone: Collection[str]) -> None:
         """Make ready to run cells.
 
@@ -39,6 +44,8 @@ class Here:
     Args:
         shares: The environment variables of each worker.
     """
+
+    scores = False
 
     def __init__(self, shares: list[dict[str, str]]):
         self._free: asyncio.Queue[dict[str, str]] = asyncio.Queue()

@@ -1,12 +1,14 @@
 """Scoring the downloaded model by disturbing its modules, on any texts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from adarank.errors import InputError, input_error
 from adarank.models.coverage import cover
 from adarank.models.form import BaseForm
 from adarank.models.modules import Module
@@ -18,6 +20,7 @@ from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.running.processes import held_by_the_first
+from adarank.pipeline.running.share import Share, whole_problem
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -27,29 +30,22 @@ from adarank.scoring.estimators.precision import to_bfloat16
 from adarank.scoring.estimators.published import AsPublished
 from adarank.scoring.estimators.stopping import stop_rule
 from adarank.scoring.noise import Noise
-from adarank.scoring.outputs import Output, check_runs, chosen_output, compared_output
-from adarank.scoring.probe import Probe, make_probe
-from adarank.scoring.score import Settings, score_modules, steps
+from adarank.scoring.outputs import Batch, Output, check_runs, chosen_output, compared_output
+from adarank.scoring.probe import make_probe
+from adarank.scoring.score import Settings, score_modules, score_part, steps
 from adarank.scoring.scores import Scores
 
 Scored = tuple[Scores, str, dict[str, Any]]
 """The scores, the estimator's name, and facts for the metrics."""
 
 
-def score_by_disturbing(
-    code: str,
-    texts: Sequence[str],
-    max_length: int,
-    section: ScoreSection,
-    form: BaseForm,
-    model_sha256: str,
-    estimator: EstimatorName | None = None,
-) -> Scored:
-    """Score every module of data/model by how much the outputs disagree.
+@dataclass(frozen=True)
+class Disturbing:
+    """What is scored by how much the outputs disagree: every module of data/model.
 
     An interrupted run continues where it stopped: finished parts are in the scratch store.
 
-    Args:
+    Attributes:
         code: The fingerprint of the code that decides the result.
         texts: The probe, one text an entry.
         max_length: Longest text, in tokens; longer ones are cut.
@@ -58,7 +54,80 @@ def score_by_disturbing(
         model_sha256: The model folder's hash.
         estimator: In place of `section.estimator`.
     """
-    estimator = estimator or section.estimator
+
+    code: str
+    texts: Sequence[str]
+    max_length: int
+    section: ScoreSection
+    form: BaseForm
+    model_sha256: str
+    estimator: EstimatorName | None = None
+
+    def score(self) -> Scored:
+        """Score every module."""
+        ready, store = _ready(self), open_store()
+        stop = stop_rule(self.section.stop.relative_error, self.section.stop.plan_budget)
+        total = steps(ready.settings, len(ready.modules), len(ready.batches))
+        held = held_by_the_first(store.held(ready.key))
+        with held, kept_parts(store, ready.key) as kept, progress("score", total) as advance:
+            scores = score_modules(
+                ready.model,
+                ready.batches,
+                ready.modules,
+                ready.settings,
+                stop=stop,
+                advance=advance,
+                kept=kept,
+            )
+        return scores, ready.estimator, ready.facts
+
+    def score_share(self, share: Share) -> None:
+        """Score a share of the modules into the scratch store, where `score` then finds them.
+
+        Raises:
+            InputError: There is no scratch store, or these scores cannot be shared out.
+        """
+        if problem := whole_problem(self.section, self.estimator):
+            raise InputError(problem)
+        store = open_store()
+        if not store.keeps:
+            raise input_error("shares need the scratch store", where="ADARANK_SCRATCH", got="off")
+        ready = _ready(self)
+        assert isinstance(ready.settings, Exact)
+        part = share.among(ready.modules)
+        say(f"score: share {share}, {len(part)} modules")
+        # Not held: other machines are at the other shares.
+        with (
+            kept_parts(store, ready.key, joined=False) as kept,
+            progress(f"score {share}", ready.settings.trials * len(part)) as advance,
+        ):
+            score_part(
+                ready.model,
+                ready.batches,
+                ready.modules,
+                ready.settings,
+                part,
+                kept=kept,
+                advance=advance,
+            )
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A loaded model and all else that scoring needs."""
+
+    model: nn.Module
+    batches: Sequence[Batch]
+    modules: list[Module]
+    settings: Settings
+    estimator: EstimatorName
+    facts: dict[str, Any]
+    key: Key
+
+
+def _ready(of: Disturbing) -> _Ready:
+    section, form, texts = of.section, of.form, of.texts
+    estimator = of.estimator or section.estimator
     model, device = load_for_scoring(section, form, with_head=section.output == "logits")
     output = chosen_output(section.output, model)
     settings = _settings(section, estimator, output)
@@ -66,7 +135,7 @@ def score_by_disturbing(
         texts,
         load_tokenizer(MODEL),
         model=model,
-        max_length=max_length,
+        max_length=of.max_length,
         batch_size=section.batch_size,
         device=device,
     )
@@ -77,23 +146,26 @@ def score_by_disturbing(
     say(f"score: {estimator}, {len(modules)} modules, {probe.rows} texts, output {output}")
     if probe.truncated:
         say(f"score: {probe.truncated} texts were longer than probe.max_length and cut")
-    facts = {"output": output, "texts": probe.rows, "texts_cut": probe.truncated}
+    facts: dict[str, Any] = {"output": output, "texts": probe.rows, "texts_cut": probe.truncated}
     facts |= about_coverage(covered)
     facts |= about_modules(model, modules, reapplied_blocks(model, probe.batches[0]))
     key = make_key(
         "scores",
         f"score {estimator}",
-        **surroundings(code, device),
-        model=model_sha256,
+        **surroundings(of.code, device),
+        model=of.model_sha256,
         dtype=form.dtype,
         texts=texts,
-        max_length=max_length,
+        max_length=of.max_length,
         output=output,
         estimator=estimator,
         # How many draws memory allows at once is in the parts' own names.
         score=section.model_dump(exclude={"device", "memory_gb", "output", "estimator"}),
     )
-    return _scored(model, modules, probe, section, settings, facts, key), estimator, facts
+    # A model that is loaded in another dtype (model.dtype) has no float32 scores to compare.
+    if section.precision == "bfloat16" and next(model.parameters()).dtype == torch.float32:
+        facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
+    return _Ready(model, probe.batches, modules, settings, estimator, facts, key)
 
 
 def load_for_scoring(
@@ -111,27 +183,6 @@ def load_for_scoring(
     pick_device("cuda:0")
     model = load_model(MODEL, with_head=with_head, form=form, sharded=True)
     return model, next(model.parameters()).device
-
-
-def _scored(
-    model: nn.Module,
-    modules: list[Module],
-    probe: Probe,
-    section: ScoreSection,
-    settings: Settings,
-    facts: dict[str, Any],
-    key: Key,
-) -> Scores:
-    # A model that is loaded in another dtype (model.dtype) has no float32 scores to compare.
-    if section.precision == "bfloat16" and next(model.parameters()).dtype == torch.float32:
-        facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
-    stop = stop_rule(section.stop.relative_error, section.stop.plan_budget)
-    total, store = steps(settings, len(modules), len(probe.batches)), open_store()
-    held = held_by_the_first(store.held(key))
-    with held, kept_parts(store, key) as kept, progress("score", total) as advance:
-        return score_modules(
-            model, probe.batches, modules, settings, stop=stop, advance=advance, kept=kept
-        )
 
 
 def _settings(section: ScoreSection, estimator: EstimatorName, output: Output) -> Settings:

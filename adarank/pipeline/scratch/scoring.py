@@ -98,12 +98,21 @@ class KeptParts:
 
 
 @contextmanager
-def kept_parts(store: Store, key: Key) -> Iterator[KeptParts]:
-    """Open the parts of a key; however the body ends, what it had finished is written."""
+def kept_parts(store: Store, key: Key, *, joined: bool = True) -> Iterator[KeptParts]:
+    """Open the parts of a key; however the body ends, what it had finished is written.
+
+    Args:
+        store: The scratch store.
+        key: Stands for all that decides the parts.
+        joined: Whether all is made one entry in the end; not while others write parts of it.
+    """
     kept = KeptParts(store, key, usual_pace())
     try:
         yield kept
     except BaseException:
         kept.write()
         raise
-    kept.join()
+    if joined:
+        kept.join()
+    else:
+        kept.write()

@@ -96,32 +96,52 @@ def exact(
         RunError: An output is not finite.
         InputError: The memory bound is too small for one draw.
     """
-    model.eval()
-    name, make = proven_engine(
-        model, batches[0], modules, settings.output, settings.noise, settings.seed
-    )
-    state = _Comparisons(model, batches, settings, kept or NothingKept())
-    engines = [make(batch) for batch in batches]
+    state = _Comparisons(model, batches, modules, settings, kept or NothingKept())
     rounds = [settings.trials] if stop is None else [1] * settings.trials
     done, table, scores = 0, pd.DataFrame(), dict[str, np.ndarray]()
     for trials in rounds:
         done += trials
-        mine = my_share(modules)
-        known = {module.name: state.known(module, done) for module in mine}
-        lacking = [module for module in mine if known[module.name] is None]
-        scores |= {name: found for name, found in known.items() if found is not None}
-        for _ in range(trials * (len(mine) - len(lacking))):
-            advance()
-        for module in _by_block(engines, lacking):
-            scores[module.name] = state.add(engines, module, done, last=done == settings.trials)
-            for _ in range(trials):
-                advance()
+        scores |= state.scores(my_share(modules), done, trials, advance)
         together = gathered(scores)
         table = score_table(modules, np.stack([together[module.name] for module in modules]))
         if stop is not None and done >= 3 and stop(table):
             break
     state.finish()
-    return ExactResult(table, name, done)
+    return ExactResult(table, state.engine, done)
+
+
+def exact_part(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    modules: Sequence[Module],
+    settings: Exact,
+    part: Sequence[Module],
+    *,
+    kept: Kept,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Score some of the modules into `kept`, where `exact` then finds them.
+
+    So machines that share nothing but what keeps the parts can score one model together: all
+    trials of a module are made on one of them, for every pair of its draws is compared. There is no
+    stopping rule, which asks after each trial for the scores of all modules.
+
+    Args:
+        model: As for `exact`.
+        batches: The probe.
+        modules: All that is scored: they decide which engine is proven, and with it the last bits.
+        settings: See Exact.
+        part: Those of the modules that are scored here.
+        kept: Gets their scores.
+        advance: Called after each (module, trial).
+
+    Raises:
+        RunError: An output is not finite.
+        InputError: The memory bound is too small for one draw.
+    """
+    state = _Comparisons(model, batches, modules, settings, kept)
+    state.scores(my_share(part), settings.trials, settings.trials, advance)
+    state.finish()
 
 
 def _by_block(engines: Sequence[Engine], modules: Sequence[Module]) -> Iterator[Module]:
@@ -136,8 +156,17 @@ class _Comparisons:
     """The outputs of every draw so far, and the distances among them."""
 
     def __init__(
-        self, model: nn.Module, batches: Sequence[Batch], settings: Exact, kept: Kept
+        self,
+        model: nn.Module,
+        batches: Sequence[Batch],
+        modules: Sequence[Module],
+        settings: Exact,
+        kept: Kept,
     ) -> None:
+        model.eval()
+        self.engine, make = proven_engine(
+            model, batches[0], modules, settings.output, settings.noise, settings.seed
+        )
         self._model, self._settings, self._kept = model, settings, kept
         self._per_pass = draws_per_pass(model, batches, settings.output, settings.memory_gb)
         self._outputs: dict[str, list[list[Tensor]]] = {}
@@ -146,6 +175,7 @@ class _Comparisons:
         self._bound = memory_bound(next(model.parameters()).device, settings.memory_gb)
         self._sizes_held: dict[str, int] = {}
         self._batches = len(batches)
+        self._engines = [make(batch) for batch in batches]
         self._pristine: list[Tensor] = []
         if settings.reference == "pristine":
             with torch.no_grad():
@@ -158,26 +188,39 @@ class _Comparisons:
         for name in list(self._passes):
             self._forget(name)
 
-    def known(self, module: Module, trials: int) -> np.ndarray | None:
+    def scores(
+        self, modules: Sequence[Module], done: int, trials: int, advance: Callable[[], None]
+    ) -> dict[str, np.ndarray]:
+        """Score modules at `done` trials, of which `trials` are new: each (done,), by name."""
+        known = {module.name: self._known(module, done) for module in modules}
+        found = {name: scores for name, scores in known.items() if scores is not None}
+        for _ in range(trials * len(found)):
+            advance()
+        lacking = [module for module in modules if module.name not in found]
+        for module in _by_block(self._engines, lacking):
+            found[module.name] = self._add(module, done, last=done == self._settings.trials)
+            for _ in range(trials):
+                advance()
+        return found
+
+    def _known(self, module: Module, trials: int) -> np.ndarray | None:
         """Look up a module's scores at `trials` trials, as an earlier run found them."""
         self._plan_passes(module, trials)
         found = self._kept.get(self._scores_name(module, trials))
         return None if found is None else found.numpy()
 
-    def add(
-        self, engines: Sequence[Engine], module: Module, trials: int, *, last: bool
-    ) -> np.ndarray:
+    def _add(self, module: Module, trials: int, *, last: bool) -> np.ndarray:
         """Extend one module's draws to `trials` trials; return its scores, (n_trials,).
 
         Its outputs are forgotten when this was the last time. Before that, under a stopping rule,
         they are held for the next trial's pairs as long as those of all modules fit in the
         memory bound; what does not fit is computed again from its seeds, to the same bits.
         """
-        outputs = self._outputs.setdefault(module.name, [[] for _ in engines])
+        outputs = self._outputs.setdefault(module.name, [[] for _ in self._engines])
         for draws in self._passes[module.name][len(outputs[0]) :]:
-            for parts, values in zip(outputs, self._pass(engines, module, draws), strict=True):
+            for parts, values in zip(outputs, self._pass(module, draws), strict=True):
                 parts.append(values)
-        scores = self._scores([torch.cat(parts) for parts in outputs])
+        scores = self._distances([torch.cat(parts) for parts in outputs])
         self._kept.put(self._scores_name(module, trials), torch.from_numpy(scores))
         if last:
             self._forget(module.name)
@@ -202,12 +245,12 @@ class _Comparisons:
         starts = range(passes[-1].stop if passes else 0, stop, self._per_pass)
         passes += [range(start, min(start + self._per_pass, stop)) for start in starts]
 
-    def _pass(self, engines: Sequence[Engine], module: Module, draws: range) -> Iterator[Tensor]:
+    def _pass(self, module: Module, draws: range) -> Iterator[Tensor]:
         """Compute or look up the outputs of some draws, batch by batch of the probe."""
-        names = [_outputs_name(module.name, at, draws) for at in range(len(engines))]
+        names = [_outputs_name(module.name, at, draws) for at in range(len(self._engines))]
         found = [self._kept.get(name) for name in names]
         noise = [self._draw(module, index) for index in draws if any(one is None for one in found)]
-        for name, values, engine in zip(names, found, engines, strict=True):
+        for name, values, engine in zip(names, found, self._engines, strict=True):
             if values is not None:
                 yield values.to(next(self._model.parameters()).device)
                 continue
@@ -229,7 +272,7 @@ class _Comparisons:
         # How many draws go through together may decide the last bits.
         return f"scores of {module.name}, {trials} trials, {self._per_pass} draws a pass"
 
-    def _scores(self, batches: list[Tensor]) -> np.ndarray:
+    def _distances(self, batches: list[Tensor]) -> np.ndarray:
         settings = self._settings
         rows = sum(values.shape[1] for values in batches)
         against = self._pristine or batches

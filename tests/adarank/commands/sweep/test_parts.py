@@ -1,15 +1,17 @@
-"""A cell's training in parts: what a part holds, which are sent, and what a failed one says."""
+"""Training and scoring in parts: what a part holds, which are sent, what a failed one says."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from adarank.commands.sweep.outcome import Sent
-from adarank.commands.sweep.parts import send_parts, waves
+from adarank.commands.sweep.parts import Cut, send_parts, uncut, waves
 from adarank.pipeline.clusters.blobs import Blobs
 from adarank.pipeline.clusters.steps import Step, Unit
 from adarank.pipeline.scratch.shelf import FolderShelf
@@ -32,7 +34,7 @@ def options(size: int, unit: Unit = UNIT) -> list[list[str]]:
     """List what the parts' commands have beside the cell's own."""
     return [
         [p.steps[0].command.removeprefix(f"{COMMAND} --only ") for p in w]
-        for w in waves(unit, size)
+        for w in waves(unit, Cut(runs=size))
     ]
 
 
@@ -61,7 +63,7 @@ def test_other_stages_have_no_parts() -> None:
 
 
 def test_a_part_makes_no_files_and_has_names_of_its_own() -> None:
-    found = [part for wave in waves(UNIT, 1) for part in wave]
+    found = [part for wave in waves(UNIT, Cut(runs=1)) for part in wave]
     assert [part.name for part in found[-2:]] == [
         "questions/explicit-2: seed 0 at the chosen learning rate",
         "questions/explicit-2: seed 1 at the chosen learning rate",
@@ -70,7 +72,7 @@ def test_a_part_makes_no_files_and_has_names_of_its_own() -> None:
     assert {part.steps[0].outs for part in found} == {()}
     assert len({part.steps[0].digest() for part in [*found, UNIT]}) == len(found) + 1
     write_params()
-    assert waves(UNIT, 1)[0][0].name.endswith("seed 0 at learning rate 0.02")
+    assert waves(UNIT, Cut(runs=1))[0][0].name.endswith("seed 0 at learning rate 0.02")
 
 
 class Cluster:
@@ -88,7 +90,7 @@ class Cluster:
 
 def sent(tmp_path: Path, failing: Mapping[str, Sent]) -> tuple[Sent | None, list[str]]:
     cluster, blobs = Cluster(failing), Blobs(FolderShelf(tmp_path / "store"))
-    return asyncio.run(send_parts(UNIT, 1, blobs, cluster.send)), cluster.sent
+    return asyncio.run(send_parts(UNIT, Cut(runs=1), blobs, cluster.send)), cluster.sent
 
 
 def test_a_failed_part_ends_its_wave_alone_and_is_named(tmp_path: Path) -> None:
@@ -106,7 +108,56 @@ def test_a_failed_part_ends_its_wave_alone_and_is_named(tmp_path: Path) -> None:
 def test_a_part_whose_record_is_in_the_store_is_not_sent(tmp_path: Path) -> None:
     assert sent(tmp_path, {})[1][:2] == [f"seed {s} at learning rate 0.02" for s in (98, 99)]
     blobs = Blobs(FolderShelf(tmp_path / "store"))
-    known = waves(UNIT, 1)[0][0].steps[0]
+    known = waves(UNIT, Cut(runs=1))[0][0].steps[0]
     blobs.put_record(known.digest(), {"stage": STAGE, "files": {}, "timings": {}})
     found, names = sent(tmp_path, {})
     assert found is None and len(names) == 5 and "seed 98 at learning rate 0.02" not in names
+
+
+SCORES = {
+    "disagreement": "python -m stages.score --signal disagreement",
+    "task_disagreement": "python -m stages.score_task --task trec --signal task_disagreement",
+}
+
+
+def write_score(**score: Any) -> None:
+    params = YAML(typ="safe").load(Path("params.yaml"))
+    Path("params.yaml").write_text(json.dumps({**params, "score": score}))
+
+
+def scoring(command: str) -> Unit:
+    return replace(UNIT, name="score@x", steps=(replace(CELL, stage="score@x", command=command),))
+
+
+@pytest.mark.parametrize("command", SCORES.values(), ids=SCORES)
+def test_a_scoring_by_exact_draws_has_as_many_shares_as_asked_for(command: str) -> None:
+    write_score()
+    (wave,) = waves(scoring(command), Cut(shares=3))
+    assert [(part.name, part.steps[0].command) for part in wave] == [
+        (f"score@x: share {n}/3", f"{command} --share {n}/3") for n in (1, 2, 3)
+    ]
+    assert {part.steps[0].outs for part in wave} == {()}
+    for other in (Cut(), Cut(shares=1), Cut(runs=1)):
+        assert waves(scoring(command), other) == [] == uncut(scoring(command), other)
+
+
+@pytest.mark.parametrize("signal", ["linearized", "stable_rank", "disagreement2"])
+def test_other_signals_have_no_shares(signal: str) -> None:
+    unit = scoring(f"python -m stages.score --signal {signal}")
+    assert waves(unit, Cut(shares=3)) == [] == uncut(unit, Cut(shares=3))
+
+
+@pytest.mark.parametrize(
+    ("score", "where"),
+    [
+        ({"stop": {"plan_budget": 2.0}}, "score.stop.plan_budget: 2.0"),
+        ({"estimator": "as_published"}, "score.estimator: as_published"),
+    ],
+)
+def test_why_a_scoring_is_not_cut_is_said(score: dict[str, Any], where: str) -> None:
+    write_score(**score)
+    unit = scoring(SCORES["disagreement"])
+    assert waves(unit, Cut(shares=3)) == []
+    (line,) = uncut(unit, Cut(shares=3))
+    assert line.startswith(f"score@x: not cut: {where}")
+    assert uncut(UNIT, Cut(shares=3)) == []
