@@ -17,7 +17,7 @@ from statistics import median
 
 import psutil
 
-from adarank.pipeline.clusters.base import Order, Share
+from adarank.pipeline.clusters.base import Order, Resources
 from adarank.pipeline.clusters.blobs import Blobs, files_below
 from adarank.pipeline.clusters.bootstrap import run_module
 from adarank.pipeline.clusters.code import packed_code
@@ -82,7 +82,7 @@ class Costs:
         for what, make in kinds.items():
             yield f"{what}, local process", await self._cost(_local, make, count, None)
         if nodes is not None:
-            cluster = join_ray(Share())
+            cluster = join_ray(Resources())
             for what, make in kinds.items():
                 yield f"{what}, Ray", await self._cost(cluster.run, make, count, nodes)
             cluster.close()

@@ -18,10 +18,10 @@ from adarank.commands.sweep.graph import Graph, read_graph
 from adarank.commands.sweep.outcome import Failure, Outcome
 from adarank.commands.sweep.parts import Cut
 from adarank.commands.sweep.phases import run_after, run_cells, run_common
-from adarank.commands.sweep.places import Kind, Plan, place
+from adarank.commands.sweep.places import Kind, Options, place
 from adarank.commands.sweep.show import board, show_failure, show_outcomes
 from adarank.commands.sweep.where import Where
-from adarank.pipeline.clusters.base import Share
+from adarank.pipeline.clusters.base import Resources
 from adarank.pipeline.console.reporting import say, telling_errors
 
 INTERRUPTED = 130
@@ -56,12 +56,14 @@ def main(
 ) -> None:
     """Run what is missing of the study, cells side by side; exit code 1 if anything failed."""
     with telling_errors("sweep"):
-        plan = Plan(where, jobs, Share(cpus, gpus, retries), autoscaled, Cut(runs, shares))
+        options = Options(
+            where, jobs, Resources(cpus, gpus, retries), autoscaled, Cut(runs, shares)
+        )
         try:
-            good = asyncio.run(_interruptible(plan))
+            good = asyncio.run(_interruptible(options))
         except asyncio.CancelledError:
             say("sweep: stopped; what had finished is kept, nothing half-done is")
-            say(f"  go on with: {plan.command}")
+            say(f"  go on with: {options.command}")
             raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(0 if good else 1)
 
@@ -88,11 +90,11 @@ async def sweep(graph: Graph, where: Where, console: Console) -> bool:
     return not failures
 
 
-async def _interruptible(plan: Plan) -> bool:
+async def _interruptible(options: Options) -> bool:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     graph = read_graph()
-    with place(plan, len(graph.cells)) as where:
+    with place(options, len(graph.cells)) as where:
         # Only now: whoever joins a cluster may set handlers of its own.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)

@@ -19,7 +19,7 @@ from adarank.commands.sweep.log import error_lines, what_happened
 from adarank.commands.sweep.outcome import Failure, Outcome, Sent
 from adarank.commands.sweep.parts import WHOLE, Cut, send_parts, uncut
 from adarank.commands.sweep.show import Board
-from adarank.commands.sweep.units import Planned, Planner
+from adarank.commands.sweep.units import CellUnit, UnitMaker
 from adarank.commands.sweep.where import run_here
 from adarank.errors import AdaRankError, input_error, run_error
 from adarank.pipeline.clusters import fetch, progress
@@ -41,7 +41,7 @@ class Elsewhere:
 
     Args:
         cluster: The cluster.
-        planner: Makes units of stages.
+        maker: Makes units of stages.
         environment: Of the units.
         gathering: How many cells' results are gathered at a time.
         cut: Into what units cells and scores are cut.
@@ -53,19 +53,19 @@ class Elsewhere:
     def __init__(
         self,
         cluster: Cluster,
-        planner: Planner,
+        maker: UnitMaker,
         environment: Mapping[str, str],
         gathering: int,
         cut: Cut = WHOLE,
     ):
-        self._cluster, self._planner, self._environment = cluster, planner, environment
-        self._blobs = planner.blobs
+        self._cluster, self._maker, self._environment = cluster, maker, environment
+        self._blobs = maker.blobs
         self._gathering = asyncio.Semaphore(gathering)
         self._cut, self._code = cut, ""
-        self._planned: dict[str, Planned] = {}
+        self._units: dict[str, CellUnit] = {}
 
     def __str__(self) -> str:
-        threads = self._planner.setting["threads"]
+        threads = self._maker.setting["threads"]
         return f"on {self._cluster.name}; each gets {threads} threads"
 
     async def prepare(self, cells: Mapping[str, tuple[str, ...]], undone: Collection[str]) -> None:
@@ -77,13 +77,13 @@ class Elsewhere:
         """
         # First, for this hashes the code: `packed_code` then refuses an edit made since.
         try:
-            self._planned = await asyncio.to_thread(self._planner.plan, cells, undone)
+            self._units = await asyncio.to_thread(self._maker.make, cells, undone)
         except OSError as error:
             raise unreadable_store(self._blobs, error) from None
         if not self._code:
             self._code = await asyncio.to_thread(_send_code, self._blobs)
             await self._check_machines()
-        units = [planned.unit for planned in self._planned.values() if not planned.made]
+        units = [cell.unit for cell in self._units.values() if not cell.made]
         await asyncio.to_thread(_send_inputs, self._blobs, units)
 
     async def _check_machines(self) -> None:
@@ -95,21 +95,21 @@ class Elsewhere:
                 got=str(error),
                 remedy="run the same command again",
             ) from None
-        check_machines(reports, self._planner.versions)
+        check_machines(reports, self._maker.versions)
 
     async def run(self, name: str, stages: Collection[str], board: Board) -> Outcome:
         """See `Where`."""
-        began, planned = time.monotonic(), self._planned[name]
-        outcome, rest = Outcome(dict.fromkeys(stages, "unchanged")), planned
-        for stage in [*(step.stage for step in planned.unit.steps), *planned.later]:
+        began, cell = time.monotonic(), self._units[name]
+        outcome, rest = Outcome(dict.fromkeys(stages, "unchanged")), cell
+        for stage in [*(step.stage for step in cell.unit.steps), *cell.later]:
             del outcome.happened[stage]
         try:
             while rest is not None:
                 sent = None if rest.made else await self._send_cell(rest.unit, board)
                 rest = await self._gather(rest, sent, outcome)
-            if planned.later and outcome.good:
+            if cell.later and outcome.good:
                 async with self._gathering:
-                    here = await run_here(planned.later, {}, board)
+                    here = await run_here(cell.later, {}, board)
                 outcome.happened |= here.happened
                 outcome.failure = here.failure
         except (AdaRankError, OSError) as error:  # of this cell alone: the others go on
@@ -147,15 +147,13 @@ class Elsewhere:
             return Sent(report, str(problem))
         return Sent(report, report.get("broken", ""))
 
-    async def _gather(
-        self, planned: Planned, sent: Sent | None, outcome: Outcome
-    ) -> Planned | None:
+    async def _gather(self, cell: CellUnit, sent: Sent | None, outcome: Outcome) -> CellUnit | None:
         """Take what was made of a unit into the workspace, stage by stage.
 
         Returns:
             What is to be sent now, where the next stage turns out to be made nowhere; or None.
         """
-        unit = planned.unit
+        unit = cell.unit
         ended = {} if sent is None else sent.report.get("happened", {})
         for number, step in enumerate(unit.steps):
             if sent is not None and step.stage not in ended:
@@ -165,7 +163,7 @@ class Elsewhere:
             text = log.read_text(encoding="utf-8", errors="replace")
             if code and sent is None and fetch.NOT_MADE in text:
                 rest = [one.stage for one in unit.steps[number:]]
-                return await self._replanned(unit.name, rest)
+                return await self._made_again(unit.name, rest)
             if code:
                 outcome.failure = Failure(step.stage, log, error_lines(text, step.stage))
                 return None
@@ -174,11 +172,11 @@ class Elsewhere:
                 _keep_log(step.stage, sent)
         return None
 
-    async def _replanned(self, name: str, rest: list[str]) -> Planned:
-        """Plan the stages that are left of a cell, and send what they need."""
-        planned = (await asyncio.to_thread(self._planner.plan, {name: rest}, rest))[name]
-        await asyncio.to_thread(_send_inputs, self._blobs, [planned.unit])
-        return Planned(planned.unit, made=False)
+    async def _made_again(self, name: str, rest: list[str]) -> CellUnit:
+        """Make a unit of the stages that are left of a cell, and send what they need."""
+        cell = (await asyncio.to_thread(self._maker.make, {name: rest}, rest))[name]
+        await asyncio.to_thread(_send_inputs, self._blobs, [cell.unit])
+        return CellUnit(cell.unit, made=False)
 
     async def _fetch(self, unit: Unit, number: int) -> tuple[int, Path]:
         step = unit.steps[number]

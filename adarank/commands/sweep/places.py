@@ -10,9 +10,9 @@ from pathlib import Path
 from adarank.commands.sweep.elsewhere import Elsewhere, check_store
 from adarank.commands.sweep.parts import WHOLE, Cut
 from adarank.commands.sweep.share import THREADS, cores, share, visible_gpus
-from adarank.commands.sweep.units import Planner
+from adarank.commands.sweep.units import UnitMaker
 from adarank.commands.sweep.where import Here, Where
-from adarank.pipeline.clusters.base import Cluster, Share
+from adarank.pipeline.clusters.base import Cluster, Resources
 from adarank.pipeline.clusters.blobs import open_blobs
 from adarank.pipeline.clusters.versions import versions_here
 from adarank.pipeline.scratch.shelf import Shelf
@@ -30,20 +30,20 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Options:
     """What was asked for.
 
     Attributes:
         kind: Where cells run.
         jobs: How many at a time, here; of a cluster, how many are gathered at a time.
-        share: Of a cluster, what each gets.
+        resources: Of a cluster, what each gets.
         autoscaled: Whether the cluster starts machines when they are asked for.
         cut: Of a cluster, into what units cells and scores are cut.
     """
 
     kind: Kind = Kind.local
     jobs: int = 2
-    share: Share = field(default_factory=Share)
+    resources: Resources = field(default_factory=Resources)
     autoscaled: bool = False
     cut: Cut = WHOLE
 
@@ -53,50 +53,50 @@ class Plan:
         here = f"make sweep JOBS={self.jobs}"
         if self.kind is Kind.local:
             return here
-        usual = asdict(Share())
-        given = {k.upper(): v for k, v in asdict(self.share).items() if v != usual[k]}
+        usual = asdict(Resources())
+        given = {k.upper(): v for k, v in asdict(self.resources).items() if v != usual[k]}
         given |= {"AUTOSCALED": 1} if self.autoscaled else {}
         given |= {k.upper(): v for k, v in asdict(self.cut).items() if v}
         return f"{here} WHERE={self.kind.value}" + "".join(f" {k}={v:g}" for k, v in given.items())
 
 
 @contextmanager
-def place(plan: Plan, cells: int) -> Iterator[Where]:
+def place(options: Options, cells: int) -> Iterator[Where]:
     """Make a place ready, and leave it in the end.
 
     Raises:
         InputError: It cannot be used.
     """
-    if plan.kind is Kind.local:
-        yield Here(_shares(min(plan.jobs, cells)))
+    if options.kind is Kind.local:
+        yield Here(_shares(min(options.jobs, cells)))
         return
     blobs = open_blobs()
     check_store(blobs)
-    cluster = _joined(plan)
+    cluster = _joined(options)
     try:
-        setting = {"threads": plan.share.cpus, "gpu": plan.share.gpus > 0}
-        planner = Planner(blobs, setting, versions_here())
-        environment, gathering = _environment(plan, blobs.shelf), min(plan.jobs, cores())
-        yield Elsewhere(cluster, planner, environment, gathering, plan.cut)
+        setting = {"threads": options.resources.cpus, "gpu": options.resources.gpus > 0}
+        maker = UnitMaker(blobs, setting, versions_here())
+        environment, gathering = _environment(options, blobs.shelf), min(options.jobs, cores())
+        yield Elsewhere(cluster, maker, environment, gathering, options.cut)
     finally:
         cluster.close()
 
 
-def _joined(plan: Plan) -> Cluster:
+def _joined(options: Options) -> Cluster:
     # Here: neither is installed with the project, and each takes a second to import.
-    if plan.kind is Kind.ray:
+    if options.kind is Kind.ray:
         from adarank.pipeline.clusters.ray_cluster import join_ray
 
-        return join_ray(plan.share, autoscaled=plan.autoscaled)
+        return join_ray(options.resources, autoscaled=options.autoscaled)
     from adarank.pipeline.clusters.slurm_cluster import join_slurm
 
-    return join_slurm(plan.share, Path("timings/slurm"))
+    return join_slurm(options.resources, Path("timings/slurm"))
 
 
-def _environment(plan: Plan, shelf: Shelf) -> dict[str, str]:
+def _environment(options: Options, shelf: Shelf) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    hidden = {} if plan.share.gpus else {"CUDA_VISIBLE_DEVICES": ""}
-    threads = {THREADS: str(plan.share.cpus)}
+    hidden = {} if options.resources.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    threads = {THREADS: str(options.resources.cpus)}
     return {**passed, **hidden, **threads, "ADARANK_SCRATCH": str(shelf)}
 
 

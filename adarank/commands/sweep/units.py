@@ -21,7 +21,7 @@ LAUNCHER = "$RUN "
 
 
 @dataclass(frozen=True)
-class Planned:
+class CellUnit:
     """What is to be done about a cell.
 
     Attributes:
@@ -37,7 +37,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Planner:
+class UnitMaker:
     """Makes units of stages.
 
     Attributes:
@@ -55,10 +55,10 @@ class Planner:
         """The text of params.yaml."""
         return read_params()
 
-    def plan(
+    def make(
         self, cells: Mapping[str, Collection[str]], undone: Collection[str]
-    ) -> dict[str, Planned]:
-        """Plan cells, from the first stage of each that is not up to date.
+    ) -> dict[str, CellUnit]:
+        """Make the units of cells, from the first stage of each that is not up to date.
 
         Raises:
             InputError: DVC cannot read the project, or a stage's command needs a shell.
@@ -67,13 +67,13 @@ class Planner:
             with Repo(_wait_for_lock=True) as repo:
                 known = {stage.addressing: stage for stage in repo.index.stages}
                 return {
-                    name: self._planned(name, [known[s] for s in _from_first(stages, undone)], repo)
+                    name: self._of_cell(name, [known[s] for s in _from_first(stages, undone)], repo)
                     for name, stages in cells.items()
                 }
         except DvcException as error:
             raise unreadable(error) from None
 
-    def _planned(self, name: str, stages: list[Any], repo: Repo) -> Planned:
+    def _of_cell(self, name: str, stages: list[Any], repo: Repo) -> CellUnit:
         steps: list[Step] = []
         for stage in stages:
             outs = [out for step in steps for out in step.outs]
@@ -83,7 +83,7 @@ class Planner:
         later = tuple(stage.addressing for stage in stages[len(steps) :])
         unit = Unit(name, tuple(steps), self.params, self.versions)
         made = _in_run_cache(stages[0], repo) or self.blobs.record(steps[0].digest()) is not None
-        return Planned(unit, made, later)
+        return CellUnit(unit, made, later)
 
     def _step(self, stage: Any, made_before: Collection[str]) -> Step:
         command = _command(stage)

@@ -28,7 +28,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Share:
+class Resources:
     """What a unit may use of a machine.
 
     Attributes:

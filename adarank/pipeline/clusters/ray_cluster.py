@@ -14,7 +14,7 @@ from typing import Any
 
 from adarank.errors import input_error
 from adarank.pipeline.clusters import bootstrap
-from adarank.pipeline.clusters.base import LostError, Order, Share, package
+from adarank.pipeline.clusters.base import LostError, Order, Resources, package
 
 ADDRESS = "RAY_ADDRESS"
 _SECONDS = 5.0
@@ -26,11 +26,11 @@ class RayCluster:
 
     Args:
         ray: The package.
-        share: What a unit may use.
+        resources: What a unit may use.
     """
 
-    def __init__(self, ray: Any, share: Share):
-        self._ray, self._share = ray, share
+    def __init__(self, ray: Any, resources: Resources):
+        self._ray, self._resources = ray, resources
         # A worker need not have this project, or has another version of it.
         ray.cloudpickle.register_pickle_by_value(bootstrap)
         self._task = ray.remote(bootstrap.run_module)
@@ -46,9 +46,9 @@ class RayCluster:
         """See `Cluster`."""
         task = self._task.options(
             name=what,
-            num_cpus=self._share.cpus,
-            num_gpus=self._share.gpus,
-            max_retries=self._share.retries,
+            num_cpus=self._resources.cpus,
+            num_gpus=self._resources.gpus,
+            max_retries=self._resources.retries,
             retry_exceptions=False,
         )
         return await self._result(task.remote(**vars(order)))
@@ -69,21 +69,21 @@ class RayCluster:
         ]
         return list(await asyncio.gather(*map(self._result, tasks)))
 
-    def check_share(self) -> None:
+    def check_resources(self) -> None:
         """Check that some machine can run a unit.
 
         Raises:
             InputError: No machine has so many cores or GPUs.
         """
         nodes = [node["Resources"] for node in self._alive()]
-        share = self._share
-        if any(n.get("CPU", 0) >= share.cpus and _gpus(n) >= share.gpus for n in nodes):
+        resources = self._resources
+        if any(n.get("CPU", 0) >= resources.cpus and _gpus(n) >= resources.gpus for n in nodes):
             return
         have = ", ".join(f"{n.get('CPU', 0):g} CPUs and {_gpus(n):g} GPUs" for n in nodes)
         raise input_error(
             "no machine of the cluster can run a unit",
             where="--cpus, --gpus",
-            got=f"{share.cpus} CPUs and {share.gpus:g} GPUs a unit",
+            got=f"{resources.cpus} CPUs and {resources.gpus:g} GPUs a unit",
             expected=f"at most what one machine has: {have}",
             remedy="ask for less; or, where the cluster starts machines when they are asked for, "
             "add --autoscaled",
@@ -113,11 +113,11 @@ class RayCluster:
             raise LostError(_in_words(error)) from None
 
 
-def join_ray(share: Share, *, autoscaled: bool = False) -> RayCluster:
+def join_ray(resources: Resources, *, autoscaled: bool = False) -> RayCluster:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine.
 
     Args:
-        share: What a unit may use.
+        resources: What a unit may use.
         autoscaled: Whether machines come when they are asked for, so that those which are there
             say nothing of what can be had.
 
@@ -130,16 +130,16 @@ def join_ray(share: Share, *, autoscaled: bool = False) -> RayCluster:
     if address is not None:
         _check_address(address)
     # Out of memory counts as lost, and is by default retried for ever.
-    os.environ.setdefault("RAY_task_oom_retries", str(share.retries))
+    os.environ.setdefault("RAY_task_oom_retries", str(resources.retries))
     alone = {"include_dashboard": False} if address is None else {}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **alone)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _refused(address, error) from None
-    cluster = RayCluster(ray, share)
+    cluster = RayCluster(ray, resources)
     try:
         if not autoscaled:
-            cluster.check_share()
+            cluster.check_resources()
     except BaseException:
         cluster.close()
         raise

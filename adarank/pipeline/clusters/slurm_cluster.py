@@ -14,7 +14,7 @@ from typing import Any
 
 from adarank.errors import input_error
 from adarank.pipeline.clusters import bootstrap
-from adarank.pipeline.clusters.base import LostError, Order, Share, package
+from adarank.pipeline.clusters.base import LostError, Order, Resources, package
 
 STAND_IN = "ADARANK_SLURM"
 """`local` or `debug`: submitit's stand-ins for SLURM, as processes of this machine."""
@@ -28,12 +28,12 @@ class SlurmCluster:
 
     Args:
         executor: Submitit's.
-        share: What a unit may use.
+        resources: What a unit may use.
     """
 
-    def __init__(self, executor: Any, share: Share):
+    def __init__(self, executor: Any, resources: Resources):
         cloudpickle: Any = import_module("cloudpickle")
-        self._executor, self._share = executor, share
+        self._executor, self._resources = executor, resources
         cloudpickle.register_pickle_by_value(bootstrap)
 
     @property
@@ -43,7 +43,7 @@ class SlurmCluster:
 
     async def run(self, what: str, order: Order) -> str:
         """See `Cluster`."""
-        for left in range(self._share.retries, -1, -1):
+        for left in range(self._resources.retries, -1, -1):
             self._executor.update_parameters(name=re.sub(r"[^\w.]+", "-", what)[:100])
             job = self._executor.submit(bootstrap.run_module, **vars(order))
             try:
@@ -68,11 +68,11 @@ class SlurmCluster:
         """See `Cluster`."""
 
 
-def join_slurm(share: Share, folder: Path) -> SlurmCluster:
+def join_slurm(resources: Resources, folder: Path) -> SlurmCluster:
     """Make ready to submit jobs.
 
     Args:
-        share: What a unit may use.
+        resources: What a unit may use.
         folder: Where submitit keeps jobs; all machines must see it.
 
     Raises:
@@ -87,14 +87,14 @@ def join_slurm(share: Share, folder: Path) -> SlurmCluster:
             expected="a login node of a SLURM cluster",
             remedy="run it there; `make sweep` alone runs here",
         )
-    if share.gpus != int(share.gpus):
+    if resources.gpus != int(resources.gpus):
         raise input_error(
-            "SLURM shares no GPU", where="--gpus", got=share.gpus, expected="a whole number"
+            "SLURM shares no GPU", where="--gpus", got=resources.gpus, expected="a whole number"
         )
     executor = submitit.AutoExecutor(folder=folder.absolute(), cluster=cluster)
-    asked = {"cpus_per_task": share.cpus, "gpus_per_node": int(share.gpus), "nodes": 1}
+    asked = {"cpus_per_task": resources.cpus, "gpus_per_node": int(resources.gpus), "nodes": 1}
     executor.update_parameters(**asked if cluster == "slurm" else {"timeout_min": 24 * 60})
-    return SlurmCluster(executor, share)
+    return SlurmCluster(executor, resources)
 
 
 def _lost(job: Any) -> str | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adarank.commands.sweep.places import Kind, Plan, place
+from adarank.commands.sweep.places import Kind, Options, place
 from adarank.errors import InputError
-from adarank.pipeline.clusters.base import Share
+from adarank.pipeline.clusters.base import Resources
 from adarank.pipeline.clusters.ray_cluster import join_ray
 from adarank.pipeline.clusters.slurm_cluster import join_slurm
 
@@ -16,7 +16,7 @@ from adarank.pipeline.clusters.slurm_cluster import join_slurm
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError) as raised:
-        join_ray(Share())
+        join_ray(Resources())
     assert "pip install 'adarank[ray]'" in str(raised.value)
 
 
@@ -25,7 +25,7 @@ def test_without_submitit_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError) as raised:
-        join_slurm(Share(), tmp_path)
+        join_slurm(Resources(), tmp_path)
     assert "pip install 'adarank[slurm]'" in str(raised.value)
 
 
@@ -36,7 +36,7 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, address:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'adarank[ray]'")
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(InputError, match="no such address"):
-        join_ray(Share())
+        join_ray(Resources())
 
 
 def test_an_address_that_does_not_answer_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_an_address_that_does_not_answer_is_told_at_once(monkeypatch: pytest.Mon
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(InputError, match="nobody answers at this address") as raised:
-            join_ray(Share())
+            join_ray(Resources())
     assert f"{address}: Connection refused" in str(raised.value)
 
 
@@ -60,11 +60,11 @@ def test_the_store_is_tried_before_the_cluster(
         (str(tmp_path / "file"), "the scratch store cannot be written"),
     ):
         monkeypatch.setenv("ADARANK_SCRATCH", given)
-        with pytest.raises(InputError, match=said), place(Plan(Kind.ray), cells=1):
+        with pytest.raises(InputError, match=said), place(Options(Kind.ray), cells=1):
             pass
 
 
 def test_the_command_to_go_on_with_asks_for_the_same() -> None:
-    assert Plan().command == "make sweep JOBS=2"
-    asked = Plan(kind=Kind.ray, share=Share(cpus=4, gpus=0.5), autoscaled=True)
+    assert Options().command == "make sweep JOBS=2"
+    asked = Options(kind=Kind.ray, resources=Resources(cpus=4, gpus=0.5), autoscaled=True)
     assert asked.command == "make sweep JOBS=2 WHERE=ray CPUS=4 GPUS=0.5 AUTOSCALED=1"
