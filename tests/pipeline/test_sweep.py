@@ -57,7 +57,7 @@ def test_failures_stop_no_other_cell_and_are_told_in_their_own_words(toy: ToyStu
     assert [line.strip() for line in common.strip().splitlines()] == [
         "study.budgets: too small",
         "remedy:   a larger one",
-        "all it printed: timings/sweep/common.log",
+        "all it printed: timings/sweep/what-the-cells-share.log",
     ]
     assert [line.strip() for line in crash.strip().splitlines()] == [
         "ValueError: no such weather",

@@ -76,10 +76,10 @@ async def sweep(graph: Graph, where: Where, console: Console) -> bool:
         failures, outcomes = list[Failure](), dict[str, Outcome]()
         if apart:
             needed = graph.needed_by(apart)
-            failures += await run_common(graph, needed, failures, shown)
+            failures += await run_common("what scoring needs", graph, needed, failures, shown)
             outcomes |= await run_cells(graph, apart, failures, where, shown)
             failures += [one.failure for one in outcomes.values() if one.failure]
-        failures += await run_common(graph, graph.common, failures, shown)
+        failures += await run_common("what the cells share", graph, graph.common, failures, shown)
         cells = await run_cells(graph, graph.cells, failures, where, shown)
         after = await run_after(graph, failures, cells, shown)
     outcomes |= cells | after

@@ -13,11 +13,12 @@ from adarank.errors import run_error
 
 
 async def run_common(
-    graph: Graph, stages: Collection[str], failures: Collection[Failure], board: Board
+    what: str, graph: Graph, stages: Collection[str], failures: Collection[Failure], board: Board
 ) -> list[Failure]:
     """Bring up to date here what cells share, in one command of DVC.
 
     Args:
+        what: The stages, in words; its log has that name.
         graph: The pipeline.
         stages: Those that all cells need, or some of them and what they need.
         failures: Stages whose results are not there: what needs them is left out.
@@ -33,13 +34,13 @@ async def run_common(
     left = [stage for stage in stages if not graph.wanting([stage], lost)]
     # Asked for no stage in particular, DVC would take all of them.
     if not left or not stale(left):
-        board.say("what the cells share: up to date")
+        board.say(f"{what}: up to date")
         return []
-    log = LOGS / "common.log"
-    with board.running("what the cells share"):
+    log = LOGS / f"{what.replace(' ', '-')}.log"
+    with board.running(what):
         code = await repro(["--keep-going", *left], log, {})
     text = log.read_text(encoding="utf-8", errors="replace")
-    board.say(f"what the cells share: {counted(what_happened(text)) or 'FAILED'}")
+    board.say(f"{what}: {counted(what_happened(text)) or 'FAILED'}")
     if code == 0:
         return []
     undone = stale(left)
