@@ -11,7 +11,7 @@ RETRIES ?= 3
 AUTOSCALED ?=
 # Of a cell's training runs (seeds, tried rates), how many a unit has; 0: the whole cell.
 RUNS ?= 0
-# Into how many units a scoring by exact draws is cut on a cluster; 0: it is one.
+# Into how many units a scoring by exact draws is cut on a cluster; 1: not cut; 0: it runs here.
 SHARES ?= 0
 
 # The stages' `python` and `dvc` are this environment's, whichever other one is active.

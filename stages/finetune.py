@@ -17,7 +17,7 @@ import typer
 
 from adarank.allocation.plan import RankPlan
 from adarank.allocation.starts import SIGNALS as START_SIGNALS
-from adarank.errors import InputError, input_error
+from adarank.errors import InputError, input_error, run_error
 from adarank.pipeline.artifacts.cell import (
     RATES,
     TRAINED,
@@ -158,9 +158,10 @@ def run_part(params: Params, cell: Cell, part: Part) -> dict[str, Any]:
 
     Raises:
         InputError: There is no scratch store.
+        RunError: What was trained could not be written.
     """
     section, work, cached = _begun(params, cell)
-    if not open_store().keeps:
+    if not cached.keeps:
         raise input_error("parts need the scratch store", where="ADARANK_SCRATCH", got="off")
     done: list[Trained] = []
     with (
@@ -181,6 +182,9 @@ def run_part(params: Params, cell: Cell, part: Part) -> dict[str, Any]:
                 rate = part.kind == "rate"
                 run = runs.rate(seed, rates) if rate else runs.seed(seed, rates, place(seed))
                 done.append(run)
+    if not cached.keeps:
+        what, remedy = "this part's runs could not be kept", "make room, or name another"
+        raise run_error(what, where="ADARANK_SCRATCH", got=str(part), remedy=remedy)
     return _costs(done, work.settings.device)
 
 

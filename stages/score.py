@@ -7,7 +7,7 @@ Run: python -m stages.score --signal disagreement
 from adarank.pipeline.scratch.fingerprint import fingerprint
 
 # isort: split
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.params.signal import SignalName
 from adarank.pipeline.running.disturbing import Disturbing, Scored, load_for_scoring
 from adarank.pipeline.running.processes import joined_processes
-from adarank.pipeline.running.share import Share, share_from, unshared
+from adarank.pipeline.running.share import Share, not_shareable, share_from
 from adarank.scoring.signals.stable_rank import stable_rank
 from adarank.scoring.text_inputs import any_text
 from adarank.scoring.workers import is_first
@@ -75,44 +75,60 @@ def main(
 
     Under `accelerate launch` or torchrun the processes share the work.
     """
-    with reporting(f"score-{signal}", shared=True), joined_processes():
-        run(load(Params, params), signal, None if share is None else share_from(share))
+    with reporting(f"score-{signal}", shared=True) as costs, joined_processes():
+        loaded = load(Params, params)
+        if share is None:
+            run(loaded, signal, costs)
+        else:
+            run_share(loaded, signal, share_from(share))
 
 
-def run(params: Params, signal: SignalName, share: Share | None = None) -> None:
+def run(params: Params, signal: SignalName, costs: dict[str, Any]) -> None:
     """Score data/model and write the table and its summary.
 
     Args:
         params: What the stage reads.
         signal: Which score to compute.
-        share: Of the modules, that is scored into the scratch store alone.
+        costs: Gets what else the scoring's time stands for.
+    """
+    _check_model(params)
+    model_sha256 = folder_sha256(MODEL)
+    if signal in ("stable_rank", "learned_order"):
+        scores, estimator, facts = _by_weights(params, signal)
+    else:
+        disturbing = _disturbing(params, signal, model_sha256)
+        scores, estimator, facts = disturbing.score(costs)
+    if is_first():
+        write_scores(OF_MODEL, signal, estimator, scores, facts, model_sha256)
+
+
+def run_share(params: Params, signal: SignalName, share: Share) -> None:
+    """Score a share of the modules into the scratch store.
 
     Raises:
         InputError: These scores cannot be shared out.
     """
+    if signal != "disagreement":
+        raise not_shareable(signal, "disagreement")
+    _check_model(params)
+    _disturbing(params, signal, folder_sha256(MODEL)).score_share(share)
+
+
+def _check_model(params: Params) -> None:
     check_model(MODEL)
     register_code(MODEL, trusted=params.model.trust_remote_code)
-    model_sha256 = folder_sha256(MODEL)
-    if signal in ("stable_rank", "learned_order"):
-        if share is not None:
-            raise unshared(signal, "disagreement")
-        scores, estimator, facts = _by_weights(params, signal)
-    else:
-        disturbing = Disturbing(
-            fingerprint("stages.score", without=_BY_WEIGHTS),
-            read_texts(params.probe),
-            params.probe.max_length,
-            params.score,
-            form_of(params.model),
-            model_sha256,
-            ESTIMATORS[signal],
-        )
-        if share is not None:
-            disturbing.score_share(share)
-            return
-        scores, estimator, facts = disturbing.score()
-    if is_first():
-        write_scores(OF_MODEL, signal, estimator, scores, facts, model_sha256)
+
+
+def _disturbing(params: Params, signal: SignalName, model_sha256: str) -> Disturbing:
+    return Disturbing(
+        fingerprint("stages.score", without=_BY_WEIGHTS),
+        read_texts(params.probe),
+        params.probe.max_length,
+        params.score,
+        form_of(params.model),
+        model_sha256,
+        ESTIMATORS[signal],
+    )
 
 
 def _by_weights(params: Params, signal: SignalName) -> Scored:

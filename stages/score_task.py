@@ -43,7 +43,7 @@ from adarank.pipeline.params.score import ScoreSection
 from adarank.pipeline.params.signal import SignalSection, TaskSignalName
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
 from adarank.pipeline.running.disturbing import Disturbing
-from adarank.pipeline.running.share import Share, share_from, unshared
+from adarank.pipeline.running.share import Share, not_shareable, share_from
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.entry import of_files
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -141,42 +141,52 @@ class Work:
         return Objective(self.task.loss)
 
 
-def run(params: Params, task: str, signal: TaskSignalName, share: Share | None = None) -> None:
+def run(params: Params, task: str, signal: TaskSignalName, costs: dict[str, Any]) -> None:
     """Score data/model on train rows of a task, and write the table and its summary.
 
     Args:
         params: What the stage reads.
         task: The task's name.
         signal: Which score to compute.
-        share: Of the modules, that is scored into the scratch store alone.
+        costs: Gets what else the scoring's time stands for.
+    """
+    _check_model(params)
+    model_sha256 = folder_sha256(MODEL)
+    if signal == "task_disagreement":
+        scores, estimator, facts = _disturbing(params, task, model_sha256).score(costs)
+    else:
+        scores, facts = _stored_or_computed(params, task, signal, model_sha256)
+        estimator = signal
+    write_scores(task, signal, estimator, scores, facts, model_sha256)
+
+
+def run_share(params: Params, task: str, signal: TaskSignalName, share: Share) -> None:
+    """Score a share of the modules into the scratch store.
 
     Raises:
         InputError: These scores cannot be shared out.
     """
+    if signal != "task_disagreement":
+        raise not_shareable(signal, "task_disagreement")
+    _check_model(params)
+    _disturbing(params, task, folder_sha256(MODEL)).score_share(share)
+
+
+def _check_model(params: Params) -> None:
     check_model(MODEL)
     register_code(MODEL, trusted=params.model.trust_remote_code)
-    model_sha256 = folder_sha256(MODEL)
-    if signal == "task_disagreement":
-        probe = params.probe
-        texts = sample_texts(task_folder(task) / "train.parquet", probe.rows, probe.seed)
-        disturbing = Disturbing(
-            fingerprint("stages.score_task", without=SIGNAL_MODULES),
-            texts,
-            probe.max_length,
-            params.score,
-            form_of(params.model),
-            model_sha256,
-        )
-        if share is not None:
-            disturbing.score_share(share)
-            return
-        scores, estimator, facts = disturbing.score()
-    else:
-        if share is not None:
-            raise unshared(signal, "task_disagreement")
-        scores, facts = _stored_or_computed(params, task, signal, model_sha256)
-        estimator = signal
-    write_scores(task, signal, estimator, scores, facts, model_sha256)
+
+
+def _disturbing(params: Params, task: str, model_sha256: str) -> Disturbing:
+    probe = params.probe
+    return Disturbing(
+        fingerprint("stages.score_task", without=SIGNAL_MODULES),
+        sample_texts(task_folder(task) / "train.parquet", probe.rows, probe.seed),
+        probe.max_length,
+        params.score,
+        form_of(params.model),
+        model_sha256,
+    )
 
 
 def _stored_or_computed(
@@ -320,8 +330,12 @@ def main(
     share: ShareOption = None,
 ) -> None:
     """Score modules by a task's train rows; writes data/scores/TASK/SIGNAL.parquet."""
-    with reporting(f"score-{task}-{signal}"), task_named(task):
-        run(load(Params, params), task, signal, None if share is None else share_from(share))
+    with reporting(f"score-{task}-{signal}") as costs, task_named(task):
+        loaded = load(Params, params)
+        if share is None:
+            run(loaded, task, signal, costs)
+        else:
+            run_share(loaded, task, signal, share_from(share))
 
 
 if __name__ == "__main__":

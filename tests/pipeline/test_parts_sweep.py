@@ -53,7 +53,7 @@ def test_units_of_a_run_and_of_half_a_scoring_make_the_bytes_of_a_local_run(tmp_
     # And two rates, two seeds, the cell's own two stages: what was done was not done again.
     assert len(_records(store)) == 9 and stopped.items() <= _records(store).items()
     log = (project.path / f"timings/sweep/{SCORING}.log").read_text()
-    assert re.search(r"finished parts taken from the scratch store", log), log
+    assert re.search(r"finished parts found in the scratch store", log), log
     log = (project.path / f"timings/sweep/{STAGES[1]}.log").read_text()
     assert re.search(r"seeds 0, 1 taken from the scratch store", log), log
     assert re.search(r"learning rates 0.001, 0.01 taken from the scratch store", log), log

@@ -26,13 +26,13 @@ def test_cells_are_jobs_and_one_that_fails_stops_no_other(tmp_path: Path) -> Non
 def test_a_scoring_is_a_job_and_where_it_fails_no_cell_is_sent(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed: adarank[slurm]")
     toy = ToyCells(tmp_path / "toy", scores="noise", noise="crash", a="good", b="good")
-    code, said = toy.sweep("--where", "slurm", ADARANK_SLURM="local")
+    code, said = toy.sweep("--where", "slurm", "--shares", "1", ADARANK_SLURM="local")
     assert code == 1 and toy.runs() == {"noise": 1}, said
     assert outcome(said, "score@noise") == "FAILED in score@noise"
     assert outcome(said, "a") == outcome(said, "b") == "not run, it needs score@noise"
     assert "ValueError: no such weather" in said
     (toy.path / "orders/noise").write_text("good")
-    code, said = toy.sweep("--where", "slurm", ADARANK_SLURM="local")
+    code, said = toy.sweep("--where", "slurm", "--shares", "1", ADARANK_SLURM="local")
     assert code == 0 and toy.runs() == {"noise": 2, "a": 1, "b": 1}, said
     assert outcome(said, "score@noise") == "score ran" and toy.repro() == []
 

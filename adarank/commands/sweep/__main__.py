@@ -37,7 +37,10 @@ Runs = Annotated[
     int, typer.Option(min=0, help="Of a cluster: training runs a unit, at most; 0: a whole cell.")
 ]
 Shares = Annotated[
-    int, typer.Option(min=0, help="Of a cluster: units that a scoring by exact draws is cut into.")
+    int,
+    typer.Option(
+        min=0, help="Of a cluster: units of a scoring by exact draws; 1: not cut; 0: scores here."
+    ),
 ]
 
 app = typer.Typer(add_completion=False)
@@ -56,6 +59,8 @@ def main(
 ) -> None:
     """Run what is missing of the study, cells side by side; exit code 1 if anything failed."""
     with telling_errors("sweep"):
+        if where is Kind.local and (runs or shares):
+            say("sweep: RUNS and SHARES are a cluster's, and change nothing here")
         options = Options(
             where, jobs, Resources(cpus, gpus, retries), autoscaled, Cut(runs, shares)
         )
@@ -70,14 +75,16 @@ def main(
 
 async def sweep(graph: Graph, where: Where, console: Console) -> bool:
     """Run what is missing; returns whether all of it went well."""
-    apart = {stage: (stage,) for stage in graph.scoring} if where.scores else {}
-    with board(console, len(graph.cells) + len(apart)) as shown:
+    with board(console, len(graph.cells)) as shown:
         shown.say(f"{len(graph.cells)} cells, {where}")
         failures, outcomes = list[Failure](), dict[str, Outcome]()
-        if apart:
-            needed = graph.needed_by(apart)
+        if where.runs_scoring and graph.scoring:
+            needed = graph.needed_by(graph.scoring)
             failures += await run_common("what scoring needs", graph, needed, failures, shown)
-            outcomes |= await run_cells(graph, apart, failures, where, shown)
+            ready = graph.not_wanting(graph.scoring, {one.stage for one in failures})
+            scoring = {stage: (stage,) for stage in where.scoring(ready, shown)}
+            shown.expect(len(scoring))
+            outcomes |= await run_cells(graph, scoring, failures, where, shown)
             failures += [one.failure for one in outcomes.values() if one.failure]
         failures += await run_common("what the cells share", graph, graph.common, failures, shown)
         cells = await run_cells(graph, graph.cells, failures, where, shown)

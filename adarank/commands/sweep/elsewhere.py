@@ -17,9 +17,9 @@ from pathlib import Path
 from adarank.commands.sweep.commands import LOGS, repro
 from adarank.commands.sweep.log import error_lines, what_happened
 from adarank.commands.sweep.outcome import Failure, Outcome, Sent
-from adarank.commands.sweep.parts import WHOLE, Cut, send_parts, uncut
+from adarank.commands.sweep.parts import WHOLE, Cut, send_parts, why_not_cut
 from adarank.commands.sweep.show import Board
-from adarank.commands.sweep.units import CellUnit, UnitMaker
+from adarank.commands.sweep.units import CellUnit, UnitMaker, not_sendable
 from adarank.commands.sweep.where import run_here
 from adarank.errors import AdaRankError, input_error, run_error
 from adarank.pipeline.clusters import fetch, progress
@@ -48,7 +48,6 @@ class Elsewhere:
     """
 
     room = 10_000  # the cluster itself lets them wait
-    scores = True
 
     def __init__(
         self,
@@ -80,11 +79,23 @@ class Elsewhere:
             self._units = await asyncio.to_thread(self._maker.make, cells, undone)
         except OSError as error:
             raise unreadable_store(self._blobs, error) from None
-        if not self._code:
-            self._code = await asyncio.to_thread(_send_code, self._blobs)
+        known, self._code = self._code, await asyncio.to_thread(_send_code, self._blobs)
+        if not known:
             await self._check_machines()
         units = [cell.unit for cell in self._units.values() if not cell.made]
         await asyncio.to_thread(_send_inputs, self._blobs, units)
+
+    @property
+    def runs_scoring(self) -> bool:
+        """See `Where`."""
+        return self._cut.shares > 0
+
+    def scoring(self, stages: Collection[str], board: Board) -> list[str]:
+        """See `Where`."""
+        reasons = not_sendable(stages)
+        for stage, reason in reasons.items():
+            board.say(f"{stage}: runs here: {reason}")
+        return [stage for stage in stages if stage not in reasons]
 
     async def _check_machines(self) -> None:
         try:
@@ -121,7 +132,7 @@ class Elsewhere:
     async def _send_cell(self, unit: Unit, board: Board) -> Sent:
         """Run a cell's unit, after its parts; what came of a part that failed, if one did."""
         send = partial(self._send, board=board)
-        for line in await asyncio.to_thread(uncut, unit, self._cut):
+        for line in await asyncio.to_thread(why_not_cut, unit, self._cut):
             board.say(line)
         return await send_parts(unit, self._cut, self._blobs, send) or await send(unit)
 

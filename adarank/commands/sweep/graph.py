@@ -50,6 +50,10 @@ class Graph:
         needed = frozenset(stages).union(*(self.needs[stage] for stage in stages))
         return [stage for stage in self.needs if stage in lost and stage in needed]
 
+    def not_wanting(self, stages: Collection[str], lost: Collection[str]) -> list[str]:
+        """List those of these stages that need none of the lost ones, and are none."""
+        return [stage for stage in stages if not self.wanting([stage], lost)]
+
 
 def read_graph() -> Graph:
     """Read the graph of the project in the current folder.

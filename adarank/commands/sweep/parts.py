@@ -23,7 +23,7 @@ from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, load
 from adarank.pipeline.params.score import ScoreSection
 from adarank.pipeline.params.tasks import TasksSection, finetune_of
-from adarank.pipeline.running.share import whole_problem
+from adarank.pipeline.running.share import share_problem
 
 _FINETUNE = re.compile(
     r"-m stages\.finetune"
@@ -40,7 +40,7 @@ class Cut:
 
     Attributes:
         runs: How many training runs a unit has, at most; 0 for a whole cell.
-        shares: How many units a scoring by exact draws has; 0 for one.
+        shares: How many units a scoring by exact draws has; 0 to score on the driver.
     """
 
     runs: int = 0
@@ -102,7 +102,7 @@ def waves(unit: Unit, cut: Cut) -> list[list[Unit]]:
     Raises:
         InputError: params.yaml or the plan is not what it should be.
     """
-    if cut.shares > 1 and _SCORE.search(unit.steps[0].command) and not uncut(unit, cut):
+    if cut.shares > 1 and _SCORE.search(unit.steps[0].command) and not why_not_cut(unit, cut):
         shares = [f"{number}/{cut.shares}" for number in range(1, cut.shares + 1)]
         return [[_part(unit, f"--share {share}", [f"share {share}"]) for share in shares]]
     found = _FINETUNE.search(unit.steps[0].command)
@@ -134,7 +134,7 @@ def waves(unit: Unit, cut: Cut) -> list[list[Unit]]:
     ]
 
 
-def uncut(unit: Unit, cut: Cut) -> list[str]:
+def why_not_cut(unit: Unit, cut: Cut) -> list[str]:
     """Say why a scoring that was to be cut is not; nothing where it is, or was not to be.
 
     Raises:
@@ -142,7 +142,7 @@ def uncut(unit: Unit, cut: Cut) -> list[str]:
     """
     if cut.shares < 2 or not _SCORE.search(unit.steps[0].command):
         return []
-    problem = whole_problem(load(_Scoring, Path(PARAMS)).score)
+    problem = share_problem(load(_Scoring, Path(PARAMS)).score)
     return [f"{unit.name}: not cut: {problem.where}: {problem.got}"] if problem else []
 
 

@@ -30,8 +30,7 @@ async def run_common(
     Raises:
         RunError: The command failed, but no stage of it.
     """
-    lost = _lost(failures)
-    left = [stage for stage in stages if not graph.wanting([stage], lost)]
+    left = graph.not_wanting(stages, _lost(failures))
     # Asked for no stage in particular, DVC would take all of them.
     if not left or not stale(left):
         board.say(f"{what}: up to date")

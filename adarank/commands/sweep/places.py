@@ -8,8 +8,13 @@ from enum import Enum
 from pathlib import Path
 
 from adarank.commands.sweep.elsewhere import Elsewhere, check_store
+from adarank.commands.sweep.local_workers import (
+    THREADS,
+    cores,
+    visible_gpus,
+    worker_environment,
+)
 from adarank.commands.sweep.parts import WHOLE, Cut
-from adarank.commands.sweep.share import THREADS, cores, share, visible_gpus
 from adarank.commands.sweep.units import UnitMaker
 from adarank.commands.sweep.where import Here, Where
 from adarank.pipeline.clusters.base import Cluster, Resources
@@ -68,7 +73,7 @@ def place(options: Options, cells: int) -> Iterator[Where]:
         InputError: It cannot be used.
     """
     if options.kind is Kind.local:
-        yield Here(_shares(min(options.jobs, cells)))
+        yield Here(_environments(min(options.jobs, cells)))
         return
     blobs = open_blobs()
     check_store(blobs)
@@ -100,6 +105,6 @@ def _environment(options: Options, shelf: Shelf) -> dict[str, str]:
     return {**passed, **hidden, **threads, "ADARANK_SCRATCH": str(shelf)}
 
 
-def _shares(jobs: int) -> list[dict[str, str]]:
+def _environments(jobs: int) -> list[dict[str, str]]:
     gpus = visible_gpus(os.environ) if jobs > 1 else []
-    return [share(worker, jobs, cores(), gpus, os.environ) for worker in range(jobs)]
+    return [worker_environment(worker, jobs, cores(), gpus, os.environ) for worker in range(jobs)]

@@ -17,7 +17,7 @@ class Board:
 
     def __init__(self, progress: Progress, cells: int):
         self._progress = progress
-        self._cells = progress.add_task("cells", total=cells)
+        self._cells, self._total = progress.add_task("cells", total=cells), cells
 
     @contextmanager
     def running(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -31,6 +31,11 @@ class Board:
             yield rename
         finally:
             self._progress.remove_task(bar)
+
+    def expect(self, units: int) -> None:
+        """Count so many scorings among the cells."""
+        self._total += units
+        self._progress.update(self._cells, total=self._total)
 
     def cell(self, name: str, outcome: Outcome) -> None:
         """Show that a cell has ended."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from dvc.dependency import ParamsDependency
@@ -50,11 +50,6 @@ class UnitMaker:
     setting: Mapping[str, Any]
     versions: Mapping[str, str]
 
-    @cached_property
-    def params(self) -> str:
-        """The text of params.yaml."""
-        return read_params()
-
     def make(
         self, cells: Mapping[str, Collection[str]], undone: Collection[str]
     ) -> dict[str, CellUnit]:
@@ -66,40 +61,75 @@ class UnitMaker:
         try:
             with Repo(_wait_for_lock=True) as repo:
                 known = {stage.addressing: stage for stage in repo.index.stages}
+                params = read_params()
                 return {
-                    name: self._of_cell(name, [known[s] for s in _from_first(stages, undone)], repo)
+                    name: self._of_cell(
+                        name, [known[s] for s in _from_first(stages, undone)], params, repo
+                    )
                     for name, stages in cells.items()
                 }
         except DvcException as error:
             raise unreadable(error) from None
 
-    def _of_cell(self, name: str, stages: list[Any], repo: Repo) -> CellUnit:
+    def _of_cell(self, name: str, stages: list[Any], params: str, repo: Repo) -> CellUnit:
         steps: list[Step] = []
         for stage in stages:
             outs = [out for step in steps for out in step.outs]
             if steps and not _sendable(stage, outs):
                 break
-            steps.append(self._step(stage, outs))
+            steps.append(self._step(stage, outs, params))
         later = tuple(stage.addressing for stage in stages[len(steps) :])
-        unit = Unit(name, tuple(steps), self.params, self.versions)
+        unit = Unit(name, tuple(steps), params, self.versions)
         made = _in_run_cache(stages[0], repo) or self.blobs.record(steps[0].digest()) is not None
         return CellUnit(unit, made, later)
 
-    def _step(self, stage: Any, made_before: Collection[str]) -> Step:
+    def _step(self, stage: Any, made_before: Collection[str], params: str) -> Step:
         command = _command(stage)
         keys = [k for d in stage.deps if isinstance(d, ParamsDependency) for k in d.params]
-        paths = [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)]
-        data = [path for path in paths if path.split("/")[0] not in PACKAGES]
+        data = [path for path in _paths(stage) if not _is_code(path)]
         return Step(
             stage=stage.addressing,
             command=command,
-            params=values_of(keys, self.params),
+            params=values_of(keys, params),
             code=code_of(command),
             inputs=hashes_below(tuple(path for path in data if path not in made_before)),
             needs=tuple(path for path in data if path in made_before),
             outs=tuple(out.def_path for out in stage.outs),
             setting={**self.setting, **self.versions},
         )
+
+
+def not_sendable(stages: Collection[str]) -> dict[str, str]:
+    """Say by stage what it reads that no other machine could be sent.
+
+    Args:
+        stages: Those whose inputs are there, as far as other stages make them.
+
+    Raises:
+        InputError: DVC cannot read the project.
+    """
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            paths = {s.addressing: _paths(s) for s in repo.index.stages if s.addressing in stages}
+    except DvcException as error:
+        raise unreadable(error) from None
+    found: dict[str, str] = {}
+    for stage, needed in paths.items():
+        outside = [p for p in needed if Path(p).is_absolute() or ".." in Path(p).parts]
+        missing = [p for p in needed if not Path(p).exists()]
+        found |= {stage: f"{outside[0]} lies outside the project"} if outside else {}
+        found |= {stage: f"{missing[0]} is not there"} if missing else {}
+    return found
+
+
+def _paths(stage: Any) -> list[str]:
+    return [dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+
+
+def _is_code(path: str) -> bool:
+    """Whether the code's fingerprint stands for it; not for a text among the code, as the probe."""
+    inside = path.split("/")[0] in PACKAGES
+    return inside and (Path(path).is_dir() or Path(path).suffix == ".py")
 
 
 def _from_first(stages: Collection[str], undone: Collection[str]) -> list[str]:

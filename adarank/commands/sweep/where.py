@@ -19,11 +19,6 @@ class Where(Protocol):
         """How many cells may be under way at a time."""
         ...
 
-    @property
-    def scores(self) -> bool:
-        """Whether stages that score run there as cells do; else here, with what else they share."""
-        ...
-
     async def prepare(self, cells: Mapping[str, tuple[str, ...]], undone: Collection[str]) -> None:
         """Make ready to run cells.
 
@@ -33,45 +28,58 @@ class Where(Protocol):
         """
         ...
 
+    @property
+    def runs_scoring(self) -> bool:
+        """Whether scorings run there as cells do; or here, with what else the cells share."""
+        ...
+
+    def scoring(self, stages: Collection[str], board: Board) -> list[str]:
+        """List those of the scoring stages that can run there."""
+        ...
+
     async def run(self, name: str, stages: Collection[str], board: Board) -> Outcome:
         """Run the stages of a cell one after the other until one fails."""
         ...
 
 
 class Here:
-    """This machine: a worker a share, each with its threads and its GPU.
+    """This machine: workers, each with its threads and its GPU.
 
     Args:
-        shares: The environment variables of each worker.
+        environments: What each worker's commands get in theirs.
     """
 
-    scores = False
+    runs_scoring = False
 
-    def __init__(self, shares: list[dict[str, str]]):
+    def __init__(self, environments: list[dict[str, str]]):
         self._free: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        for share in shares:
-            self._free.put_nowait(share)
-        self._shares = shares
+        for environment in environments:
+            self._free.put_nowait(environment)
+        self._environments = environments
 
     def __str__(self) -> str:
-        return f"{self.room} at a time; each gets {self._shares[0]}"
+        return f"{self.room} at a time; each gets {self._environments[0]}"
 
     @property
     def room(self) -> int:
         """See `Where`."""
-        return len(self._shares)
+        return len(self._environments)
 
     async def prepare(self, cells: Mapping[str, tuple[str, ...]], undone: Collection[str]) -> None:
         """See `Where`: there is nothing to do."""
 
+    def scoring(self, stages: Collection[str], board: Board) -> list[str]:  # noqa: ARG002
+        """See `Where`: none, one command brings up to date all that cells share."""
+        return []
+
     async def run(self, name: str, stages: Collection[str], board: Board) -> Outcome:
         """See `Where`."""
         del name
-        share = await self._free.get()
+        environment = await self._free.get()
         try:
-            return await run_here(stages, share, board)
+            return await run_here(stages, environment, board)
         finally:
-            self._free.put_nowait(share)
+            self._free.put_nowait(environment)
 
 
 async def run_here(stages: Collection[str], variables: Mapping[str, str], board: Board) -> Outcome:

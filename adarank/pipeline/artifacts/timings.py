@@ -32,9 +32,16 @@ def stage_costs(cells: Iterable[str]) -> dict[str, dict[str, float]]:
 
 
 def score_costs() -> dict[str, float]:
-    """Read how many seconds each signal took that was scored here, by name."""
-    files = sorted(TIMINGS.glob("score-*.json"))
-    return {file.stem.partition("-")[2]: read_json(file)["seconds"] for file in files}
+    """Read how many seconds each signal took that was scored here, by name.
+
+    The name says where parts that an earlier run or other machines had made are not in them.
+    """
+    found: dict[str, float] = {}
+    for file in sorted(TIMINGS.glob("score-*.json")):
+        timing, name = read_json(file), file.stem.partition("-")[2]
+        name += ", without what others had finished" if timing.get("parts_found") else ""
+        found[name] = timing["seconds"]
+    return found
 
 
 def _cost(cell: str) -> dict[str, float]:

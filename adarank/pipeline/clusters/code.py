@@ -14,13 +14,25 @@ from adarank.pipeline.scratch.fingerprint import edited, fingerprint
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-@cache
 def packed_code(root: Path = ROOT) -> tuple[bytes, str]:
     """Pack the project's packages into a zip file; returns it and its sha256.
 
     Raises:
         InputError: The code was edited since this process began.
     """
+    packed = _packed(root)
+    # Whenever it is asked for: other stages may have been sent long ago.
+    if edited():
+        raise input_error(
+            "the code was edited since this began",
+            where=str(root),
+            remedy="run the same command again",
+        )
+    return packed
+
+
+@cache
+def _packed(root: Path) -> tuple[bytes, str]:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in PACKAGES:
@@ -28,12 +40,6 @@ def packed_code(root: Path = ROOT) -> tuple[bytes, str]:
                 if path.is_file() and "__pycache__" not in path.parts:
                     name = path.relative_to(root).as_posix()
                     archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes())
-    if edited():
-        raise input_error(
-            "the code was edited while it was packed for other machines",
-            where=str(root),
-            remedy="run the same command again",
-        )
     data = packed.getvalue()
     return data, hashlib.sha256(data).hexdigest()
 

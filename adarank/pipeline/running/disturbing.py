@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adarank.errors import InputError, input_error
+from adarank.errors import InputError, input_error, run_error
 from adarank.models.coverage import cover
 from adarank.models.form import BaseForm
 from adarank.models.modules import Module
@@ -20,7 +20,7 @@ from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
 from adarank.pipeline.running.processes import held_by_the_first
-from adarank.pipeline.running.share import Share, whole_problem
+from adarank.pipeline.running.share import Share, share_problem
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -34,6 +34,7 @@ from adarank.scoring.outputs import Batch, Output, check_runs, chosen_output, co
 from adarank.scoring.probe import make_probe
 from adarank.scoring.score import Settings, score_modules, score_part, steps
 from adarank.scoring.scores import Scores
+from adarank.scoring.workers import my_share
 
 Scored = tuple[Scores, str, dict[str, Any]]
 """The scores, the estimator's name, and facts for the metrics."""
@@ -63,13 +64,22 @@ class Disturbing:
     model_sha256: str
     estimator: EstimatorName | None = None
 
-    def score(self) -> Scored:
-        """Score every module."""
+    def score(self, costs: dict[str, Any]) -> Scored:
+        """Score every module.
+
+        Args:
+            costs: Gets how many finished parts lay in the store, if some did.
+        """
         ready, store = _ready(self), open_store()
+        if self._rounds(ready.model):
+            ready.facts["bfloat16_error"] = to_bfloat16(
+                ready.model, ready.batches, ready.modules, ready.settings
+            )
         stop = stop_rule(self.section.stop.relative_error, self.section.stop.plan_budget)
         total = steps(ready.settings, len(ready.modules), len(ready.batches))
         held = held_by_the_first(store.held(ready.key))
         with held, kept_parts(store, ready.key) as kept, progress("score", total) as advance:
+            costs |= {"parts_found": kept.found} if kept.found else {}
             scores = score_modules(
                 ready.model,
                 ready.batches,
@@ -86,20 +96,23 @@ class Disturbing:
 
         Raises:
             InputError: There is no scratch store, or these scores cannot be shared out.
+            RunError: What was computed could not be written.
         """
-        if problem := whole_problem(self.section, self.estimator):
+        if problem := share_problem(self.section):
             raise InputError(problem)
         store = open_store()
         if not store.keeps:
             raise input_error("shares need the scratch store", where="ADARANK_SCRATCH", got="off")
         ready = _ready(self)
         assert isinstance(ready.settings, Exact)
+        if self._rounds(ready.model):
+            ready.model.to(torch.bfloat16)
         part = share.among(ready.modules)
         say(f"score: share {share}, {len(part)} modules")
         # Not held: other machines are at the other shares.
         with (
             kept_parts(store, ready.key, joined=False) as kept,
-            progress(f"score {share}", ready.settings.trials * len(part)) as advance,
+            progress(f"score {share}", ready.settings.trials * len(my_share(part))) as advance,
         ):
             score_part(
                 ready.model,
@@ -110,6 +123,17 @@ class Disturbing:
                 kept=kept,
                 advance=advance,
             )
+        if not store.keeps:
+            what, remedy = "this share's scores could not be kept", "make room, or name another"
+            raise run_error(what, where="ADARANK_SCRATCH", got=store.name, remedy=remedy)
+
+    def _rounds(self, model: nn.Module) -> bool:
+        """Whether a float32 model is scored in bfloat16.
+
+        One that is loaded in another dtype (model.dtype) has no float32 scores to compare.
+        """
+        half = self.section.precision == "bfloat16"
+        return half and next(model.parameters()).dtype == torch.float32
 
 
 @dataclass(frozen=True)
@@ -162,9 +186,6 @@ def _ready(of: Disturbing) -> _Ready:
         # How many draws memory allows at once is in the parts' own names.
         score=section.model_dump(exclude={"device", "memory_gb", "output", "estimator"}),
     )
-    # A model that is loaded in another dtype (model.dtype) has no float32 scores to compare.
-    if section.precision == "bfloat16" and next(model.parameters()).dtype == torch.float32:
-        facts["bfloat16_error"] = to_bfloat16(model, probe.batches, modules, settings)
     return _Ready(model, probe.batches, modules, settings, estimator, facts, key)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from adarank.errors import InputError, Problem, input_error
-from adarank.pipeline.params.score import EstimatorName, ScoreSection
+from adarank.pipeline.params.score import ScoreSection
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Share:
-    """Every so manieth of the modules.
+    """Every `of`-th module, from the `number`-th on.
 
     Attributes:
         number: Which share, from 1.
@@ -49,23 +49,17 @@ def share_from(text: str) -> Share:
     return Share(int(found[1]), int(found[2]))
 
 
-def unshared(signal: str, shared: str) -> InputError:
+def not_shareable(signal: str, shared: str) -> InputError:
     """Describe a signal that is computed for all modules at once, and name one that is not."""
     what, expected = "these scores cannot be shared out", f"--signal {shared}"
     return input_error(what, where="--share", got=f"--signal {signal}", expected=expected)
 
 
-def whole_problem(section: ScoreSection, estimator: EstimatorName | None = None) -> Problem | None:
-    """Say why scores by disturbing cannot be shared out; None where they can.
-
-    Args:
-        section: How modules are scored.
-        estimator: In place of `section.estimator`.
-    """
-    estimator = estimator or section.estimator
+def share_problem(section: ScoreSection) -> Problem | None:
+    """Say why the scores that these parameters give cannot be shared out; None where they can."""
     what = "these scores cannot be shared out"
-    if estimator != "exact":
-        why = f"{estimator}: one pass scores all modules, or each follows the one before"
+    if section.estimator != "exact":
+        why = f"{section.estimator}: one pass scores all modules, or each follows the one before"
         return Problem(what, "score.estimator", why, "exact")
     stop = {k: v for k, v in section.stop.model_dump().items() if v is not None}
     if stop:

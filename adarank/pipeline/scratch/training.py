@@ -70,6 +70,11 @@ class CachedRuns:
     def __init__(self, store: Store, label: str, decides: Mapping[str, Any]):
         self._store, self.label, self._decides = store, label, decides
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the store keeps anything, still."""
+        return self._store.keeps
+
     def rate(self, seed: int, rates: Rates, run: Callable[[Checkpoint], Trained]) -> Trained:
         """Look up, or make, a run that only shows what its rates come to on validation.
 

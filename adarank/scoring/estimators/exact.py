@@ -1,6 +1,6 @@
 """The paper's estimator, fast: all pairs of draws, unaffected parts replayed, draws batched."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -144,12 +144,21 @@ def exact_part(
     state.finish()
 
 
-def _by_block(engines: Sequence[Engine], modules: Sequence[Module]) -> Iterator[Module]:
+def _by_block(
+    engines: Sequence[Engine], modules: Sequence[Module], lacking: Collection[str]
+) -> Iterator[Module]:
+    """Enter the blocks of the modules that are lacking, by name, and yield these.
+
+    A block is entered with all of its modules, for those of one input (query, key, value) replay
+    each other's products: which of them are lacking must not decide the last bits.
+    """
     for _, group in groupby(modules, key=lambda module: module.block):
         members = list(group)
-        for engine in engines:
-            engine.enter(members)
-        yield from members
+        wanted = [module for module in members if module.name in lacking]
+        if wanted:
+            for engine in engines:
+                engine.enter(members)
+            yield from wanted
 
 
 class _Comparisons:
@@ -167,7 +176,8 @@ class _Comparisons:
         self.engine, make = proven_engine(
             model, batches[0], modules, settings.output, settings.noise, settings.seed
         )
-        self._model, self._settings, self._kept = model, settings, kept
+        self._model, self._modules = model, modules
+        self._settings, self._kept = settings, kept
         self._per_pass = draws_per_pass(model, batches, settings.output, settings.memory_gb)
         self._outputs: dict[str, list[list[Tensor]]] = {}
         self._passes: dict[str, list[range]] = {}
@@ -196,8 +206,8 @@ class _Comparisons:
         found = {name: scores for name, scores in known.items() if scores is not None}
         for _ in range(trials * len(found)):
             advance()
-        lacking = [module for module in modules if module.name not in found]
-        for module in _by_block(self._engines, lacking):
+        lacking = {module.name for module in modules} - found.keys()
+        for module in _by_block(self._engines, self._modules, lacking):
             found[module.name] = self._add(module, done, last=done == self._settings.trials)
             for _ in range(trials):
                 advance()

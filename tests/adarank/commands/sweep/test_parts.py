@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from adarank.commands.sweep.outcome import Sent
-from adarank.commands.sweep.parts import Cut, send_parts, uncut, waves
+from adarank.commands.sweep.parts import Cut, send_parts, waves, why_not_cut
 from adarank.pipeline.clusters.blobs import Blobs
 from adarank.pipeline.clusters.steps import Step, Unit
 from adarank.pipeline.scratch.shelf import FolderShelf
@@ -138,13 +138,13 @@ def test_a_scoring_by_exact_draws_has_as_many_shares_as_asked_for(command: str) 
     ]
     assert {part.steps[0].outs for part in wave} == {()}
     for other in (Cut(), Cut(shares=1), Cut(runs=1)):
-        assert waves(scoring(command), other) == [] == uncut(scoring(command), other)
+        assert waves(scoring(command), other) == [] == why_not_cut(scoring(command), other)
 
 
 @pytest.mark.parametrize("signal", ["linearized", "stable_rank", "disagreement2"])
 def test_other_signals_have_no_shares(signal: str) -> None:
     unit = scoring(f"python -m stages.score --signal {signal}")
-    assert waves(unit, Cut(shares=3)) == [] == uncut(unit, Cut(shares=3))
+    assert waves(unit, Cut(shares=3)) == [] == why_not_cut(unit, Cut(shares=3))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,6 @@ def test_why_a_scoring_is_not_cut_is_said(score: dict[str, Any], where: str) -> 
     write_score(**score)
     unit = scoring(SCORES["disagreement"])
     assert waves(unit, Cut(shares=3)) == []
-    (line,) = uncut(unit, Cut(shares=3))
+    (line,) = why_not_cut(unit, Cut(shares=3))
     assert line.startswith(f"score@x: not cut: {where}")
-    assert uncut(UNIT, Cut(shares=3)) == []
+    assert why_not_cut(UNIT, Cut(shares=3)) == []

@@ -1,4 +1,4 @@
-"""Each worker's share of the machine: its threads and its GPU."""
+"""What each local worker gets of the machine: its threads and its GPU."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     return named[:found] if named else [str(index) for index in range(found)]
 
 
-def share(
+def worker_environment(
     worker: int, jobs: int, cores: int, gpus: Sequence[str], environment: Mapping[str, str]
 ) -> dict[str, str]:
     """Return which variables a worker's commands get.
