@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adarank.comparison.pairs import Controls
-from adarank.comparison.records import Cell, errors_by_seed
+from adarank.comparison.records import Cell, errors_by_seed, values_by_seed
 from adarank.comparison.wording import listed
 
 Kind = Literal[
     "missing_seeds",
+    "one_answer",
     "unequal_parameters",
     "no_reference",
     "one_seed",
@@ -77,6 +78,7 @@ def caveats(
     """
     known = circumstances or Circumstances()
     found = [caveat for cell in cells for caveat in _missing_seeds(cell, seeds)]
+    found += _one_answer(cells)
     for budget in dict.fromkeys(cell["budget"] for cell in cells):
         found += _unequal(budget, [c for c in cells if c["budget"] == budget], reference)
     found += [
@@ -137,6 +139,27 @@ def _missing_seeds(cell: Cell, seeds: Sequence[int]) -> list[Caveat]:
     n, left = len(seeds), len(seeds) - len(missing)
     rest = f"its mean and its pairs rest on {left} of {n} seeds" if left else "it has no result"
     return [Caveat("missing_seeds", f"{cell['cell']} lacks seed {names}: {rest}{failed}.")]
+
+
+def _one_answer(cells: Sequence[Cell]) -> list[Caveat]:
+    """Name the seeds whose classifier gives every test row the same class.
+
+    Matthews' coefficient is 0 exactly then. Such a run has learned nothing, most often at a rate
+    that other seeds just stand, and a mean over seeds hides it.
+    """
+    named: list[str] = []
+    for cell in cells:
+        fallen = [
+            str(s) for s, value in values_by_seed(cell, "test", "matthews").items() if not value
+        ]
+        if fallen:
+            seeds = f"seed{'s' * (len(fallen) > 1)} {', '.join(fallen)}"
+            named.append(f"{cell['cell']} ({seeds})")
+    if not named:
+        return []
+    text = f"Every test row gets the same class from {listed(named)}: these runs have learned "
+    advice = "nothing. A lower rate, or several seeds of finetune.tuning_seed, may avoid it."
+    return [Caveat("one_answer", text + advice)]
 
 
 def _unequal(budget: float, cells: Sequence[Cell], reference: str) -> list[Caveat]:

@@ -51,6 +51,20 @@ def test_a_ratio_at_an_end_of_its_list_names_the_cells() -> None:
     assert each == at_ends("ratio of B's rate to A's", highest="fisher-4", lowest="uniform-4")
 
 
+def test_seeds_that_give_every_row_one_class_are_named() -> None:
+    cells = [cell(name, [0.6, 0.6, 0.9]) for name in ("uniform", "fisher", "permuted")]
+    for one, values in zip(
+        cells, ([0.0, 0.0, 0.8], [0.1, -0.2, None], [0.3, 0.0, 0.8]), strict=True
+    ):
+        tests = [row for row in one["seeds"] if row["split"] == "test"]
+        for row, value in zip(tests, values, strict=True):
+            row["matthews"] = value
+    assert found(cells)["one_answer"].startswith(
+        "Every test row gets the same class from uniform-4 (seeds 0, 1) and permuted-4 (seed 1): "
+    )
+    assert "one_answer" not in found([cell("uniform", [0.5, 0.6])])
+
+
 def test_rates_that_nobody_chose_are_no_end_of_a_list() -> None:
     kinds = found([cell("uniform", [0.5, 0.6]), tuned("permuted", 1e-3, [1e-3])])
     assert "rate_not_tuned" in kinds and "rate_at_end" not in kinds
