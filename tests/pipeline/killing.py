@@ -78,7 +78,8 @@ def main(stage: str, kills: int, seed: int, arguments: list[str]) -> None:
             ended.append(written(places))
             clear(places)
     lines = log.read_text().splitlines()
-    resumed = [line for line in lines if "taken from" in line or "goes on after" in line]
+    signs = ("taken from", "finished parts found in", "goes on after")
+    resumed = [line for line in lines if any(sign in line for sign in signs)]
     told = {"kills": killed, "whole": whole, "ended": ended, "resumed": len(resumed)}
     damaged = sum("damaged" in line for line in lines)
     sys.stdout.write(json.dumps(told | {"damaged": damaged}) + "\n")
