@@ -13,21 +13,19 @@ import typer
 
 from adarank.models.coverage import cover
 from adarank.ordering.learned_order import learned_order
-from adarank.pipeline.artifacts.model import check_model, form_of
-from adarank.pipeline.artifacts.places import MODEL, OF_MODEL
-from adarank.pipeline.artifacts.remote_code import register_code
+from adarank.pipeline.artifacts.model import form_of
+from adarank.pipeline.artifacts.places import OF_MODEL
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import PARAMS_FILE, ParamsFile, reporting, say
-from adarank.pipeline.files.whole import folder_sha256
 from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection, read_texts
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
+from adarank.pipeline.params.share import Share, not_shareable, share_from
 from adarank.pipeline.params.signal import SignalName
-from adarank.pipeline.running.disturbing import Disturbing, Scored, load_for_scoring
+from adarank.pipeline.running.disturbing import Disturbing, Scored, checked_model, load_for_scoring
 from adarank.pipeline.running.processes import joined_processes
-from adarank.pipeline.running.share import Share, not_shareable, share_from
 from adarank.scoring.signals.stable_rank import stable_rank
 from adarank.scoring.text_inputs import any_text
 from adarank.scoring.workers import is_first
@@ -91,8 +89,7 @@ def run(params: Params, signal: SignalName, costs: dict[str, Any]) -> None:
         signal: Which score to compute.
         costs: Gets what else the scoring's time stands for.
     """
-    _check_model(params)
-    model_sha256 = folder_sha256(MODEL)
+    model_sha256 = checked_model(trusted=params.model.trust_remote_code)
     if signal in ("stable_rank", "learned_order"):
         scores, estimator, facts = _by_weights(params, signal)
     else:
@@ -110,13 +107,8 @@ def run_share(params: Params, signal: SignalName, share: Share) -> None:
     """
     if signal != "disagreement":
         raise not_shareable(signal, "disagreement")
-    _check_model(params)
-    _disturbing(params, signal, folder_sha256(MODEL)).score_share(share)
-
-
-def _check_model(params: Params) -> None:
-    check_model(MODEL)
-    register_code(MODEL, trusted=params.model.trust_remote_code)
+    model_sha256 = checked_model(trusted=params.model.trust_remote_code)
+    _disturbing(params, signal, model_sha256).score_share(share)
 
 
 def _disturbing(params: Params, signal: SignalName, model_sha256: str) -> Disturbing:

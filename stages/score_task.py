@@ -21,9 +21,8 @@ from adarank.errors import input_error
 from adarank.models.coverage import cover
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.model import check_model, form_of, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import form_of, load_tokenizer, pick_device
 from adarank.pipeline.artifacts.places import MODEL
-from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules, write_scores
 from adarank.pipeline.artifacts.task import (
     DESCRIPTION,
@@ -40,10 +39,10 @@ from adarank.pipeline.params.loader import Slice, describe, load
 from adarank.pipeline.params.model import ModelSection
 from adarank.pipeline.params.probe import ProbeSection, sample_texts
 from adarank.pipeline.params.score import ScoreSection
+from adarank.pipeline.params.share import Share, not_shareable, share_from
 from adarank.pipeline.params.signal import SignalSection, TaskSignalName
 from adarank.pipeline.params.tasks import TasksSection, finetune_of, task_named
-from adarank.pipeline.running.disturbing import Disturbing
-from adarank.pipeline.running.share import Share, not_shareable, share_from
+from adarank.pipeline.running.disturbing import Disturbing, checked_model
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.entry import of_files
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -150,8 +149,7 @@ def run(params: Params, task: str, signal: TaskSignalName, costs: dict[str, Any]
         signal: Which score to compute.
         costs: Gets what else the scoring's time stands for.
     """
-    _check_model(params)
-    model_sha256 = folder_sha256(MODEL)
+    model_sha256 = checked_model(trusted=params.model.trust_remote_code)
     if signal == "task_disagreement":
         scores, estimator, facts = _disturbing(params, task, model_sha256).score(costs)
     else:
@@ -168,13 +166,8 @@ def run_share(params: Params, task: str, signal: TaskSignalName, share: Share) -
     """
     if signal != "task_disagreement":
         raise not_shareable(signal, "task_disagreement")
-    _check_model(params)
-    _disturbing(params, task, folder_sha256(MODEL)).score_share(share)
-
-
-def _check_model(params: Params) -> None:
-    check_model(MODEL)
-    register_code(MODEL, trusted=params.model.trust_remote_code)
+    model_sha256 = checked_model(trusted=params.model.trust_remote_code)
+    _disturbing(params, task, model_sha256).score_share(share)
 
 
 def _disturbing(params: Params, task: str, model_sha256: str) -> Disturbing:

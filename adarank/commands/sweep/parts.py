@@ -22,8 +22,8 @@ from adarank.pipeline.files.whole import read_json
 from adarank.pipeline.params.finetune import FinetuneSection
 from adarank.pipeline.params.loader import Slice, load
 from adarank.pipeline.params.score import ScoreSection
+from adarank.pipeline.params.share import share_problem
 from adarank.pipeline.params.tasks import TasksSection, finetune_of
-from adarank.pipeline.running.share import share_problem
 
 _FINETUNE = re.compile(
     r"-m stages\.finetune"

@@ -13,14 +13,21 @@ from adarank.models.coverage import cover
 from adarank.models.form import BaseForm
 from adarank.models.modules import Module
 from adarank.models.stacks import reapplied_blocks
-from adarank.pipeline.artifacts.model import load_model, load_tokenizer, pick_device
+from adarank.pipeline.artifacts.model import (
+    check_model,
+    load_model,
+    load_tokenizer,
+    pick_device,
+)
 from adarank.pipeline.artifacts.places import MODEL
+from adarank.pipeline.artifacts.remote_code import register_code
 from adarank.pipeline.artifacts.scores import about_coverage, about_modules
 from adarank.pipeline.console.progress import progress
 from adarank.pipeline.console.reporting import say
+from adarank.pipeline.files.whole import folder_sha256
 from adarank.pipeline.params.score import EstimatorName, ScoreSection
+from adarank.pipeline.params.share import Share, share_problem
 from adarank.pipeline.running.processes import held_by_the_first
-from adarank.pipeline.running.share import Share, share_problem
 from adarank.pipeline.scratch.deciding import surroundings
 from adarank.pipeline.scratch.scoring import kept_parts
 from adarank.pipeline.scratch.store import Key, make_key, open_store
@@ -187,6 +194,20 @@ def _ready(of: Disturbing) -> _Ready:
         score=section.model_dump(exclude={"device", "memory_gb", "output", "estimator"}),
     )
     return _Ready(model, probe.batches, modules, settings, estimator, facts, key)
+
+
+def checked_model(*, trusted: bool) -> str:
+    """Check data/model and register the code beside its weights; returns the folder's sha256.
+
+    Args:
+        trusted: model.trust_remote_code.
+
+    Raises:
+        InputError: There is no model, or it needs code that is not trusted.
+    """
+    check_model(MODEL)
+    register_code(MODEL, trusted=trusted)
+    return folder_sha256(MODEL)
 
 
 def load_for_scoring(

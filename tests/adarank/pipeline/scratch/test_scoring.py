@@ -46,8 +46,8 @@ def test_what_is_taken_is_told(store: Store, capsys: pytest.CaptureFixture[str])
         kept.put("b", TWO)
     assert capsys.readouterr().err == ""
     KeptParts(store, KEY, Pace(1e9))
-    told = f"score exact: 2 finished parts found in the scratch store (ADARANK_SCRATCH={store}"
-    assert told.replace(str(store), str(store.folder)) in capsys.readouterr().err
+    message = f"score exact: 2 finished parts found in the scratch store (ADARANK_SCRATCH={store}"
+    assert message.replace(str(store), str(store.folder)) in capsys.readouterr().err
     with kept_parts(store, KEY) as kept:
         assert (kept.found, kept.get("b") is not None, kept.get("c")) == (2, True, None)
     assert "score exact: of the 2 finished parts 1 were of use" in capsys.readouterr().err
